@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from copier.errors import UserMessageError
@@ -140,7 +141,9 @@ def markdown(text: str) -> str:
 def git_config(key: str) -> str:
     """Read a key of the user's git configuration; empty where git or the key is missing."""
     try:
-        found = subprocess.run(["git", "config", "--get", key], capture_output=True, text=True)
+        found = subprocess.run(
+            ["git", "config", "--get", key], capture_output=True, text=True, errors="replace"
+        )
     except OSError:
         return ""
     return found.stdout.strip()
@@ -452,7 +455,10 @@ class ServicesExtension(Extension):
             quoted=quoted, markdown=markdown, slug=slug, git_config=git_config
         )
         environment.globals.update(
-            refusal_of=refusal_of, service_list_of=service_list_of, front_door_of=front_door
+            refusal_of=refusal_of,
+            service_list_of=service_list_of,
+            front_door_of=front_door,
+            adopted_files=adopted_files,
         )
 
 
@@ -465,7 +471,6 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     "description": lambda answers: check_text("description", answers["description"]),
     # The backing services are asked for after the services: here they count as chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
-    "cache": lambda answers: _resolve(answers),
     "registry": lambda answers: check_registry(answers["registry"]),
     "author_name": lambda answers: check_text("author_name", answers["author_name"]),
     "author_email": lambda answers: check_text("author_email", answers["author_email"]),
@@ -481,10 +486,12 @@ def _resolve(answers: Context, **assumed: str) -> list[Service]:
 def refusal_of(answers: Context, question: str) -> str:
     """Say what is wrong with the answer to a question: nothing where it is good.
 
-    This is for prompts, where the answer stays editable. Of an answer that came by `--data` it
-    says nothing, since Copier would show a traceback; `service_list_of` refuses that one.
+    This is for prompts, where the answer stays editable. Where nobody is asked, because the answer
+    came by `--data` or defaults are taken, it says nothing: Copier would show a traceback, or put
+    the default in place of a remembered answer. `service_list_of` refuses it then.
     """
-    if question in answers["_copier_conf"]["data"]:
+    conf = answers["_copier_conf"]
+    if conf["defaults"] or question in conf["data"]:
         return ""
     try:
         CHECKS[question](answers)
@@ -507,3 +514,27 @@ def service_list_of(answers: Context) -> str:
         return json.dumps([asdict(service) for service in _resolve(answers)])
     except Refusal as refusal:
         raise UserMessageError(str(refusal)) from None
+
+
+#: The stand-in that a custom service starts with, where it has no Dockerfile of its own yet.
+STAND_IN = (".dockerignore", "app.py", "tests/")
+
+
+@pass_context
+def adopted_files(answers: Context) -> str:
+    """List what is not rendered of the custom services that the destination holds already.
+
+    Whatever file is there stays as it is, and a service with a Dockerfile of its own gets nothing
+    of the stand-in. Returns one pattern a line, which is how Copier takes several from one entry.
+    """
+    destination = Path(str(answers["_copier_conf"]["dst_path"]))
+    patterns = []
+    for service in answers["service_list"]:
+        folder = destination / service["path"]
+        if service["kind"] != "custom" or not (folder / "Dockerfile").exists():
+            continue
+        prefix = "" if service["path"] == "." else f"/{service['path']}"
+        patterns += [f"{prefix}/{name}" for name in ("Dockerfile", *STAND_IN)]
+        if prefix and (folder / "Makefile").exists():
+            patterns.append(f"{prefix}/Makefile")
+    return "\n".join(patterns)
