@@ -1,0 +1,126 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""What can be done with this template: `nox` checks all of it, `nox -s demo` shows it.
+
+What follows `--` goes to the tool: `nox -s tests -- -k slug`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style, the types, the shell scripts, the workflows and the Dockerfiles."""
+    install(session, "lint")
+    files = tracked_files()
+    python = [name for name in files if is_script(name, ".py", b"python") and is_ours(name)]
+    workflows = [name for name in files if name.startswith(".github/workflows/")]
+    session.run("ruff", "check", *session.posargs, *python)
+    session.run("ruff", "format", "--check", *python)
+    for program in typed_programs(python):
+        session.run("mypy", *program)
+    session.run("shellcheck", *[name for name in files if is_script(name, ".sh", b"sh")])
+    session.run("yamllint", "--strict", "copier.yml", ".github")
+    session.run("actionlint", *workflows)
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
+    session.run("check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml")
+    session.run("zizmor", "--offline", "--quiet", "--pedantic", *workflows)
+    session.run("hadolint", *[name for name in files if name.endswith("Dockerfile")])
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the extensions, the scripts and the rendered files."""
+    install(session, "test")
+    pytest(session, "--numprocesses=auto", paths=["tests/unit", "tests/render"])
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Generate projects and run their own tests on a real Docker engine."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        missing = "no Docker engine answers `docker info`"
+        # Where nobody looks, a skip would read as a pass.
+        session.error(missing) if os.environ.get("CI") else session.skip(missing)
+    install(session, "test")
+    pytest(session, paths=["tests/e2e"])
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the template and write docs/benchmarks.md."""
+    install(session, "test")
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Generate a project to look at: `nox -s demo -- -d layout=single`."""
+    install(session, "template")
+    project = Path(tempfile.mkdtemp(prefix="demo-")) / "my-project"
+    # HEAD with what is not committed yet, instead of the newest release.
+    session.run(
+        *("copier", "copy", "--trust", "--defaults", "--quiet", "--vcs-ref=HEAD"),
+        *(*session.posargs, ".", str(project)),
+    )
+    hidden = {".git", ".venv", "node_modules"}
+    for path in sorted(project.rglob("*")):
+        parts = path.relative_to(project).parts
+        if not hidden.intersection(parts):
+            print("    " * (len(parts) - 1) + path.name + "/" * path.is_dir())
+    session.log(f"The project is in {project}")
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install one of pyproject.toml's dependency groups."""
+    session.install(*nox.project.dependency_groups(PROJECT, group))
+
+
+def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:
+    """Run pytest on the paths, or on those that the command line names instead."""
+    named = any(Path(argument.split("::")[0]).exists() for argument in session.posargs)
+    session.run("pytest", *options, *session.posargs, *([] if named else paths))
+
+
+def tracked_files() -> list[str]:
+    """Every file of the repository that git does not ignore."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, capture_output=True, check=True, text=True).stdout.split("\0")
+    return sorted({name for name in names if Path(name).is_file()})
+
+
+def is_script(name: str, suffix: str, interpreter: bytes) -> bool:
+    """Whether a file is in a language, by its suffix or by the interpreter its first line names."""
+    path = Path(name)
+    if path.suffix:
+        return path.suffix == suffix
+    with path.open("rb") as file:
+        first_line = file.readline()
+    return first_line.startswith(b"#!") and interpreter in first_line
+
+
+def is_ours(name: str) -> bool:
+    """Whether our rules hold here: a project's code has its own, checked as it is rendered."""
+    return not name.startswith("template/") or name.startswith("template/scripts/")
+
+
+def typed_programs(python: list[str]) -> list[list[str]]:
+    """What the type checker reads, one program at a time: scripts may share a name."""
+    scripts = [name for name in python if name.startswith((".ci/", "template/scripts/"))]
+    modules = [name for name in python if name.startswith(("extensions/", "tasks/", "noxfile"))]
+    return [modules, *([script] for script in scripts)]
