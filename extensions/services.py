@@ -13,7 +13,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -47,18 +47,22 @@ SLUG = re.compile(r"[a-z][a-z0-9-]*")
 MAX_SLUG = 40
 
 #: An image name without its last part: a host with an optional port, then lower-case folders.
-REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-][a-z0-9]+)*)*")
+REGISTRY = re.compile(
+    r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+)
 
 #: Names that would collide with something, by what they would collide with.
 RESERVED: Mapping[str, frozenset[str]] = {
-    "a Python keyword": frozenset(keyword.kwlist + keyword.softkwlist),
-    "a module of Python's standard library": frozenset(sys.stdlib_module_names),
+    # What is newer than the Python that runs Copier is spelt out: services run on another one.
+    "a Python keyword": frozenset([*keyword.kwlist, *keyword.softkwlist, "type"]),
+    "a module of Python's standard library": sys.stdlib_module_names
+    | {"annotationlib", "compression", "profiling"},
     "a library that the services use": frozenset(
         "alembic fastapi httpx httpx2 psycopg pydantic pytest redis saq sqlalchemy starlette "
         "tenacity uvicorn".split()
     ),
     "a backing service or a helper of this project": frozenset(
-        "cache database database-setup full migrate postgres stub".split()
+        "cache database database-setup full migrate postgres rates stub".split()
     ),
     "a word of Compose's own": frozenset(
         "build compose configs default deploy extends include name networks profiles secrets "
@@ -109,6 +113,8 @@ class Service:
     queue: str  #: what keeps the jobs it defers or does: redis, postgres, or nothing
     stack: list[str]  #: the services of its service tests: itself and its direct needs
     published: bool  #: reached from outside in prod: no other service needs it
+    api: Door | None = None  #: of a node-web: where its /api leads
+    sections: Sequence[str] = ()  #: of a node-web: what its page shows, each a file in src/
 
 
 @dataclass
@@ -200,7 +206,9 @@ def check_name(name: str) -> None:
     package = name.replace("-", "_")
     for what, words in RESERVED.items():
         if name in words or package in words:
-            raise Refusal(f"service name {name!r} is taken: it is {what}; try {name + '-service'!r}")
+            raise Refusal(
+                f"service name {name!r} is taken: it is {what}; try {name + '-service'!r}"
+            )
     if name.endswith("-migrate"):
         raise Refusal(
             f"service name {name!r} must not end in '-migrate', which runs a service's migrations; "
@@ -251,8 +259,9 @@ def _parse_item(item: Any) -> _Item:
     unknown = sorted(str(key) for key in item if key not in ("name", "kind", "needs", "port"))
     if unknown:
         hint = ""
-        if len(item) == 1 and item[unknown[0]] in KINDS:
-            hint = f"; for '{unknown[0]}' as a {item[unknown[0]]} write '{unknown[0]}:{item[unknown[0]]}'"
+        [(key, value), *more] = item.items()
+        if not more and value in KINDS:
+            hint = f"; for that as a {value} write {f'{key}:{value}'!r}"
         raise Refusal(
             f"service {dict(item)!r} has the key {unknown[0]!r}; it may have name, kind, needs and "
             f"port{hint}"
@@ -327,9 +336,10 @@ def _resolve_needs(items: list[_Item], backing: Mapping[str, bool]) -> dict[str,
             elif need == item.name:
                 raise Refusal(f"service {item.name!r} needs itself; leave that out")
             elif need not in names:
+                others = ", ".join(name for name in names if name != item.name)
                 raise Refusal(
                     f"service {item.name!r} needs {need!r}, which is no service here; "
-                    f"choose from {', '.join(n for n in names if n != item.name) or 'none'}"
+                    + (f"choose from {others}" if others else "leave that out")
                 )
     needs = {item.name: item.needs or [] for item in items}
     _order(needs)
@@ -355,7 +365,9 @@ def _order(needs: Mapping[str, list[str]]) -> list[str]:
         return list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         ring = " -> ".join(reversed(error.args[1]))
-        raise Refusal(f"services need one another in a ring ({ring}); leave one of them out") from None
+        raise Refusal(
+            f"services need one another in a ring ({ring}); leave one of them out"
+        ) from None
 
 
 def resolve(
@@ -415,7 +427,9 @@ def resolve(
                 source=package if multi else f"src/{package}",
                 src_root="." if multi else "src",
                 env=_env(item.name),
-                image=f"{registry}/{project_slug}-{item.name}" if multi else f"{registry}/{project_slug}",
+                image=f"{registry}/{project_slug}-{item.name}"
+                if multi
+                else f"{registry}/{project_slug}",
                 container_port=CONTAINER_PORT[item.kind],
                 port=ports.get(item.name, 0),
                 needs=own_needs,
@@ -430,7 +444,19 @@ def resolve(
                 published=bool(CONTAINER_PORT[item.kind]) and item.name not in wanted,
             )
         )
-    return resolved
+    by_name = {service.name: service for service in resolved}
+    return [_with_page(service, by_name) for service in resolved]
+
+
+def _with_page(service: Service, by_name: Mapping[str, Service]) -> Service:
+    """Complete a node-web: its /api is its first python-api, else whatever answers HTTP."""
+    if service.kind != "node-web":
+        return service
+    api = min(service.doors, key=lambda door: door.kind != "python-api", default=None)
+    if api is None or api.kind != "python-api":
+        return replace(service, api=api, sections=["greeting"])
+    offers = {"items": by_name[api.name].database, "rates": True, "jobs": by_name[api.name].worker}
+    return replace(service, api=api, sections=[name for name, there in offers.items() if there])
 
 
 def _env(name: str) -> str:
@@ -458,6 +484,7 @@ class ServicesExtension(Extension):
             refusal_of=refusal_of,
             service_list_of=service_list_of,
             front_door_of=front_door,
+            adopted=adopted,
             adopted_files=adopted_files,
         )
 
@@ -517,7 +544,14 @@ def service_list_of(answers: Context) -> str:
 
 
 #: The stand-in that a custom service starts with, where it has no Dockerfile of its own yet.
-STAND_IN = (".dockerignore", "app.py", "tests/")
+STAND_IN = ("Dockerfile", ".dockerignore", "app.py", "tests")
+
+
+@pass_context
+def adopted(answers: Context, service: Mapping[str, Any]) -> bool:
+    """Tell whether a service is the user's own, found where the project is generated."""
+    destination = Path(str(answers["_copier_conf"]["dst_path"]))
+    return service["kind"] == "custom" and (destination / service["path"] / "Dockerfile").exists()
 
 
 @pass_context
@@ -530,11 +564,9 @@ def adopted_files(answers: Context) -> str:
     destination = Path(str(answers["_copier_conf"]["dst_path"]))
     patterns = []
     for service in answers["service_list"]:
-        folder = destination / service["path"]
-        if service["kind"] != "custom" or not (folder / "Dockerfile").exists():
-            continue
-        prefix = "" if service["path"] == "." else f"/{service['path']}"
-        patterns += [f"{prefix}/{name}" for name in ("Dockerfile", *STAND_IN)]
-        if prefix and (folder / "Makefile").exists():
-            patterns.append(f"{prefix}/Makefile")
+        if adopted(answers, service):
+            prefix = "" if service["path"] == "." else f"/{service['path']}"
+            patterns += [f"{prefix}/{name}" for name in STAND_IN]
+            if prefix and (destination / service["path"] / "Makefile").exists():
+                patterns.append(f"{prefix}/Makefile")
     return "\n".join(patterns)

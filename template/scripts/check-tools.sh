@@ -37,7 +37,10 @@ check_node() {
   fi
 }
 
-if ((!$#)); then fail "usage: check-tools.sh docker|uv|node …"; fi
+if ((!$#)); then
+  echo "usage: check-tools.sh docker|uv|node …" >&2
+  exit 2
+fi
 for tool; do
   case $tool in
     docker | uv | node) "check_$tool" ;;

@@ -34,7 +34,7 @@ branch=$(git -C "$root" symbolic-ref --quiet --short HEAD 2>/dev/null ||
 
 # In a container the path is the same for every job; the host name, then, is the container's own.
 place=$root
-if [[ -e /.dockerenv || -e /run/.containerenv ]]; then place=$root@$(hostname); fi
+if [[ -e /.dockerenv || -e /run/.containerenv ]]; then place=$root@$HOSTNAME; fi
 
 sha256() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 name=$(printf '%s' "$branch" | LC_ALL=C tr '[:upper:]' '[:lower:]' | LC_ALL=C tr -cs 'a-z0-9' '-' | cut -c1-20)

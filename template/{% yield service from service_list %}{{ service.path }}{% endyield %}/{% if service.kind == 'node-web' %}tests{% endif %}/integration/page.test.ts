@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+
+import { baseUrl } from "./setup.ts";
+
+async function scriptPath(): Promise<string> {
+  const html = await (await fetch(baseUrl)).text();
+  return /<script[^>]* src="([^"]+)"/.exec(html)?.[1] ?? "no script in the page";
+}
+
+test("is healthy", async () => {
+  const response = await fetch(`${baseUrl}/health`);
+
+  expect(response.status).toBe(200);
+  expect(await response.text()).toBe("ok");
+});
+
+test.for(["/", "/a/page/of/the/app"])(
+  "serves the page at %s, never from a stale cache",
+  async (path) => {
+    const response = await fetch(`${baseUrl}${path}`);
+
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toContain("text/html");
+    expect(response.headers.get("cache-control")).toBe("no-cache");
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+  },
+);
+
+test("serves the built script, for browsers to keep", async () => {
+  const response = await fetch(`${baseUrl}${await scriptPath()}`);
+
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toContain("javascript");
+  expect(response.headers.get("cache-control")).toContain("immutable");
+});
+
+test("says that an asset is missing, rather than serve the page in its place", async () => {
+  const response = await fetch(`${baseUrl}/assets/missing.js`);
+
+  expect(response.status).toBe(404);
+});

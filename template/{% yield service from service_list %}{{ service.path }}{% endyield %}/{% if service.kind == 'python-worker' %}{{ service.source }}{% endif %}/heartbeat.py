@@ -1,0 +1,60 @@
+"""A sign of life: the worker touches a file as long as it reaches its queue.
+
+The container's health check is `python -m` this module, which looks only at the file's age: it is
+asked twice a second while a stack starts, too often for a program that connects to the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saq import Queue
+
+HEARTBEAT = Path(tempfile.gettempdir(), "heartbeat")
+EVERY_SECONDS = 5
+DEAD_AFTER_SECONDS = 20
+
+logger = logging.getLogger(__name__)
+
+
+async def start_heartbeat(ctx: dict[str, Any]) -> None:
+    """Begin to beat; SAQ's startup hook."""
+    ctx["heartbeat"] = asyncio.create_task(_beat(ctx["worker"].queue))
+
+
+async def stop_heartbeat(ctx: dict[str, Any]) -> None:
+    """Stop beating; SAQ's shutdown hook."""
+    ctx["heartbeat"].cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ctx["heartbeat"]
+    HEARTBEAT.unlink(missing_ok=True)
+
+
+async def _beat(queue: Queue) -> None:
+    while True:
+        try:
+            await queue.count("queued")
+            HEARTBEAT.touch()
+        except Exception as error:  # Whatever it is, the worker may recover from it.
+            logger.warning("the queue cannot be reached: %s", error)
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+def is_alive() -> bool:
+    """Tell whether the last beat is recent."""
+    try:
+        return time.time() - HEARTBEAT.stat().st_mtime < DEAD_AFTER_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(not is_alive())

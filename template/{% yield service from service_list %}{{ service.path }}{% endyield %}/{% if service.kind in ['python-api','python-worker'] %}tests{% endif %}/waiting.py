@@ -1,0 +1,47 @@
+"""Waiting for what takes a moment: never by sleeping, always for a condition."""
+
+import inspect
+from collections.abc import Callable
+
+from tenacity import RetryError, Retrying, stop_after_delay, wait_exponential
+from tenacity.retry import retry_if_exception_type, retry_if_not_result
+
+
+def wait_for[T](condition: Callable[[], T], timeout: float = 5, *, what: str = "") -> T:
+    """Return the first true value of a condition, as soon as there is one.
+
+    An exception counts as "not yet", so a condition may connect, look something up or assert.
+
+    Args:
+        condition: asked again and again: at once, then every few milliseconds, then every 0.25 s.
+        timeout: after so many seconds it has failed.
+        what: what is awaited, for the failure; otherwise it shows the condition's source.
+
+    Raises:
+        AssertionError: the time is over. Says what was awaited, and the last value or error.
+
+    Example:
+        job = wait_for(lambda: finished(client.get(f"/api/jobs/{id}")), what="the job's end")
+    """
+    __tracebackhide__ = True
+    attempts = Retrying(
+        stop=stop_after_delay(timeout),
+        wait=wait_exponential(multiplier=0.01, max=0.25),
+        retry=retry_if_exception_type(Exception) | retry_if_not_result(bool),
+    )
+    try:
+        return attempts(condition)
+    except RetryError as failure:
+        last = failure.last_attempt
+        error = last.exception()
+        outcome = f"error was {error!r}" if error else f"value was {last.result()!r}"
+        raise AssertionError(
+            f"waited {timeout:g} s for {what or _source(condition)}: the last {outcome}"
+        ) from error
+
+
+def _source(condition: Callable[[], object]) -> str:
+    try:
+        return inspect.getsource(condition).strip()
+    except (OSError, TypeError):
+        return repr(condition)
