@@ -58,8 +58,8 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "a module of Python's standard library": sys.stdlib_module_names
     | {"annotationlib", "compression", "profiling"},
     "a library that the services use": frozenset(
-        "alembic fastapi httpx httpx2 psycopg pydantic pytest redis saq sqlalchemy starlette "
-        "tenacity uvicorn".split()
+        "alembic anyio fastapi httpx httpx2 psycopg pydantic pydantic-settings pytest redis saq "
+        "sqlalchemy starlette tenacity typing-extensions uvicorn watchfiles".split()
     ),
     "a backing service or a helper of this project": frozenset(
         "cache database database-setup full migrate postgres rates stub".split()
@@ -415,8 +415,8 @@ def resolve(
         own_needs = [need for need in needs[item.name] if need in kinds]
         is_python = item.kind.startswith("python-")
         worker = ""
-        if item.kind == "python-api" and workers:
-            worker = next((need for need in own_needs if need in workers), workers[0])
+        if item.kind == "python-api":
+            worker = next((need for need in own_needs if need in workers), "")
         does_jobs = bool(worker) or item.kind == "python-worker"
         resolved.append(
             Service(
