@@ -19,7 +19,8 @@ if [[ -n ${TEST_INSTANCE_ID-} ]]; then
   # Letters are spelt out: in some locales, [a-z] matches upper case too.
   if [[ ${#TEST_INSTANCE_ID} -gt 40 || $TEST_INSTANCE_ID == *[!abcdefghijklmnopqrstuvwxyz0123456789-]* ||
     $TEST_INSTANCE_ID == -* || $TEST_INSTANCE_ID == *- ]]; then
-    echo "TEST_INSTANCE_ID '$TEST_INSTANCE_ID' must hold only a-z, 0-9 and inner hyphens, at most 40; change or unset it" >&2
+    printf 'TEST_INSTANCE_ID %q must hold only a-z, 0-9 and inner hyphens, at most 40; change or unset it\n' \
+      "$TEST_INSTANCE_ID" >&2
     exit 2
   fi
   echo "$TEST_INSTANCE_ID"

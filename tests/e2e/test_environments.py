@@ -1,0 +1,182 @@
+"""The environments besides test: development and production, and a machine without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project, docker, inspect, sh
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports of this machine that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def fetch(url: str, data: Any = None) -> str:
+    body = None if data is None else json.dumps(data).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def wait_for_text(url: str, text: str, seconds: float = 60) -> None:
+    """Wait until a page holds a text."""
+    deadline = time.monotonic() + seconds
+    last = ""
+    while time.monotonic() < deadline:
+        try:
+            last = fetch(url)
+            if text in last:
+                return
+        except OSError as error:
+            last = str(error)
+        time.sleep(0.25)
+    raise AssertionError(f"{url} never held {text!r}; at last: {last[-500:]}")
+
+
+@pytest.fixture(scope="module")
+def project(generate: Callable[..., Project]) -> Project:
+    project = generate()
+    project.make("setup")
+    return project
+
+
+@pytest.fixture
+def ports(project: Project) -> Iterator[dict[str, int]]:
+    """Free ports for the development environment, written into its .env."""
+    names = ["API_PORT", "FRONTEND_PORT", "DATABASE_PORT", "CACHE_PORT"]
+    chosen = dict(zip(names, free_ports(len(names)), strict=True))
+    env = project.path / "deploy/dev/.env"
+    before = env.read_text()
+    env.write_text(before + "".join(f"{name}={port}\n" for name, port in chosen.items()))
+    yield chosen
+    sh("docker", "compose", "down", "--volumes", "--rmi=local", cwd=env.parent)
+    env.write_text(before)
+
+
+def test_development_reloads_and_keeps_its_data(project: Project, ports: dict[str, int]) -> None:
+    api, page = (f"http://127.0.0.1:{ports[name]}" for name in ("API_PORT", "FRONTEND_PORT"))
+    project.make("dev")
+    started = {c["Id"]: c["State"]["StartedAt"] for c in dev_containers(project)}
+
+    main = project.path / "services/api/api/main.py"
+    main.write_text(main.read_text().replace('"ok"', '"reloaded"'))
+    wait_for_text(f"{api}/health", "reloaded")
+    main.write_text(main.read_text().replace('"reloaded"', '"ok"'))
+    wait_for_text(f"{api}/health", '"ok"')
+
+    source = project.path / "services/frontend/src/main.ts"
+    source.write_text(source.read_text() + '\nconsole.info("edited by hand");\n')
+    wait_for_text(f"{page}/src/main.ts", "edited by hand")
+    assert {c["Id"]: c["State"]["StartedAt"] for c in dev_containers(project)} == started
+
+    fetch(f"{page}/api/items", {"name": "kept"})
+    project.make("dev-down")
+    assert not dev_containers(project)
+    project.make("dev")
+    wait_for_text(f"{page}/api/items", "kept")
+    project.make("dev-down")
+
+
+def dev_containers(project: Project) -> list[dict[str, Any]]:
+    label = f"label=com.docker.compose.project={project.slug}-dev"
+    running = docker("ps", "--quiet", f"--filter={label}").split()
+    return inspect("container", *running)
+
+
+def test_production_refuses_without_secrets_and_is_hardened(
+    project: Project, tmp_path: Path
+) -> None:
+    folder = project.path / "deploy/prod"
+    required = [
+        line.removesuffix("=")
+        for line in (folder / ".env.example").read_text().splitlines()
+        if line.endswith("=")
+    ]
+    values = {name: "s3cret" for name in required} | {"VERSION": "1.2.3"}
+    for name in ("DATABASE_DIR", "CACHE_DIR"):
+        values[name] = str(tmp_path / name.lower())
+        Path(values[name]).mkdir()
+        # Whatever user an image runs as may keep its data there.
+        Path(values[name]).chmod(0o777)
+    values["FRONTEND_PORT"] = str(free_ports(1)[0])
+
+    for missing in required:
+        there = {name: value for name, value in values.items() if name != missing}
+        done = sh("docker", "compose", "up", "--detach", cwd=folder, **there)
+        assert done.returncode != 0
+        assert missing in done.stdout
+
+    project.make("build", "VERSION=1.2.3")
+    try:
+        up = sh(
+            *("docker", "compose", "up", "--detach", "--wait", "--wait-timeout=180"),
+            cwd=folder,
+            **values,
+        )
+        assert up.returncode == 0, up.stdout
+        assert json.loads(fetch(f"http://127.0.0.1:{values['FRONTEND_PORT']}/api/items")) == []
+        label = f"label=com.docker.compose.project={project.slug}"
+        containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
+        own = [c for c in containers if project.slug in c["Config"]["Image"]]
+        assert len(own) == 4  # api, its migrations, worker, frontend
+        for container in own:
+            check_hardened(container)
+        for container in containers:
+            for bindings in (container["HostConfig"]["PortBindings"] or {}).values():
+                assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+    finally:
+        sh("docker", "compose", "down", "--volumes", cwd=folder, **values)
+        images = docker("image", "ls", "--quiet", f"--filter=reference=*/*/{project.slug}-*")
+        for image in set(images.split()):
+            docker("image", "rm", "--force", image)
+        for name in ("DATABASE_DIR", "CACHE_DIR"):
+            shutil.rmtree(values[name], ignore_errors=True)
+
+
+def check_hardened(container: dict[str, Any]) -> None:
+    name, host = container["Name"], container["HostConfig"]
+    user = container["Config"]["User"].split(":")[0]
+    assert user.isdigit(), name
+    assert int(user) > 0, name
+    assert host["ReadonlyRootfs"], name
+    assert host["CapDrop"] == ["ALL"], name
+    assert not host["CapAdd"], name
+    assert "no-new-privileges:true" in host["SecurityOpt"], name
+    assert host["NanoCpus"] > 0, name
+    assert host["Memory"] > 0, name
+    assert host["PidsLimit"] > 0, name
+    assert host["LogConfig"]["Type"] == "json-file", name
+    assert set(host["LogConfig"]["Config"]) == {"max-size", "max-file"}, name
+    one_shot = name.endswith("-migrate-1")
+    assert host["RestartPolicy"]["Name"] == ("no" if one_shot else "unless-stopped"), name
+
+
+def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Path) -> None:
+    """A PATH that holds everything but docker."""
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(folder).glob("*") if Path(folder).is_dir() else ():
+            link = tmp_path / tool.name
+            if tool.name != "docker" and not tool.name.startswith("docker-"):
+                link.unlink(missing_ok=True)
+                link.symlink_to(tool)
+    env = {"PATH": str(tmp_path), "DOCKER_HOST": "unix:///nowhere"}
+    project.make("setup", **env)
+    project.make("test-unit", **env)
+    said = project.make("test-integration", fails=True, **env)
+    assert "docker is not installed" in said
+    assert "Traceback" not in said
