@@ -47,7 +47,8 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the extensions, the scripts and the rendered files."""
     install(session, "test")
-    pytest(session, "--numprocesses=auto", paths=["tests/unit", "tests/render"])
+    options = ["--numprocesses=auto", "-m", "not docker"]
+    pytest(session, *options, paths=["tests/unit", "tests/render"])
 
 
 @nox.session
@@ -58,7 +59,7 @@ def e2e(session: nox.Session) -> None:
         # Where nobody looks, a skip would read as a pass.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    pytest(session, paths=["tests/e2e"])
+    pytest(session, paths=["tests/unit/test_stack.py", "tests/e2e"])
 
 
 @nox.session(default=False)

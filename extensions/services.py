@@ -54,9 +54,10 @@ REGISTRY = re.compile(
 #: Names that would collide with something, by what they would collide with.
 RESERVED: Mapping[str, frozenset[str]] = {
     # What is newer than the Python that runs Copier is spelt out: services run on another one.
+    # So is `test`, which that list leaves out.
     "a Python keyword": frozenset([*keyword.kwlist, *keyword.softkwlist, "type"]),
     "a module of Python's standard library": sys.stdlib_module_names
-    | {"annotationlib", "compression", "profiling"},
+    | {"annotationlib", "compression", "profiling", "test"},
     "a library that the services use": frozenset(
         "alembic anyio fastapi httpx httpx2 psycopg pydantic pydantic-settings pytest redis saq "
         "sqlalchemy starlette tenacity typing-extensions uvicorn watchfiles".split()
@@ -228,6 +229,8 @@ def parse(services: Any) -> list[_Item]:
     Raises:
         Refusal: it has none of the forms, or one of its services breaks a rule.
     """
+    if services is None:  # What YAML makes of an empty text.
+        services = ""
     if isinstance(services, str):
         services = [part for part in re.split(r"[,\n]", services) if part.strip()]
     if not isinstance(services, Sequence):
@@ -249,8 +252,8 @@ def parse(services: Any) -> list[_Item]:
 
 def _parse_item(item: Any) -> _Item:
     if isinstance(item, str):
-        name, colon, kind = (part.strip() for part in item.partition(":"))
-        item = {"name": name, "kind": kind} if colon else {"name": name}
+        before, colon, after = (part.strip() for part in item.partition(":"))
+        item = {"name": before, "kind": after} if colon else {"name": before}
     if not isinstance(item, Mapping):
         raise Refusal(
             f"service {item!r} is a {type(item).__name__}; write its name, 'NAME:KIND', or a "
@@ -551,7 +554,8 @@ STAND_IN = ("Dockerfile", ".dockerignore", "app.py", "tests")
 def adopted(answers: Context, service: Mapping[str, Any]) -> bool:
     """Tell whether a service is the user's own, found where the project is generated."""
     destination = Path(str(answers["_copier_conf"]["dst_path"]))
-    return service["kind"] == "custom" and (destination / service["path"] / "Dockerfile").exists()
+    own = destination / service["path"] / "Dockerfile"
+    return bool(service["kind"] == "custom") and own.exists()
 
 
 @pass_context

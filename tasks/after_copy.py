@@ -6,15 +6,25 @@ not work is said, with the command that does it later, and the exit code is 0.
 
 from __future__ import annotations
 
+import io
+import os
+import shlex
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: Seconds that one tool may take for one lock file; a registry that is slower than that counts as
 #: out of reach.
 PATIENCE = 180
+
+#: Offline, npm would try again for more than a minute.
+NPM_OPTIONS = (
+    *("--loglevel=error", "--no-audit", "--no-fund"),
+    *("--fetch-retries=1", "--fetch-retry-mintimeout=1000"),
+)
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -41,7 +51,10 @@ def run(*command: str, cwd: Path) -> str:
     # uv and npm give the reason first and the circumstances after.
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     told = [line for line in lines if "error" in line.lower()] or lines
-    return told[0] if told else f"{command[0]} failed with exit code {done.returncode}"
+    if not told:
+        return f"{command[0]} failed with exit code {done.returncode}"
+    causes = [line.partition(": ")[2] for line in lines if line.lower().startswith("cause")]
+    return ": ".join([told[0], *causes[-1:]])
 
 
 def start_repository(project: Path) -> str:
@@ -64,7 +77,7 @@ def unlocked(project: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
         if (folder / "pyproject.toml").exists() and not (folder / "uv.lock").exists():
             yield folder, ("uv", "lock", "--quiet")
         if (folder / "package.json").exists() and not (folder / "package-lock.json").exists():
-            yield folder, ("npm", "install", "--package-lock-only", "--silent")
+            yield folder, ("npm", "install", "--package-lock-only", *NPM_OPTIONS)
 
 
 def lock(project: Path) -> dict[str, str]:
@@ -82,28 +95,33 @@ def lock(project: Path) -> dict[str, str]:
     return failures
 
 
-def printer() -> Callable[[str], None]:
-    """Return what prints a line of markup: rich, or plain text where rich is not installed."""
+def printer() -> Callable[..., None]:
+    """Return what prints a line of parts: with rich, or plain where rich is not installed."""
     try:
         from rich.console import Console
+        from rich.text import Text
     except ImportError:
-        import re
-
-        return lambda line: print(re.sub(r"(?<!\\)\[/?[a-z ]*\]", "", line).replace(r"\[", "["))
+        return lambda *parts: print("".join(text for text, _ in parts))
     console = Console(highlight=False, soft_wrap=True)
-    return lambda line: console.print(line)
+    return lambda *parts: console.print(Text.assemble(*parts))
+
+
+def way_to(project: Path) -> str:
+    """Return what leads a shell to the project from where Copier was started."""
+    start = os.environ.get("PWD", "")
+    way = os.path.relpath(project, start) if start else str(project)
+    return shlex.quote(way)
 
 
 def main() -> None:
     """Finish the project in the current folder."""
     project = Path.cwd()
-    say = printer()
+    say: Callable[..., None] = printer()
 
     def warn(what: str, why: str, later: str) -> None:
-        why = why.replace("[", r"\[")
-        say(f"[yellow]![/] {what} ({why}). Later: [bold]{later}[/]")
+        say(("!", "yellow"), (f" {what} ({why}). Later: ", ""), (later, "bold"))
 
-    say("")
+    say()
     problem = start_repository(project)
     if problem:
         warn("No git repository was made", problem, "git init")
@@ -114,23 +132,29 @@ def main() -> None:
     for tool, why in lock(project).items():
         warn(f"Not every lock file could be made by {tool}", why, "make lock")
 
-    name = project.name.replace("[", r"\[")
-    say(f"[green]✓[/] The project is in [bold]{name}[/]. What to do next:")
-    say("")
-    say(f"  [bold]cd {name}[/]")
-    for command, meaning in (
+    steps = [
         ("git add --all && git commit -m 'Start'", "updates of the template need a commit"),
         ("make setup", "installs what the tests need"),
         ("make test", "unit, service and integration tests"),
         ("make dev", "starts everything, with hot reload"),
         ("make", "lists all there is"),
-    ):
-        say(f"  [bold]{command:<41}[/] {meaning}")
-    say("")
+    ]
+    way = way_to(project)
+    if way != ".":
+        steps.insert(0, (f"cd {way}", ""))
+    say(("✓", "green"), (" The project is in ", ""), (project.name, "bold"), (". Next:", ""))
+    say()
+    for command, meaning in steps:
+        say((f"  {command.ljust(42 if meaning else 0)}", "bold"), (meaning, ""))
+    say()
 
 
 if __name__ == "__main__":
+    # Where the terminal cannot show a character, another one does.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         main()
-    except Exception as error:  # A task that fails would cost the user the project.
+    except Exception as error:  # noqa: BLE001 - a failing task would cost the user the project
         print(f"The project is generated; finishing it stopped: {error}")

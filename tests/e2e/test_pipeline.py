@@ -133,6 +133,6 @@ def test_two_worktrees_share_nothing(project: Project, tmp_path: Path) -> None:
             assert done.returncode == 0, done.stdout
     one, two = seen.values()
     for noun in NOTHING:
-        assert one[noun].isdisjoint(two[noun]) or noun == "image"
+        assert one[noun].isdisjoint(two[noun])
         assert one[noun] or noun == "volume", f"no {noun} was seen"
     assert project.left() == NOTHING

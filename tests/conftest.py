@@ -1,0 +1,127 @@
+"""What all tests share: the user's settings kept out, the template rendered once, the engine.
+
+- `template_copy`: the template without its git history, so that Copier takes the files as they are.
+- `render(answers)`: the project that Copier makes of some answers, without its tasks. Each set of
+  answers is rendered once for all tests and all of xdist's workers, so the folder is only to be
+  read: copy it (`shutil.copytree`) before changing it.
+- `load(path)`: one of the template's Python files as a module; they are no package.
+- `docker_engine`: a running engine. Without one the test is skipped; in CI it fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import copier
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: What Copier reads of the repository; `copier.yml` names these folders.
+TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "migrations", "tasks", "template")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep out the settings of git and of Copier that a user or a surrounding git hook has.
+
+    HOME stays: the caches of uv and npm and Docker's plugins are in it.
+    """
+    folder = tmp_path_factory.mktemp("settings")
+    for_git, for_copier = folder / "gitconfig", folder / "copier.yml"
+    for_git.touch()
+    for_copier.write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(variable)
+        patch.delenv("TEST_INSTANCE_ID", raising=False)
+        patch.setenv("GIT_CONFIG_GLOBAL", str(for_git))
+        patch.setenv("GIT_CONFIG_SYSTEM", str(for_git))
+        patch.setenv("COPIER_SETTINGS_PATH", str(for_copier))
+        yield
+
+
+@pytest.fixture(scope="session")
+def template_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the template that is no git repository."""
+    copy = tmp_path_factory.mktemp("template")
+    junk = shutil.ignore_patterns("__pycache__", ".*_cache")
+    for part in TEMPLATE_PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, copy / part, ignore=junk)
+        elif source.exists():
+            shutil.copy2(source, copy / part)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def render(
+    template_copy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Mapping[str, Any]], Path]:
+    """Return the function that renders a project, once for each set of answers."""
+    own = tmp_path_factory.mktemp("render")
+    base = tmp_path_factory.getbasetemp()
+    # xdist gives each of its workers a folder of its own in one that they share.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
+    shared.mkdir(exist_ok=True)
+
+    def rendered(answers: Mapping[str, Any]) -> Path:
+        key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+        project = shared / key
+        if not project.exists():
+            copier.run_copy(
+                str(template_copy),
+                own / key,
+                data=dict(answers),
+                defaults=True,
+                quiet=True,
+                skip_tasks=True,
+                unsafe=True,
+            )
+            try:
+                (own / key).rename(project)
+            except OSError:  # Another worker has just rendered the same.
+                shutil.rmtree(own / key)
+        return project
+
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[str], ModuleType]:
+    """Return the function that loads one of the template's Python files."""
+
+    def loaded(path: str) -> ModuleType:
+        name = f"loaded_{Path(path).stem}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, ROOT / path)
+            assert spec is not None and spec.loader is not None
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> None:
+    """Skip where no Docker engine answers; in CI, where nobody reads skips, fail."""
+    try:
+        done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=60)
+        missing = done.returncode != 0
+    except (OSError, subprocess.TimeoutExpired):
+        missing = True
+    if missing:
+        reason = "no Docker engine answers `docker info`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)

@@ -1,0 +1,35 @@
+"""What the unit tests share: the service list as the extension resolves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def extension(load: Callable[[str], ModuleType]) -> ModuleType:
+    """Return extensions/services.py as a module."""
+    return load("extensions/services.py")
+
+
+@pytest.fixture(scope="session")
+def resolve(extension: ModuleType) -> Callable[..., dict[str, Any]]:
+    """Return the function that resolves a service list; what is not given is as by default."""
+    defaults = {
+        "layout": "multi",
+        "services": "api, worker, frontend",
+        "service_kind": "python-api",
+        "database": "postgres",
+        "cache": "redis",
+        "project_slug": "shop",
+        "registry": "ghcr.io/my-org",
+    }
+
+    def resolved(services: Any = defaults["services"], **answers: str) -> dict[str, Any]:
+        found = extension.resolve(**defaults | {"services": services} | answers)
+        return {service.name: service for service in found}
+
+    return resolved

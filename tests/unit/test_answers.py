@@ -1,0 +1,471 @@
+"""Hostile answers, through Copier: each gives the right project, or one clear line and no folder.
+
+A value that is none of a question's choices (`layout=nope`) is refused by Copier itself, with a
+traceback of its own making; those are not ours to test.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import copier
+import pytest
+import yaml
+from copier.errors import UserMessageError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Render = Callable[[Mapping[str, Any]], Path]
+
+#: Text that breaks careless templates; each is a legal project name.
+NAMES = {
+    "double quotes": 'The "Best" Shop',
+    "single quotes": "Bob's 'Shop'",
+    "both quotes": "\"'\"'",
+    "three double quotes": 'a """ b',
+    "a dollar": "Save $5",
+    "two dollars": "$$",
+    "a variable": "${HOME} $(id) `id`",
+    "a compose variable": "${X:?no}",
+    "a make function": "$(shell id)",
+    "a hash": "C# #1",
+    "a leading hash": "# Shop",
+    "a colon and a space": "Shop: the sequel",
+    "a trailing colon": "Shop:",
+    "an expression": "{{ project_slug }}",
+    "a statement": "{% raw %}",
+    "a Jinja comment": "{# gone #}",
+    "a backslash": "C:\\new\\table",
+    "a trailing backslash": "Shop\\",
+    "an escaped quote": '\\"',
+    "a unicode escape": "\\u0041 \\x41",
+    "an emoji": "Shop 🚀👩‍🚀",
+    "right to left": "متجر שלום",
+    "bidirectional marks": "a \u202eb\u202c c",
+    "a combining accent": "Cafe\u0301",
+    "300 characters": "x" * 300,
+    "300 words": " ".join(["word"] * 60),
+    "a leading hyphen": "- shop",
+    "an at sign": "@shop",
+    "an anchor": "&shop",
+    "an alias": "*shop",
+    "a tag": "!shop",
+    "a percent": "%shop 100%",
+    "a pipe": "| shop",
+    "a greater than": "> shop",
+    "brackets": "[shop] {x}",
+    "a yes": "yes",
+    "a null": "null",
+    "a number": "1.0",
+    "a date": "2024-01-01",
+    "an HTML tag": "<script>alert(1)</script>",
+    "an HTML comment": "--> ]]> </title>",
+    "an ampersand": "Fish & Chips &amp;",
+    "a no-break space": "a\u00a0b",
+    "spaces around": "  Shop  ",
+    "a zero-width space": "a\u200bb",
+    "a byte-order mark": "\ufeffShop",
+}
+
+#: Answers that are refused, and what the line has to say: the value, and the rule or the way out.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "name: empty": ({"project_name": ""}, "project_name is empty"),
+    "name: spaces": ({"project_name": "   "}, "project_name is empty"),
+    "name: newline": ({"project_name": "a\nb"}, r"'\\n'.*one line"),
+    "name: carriage return": ({"project_name": "a\rb"}, r"'\\r'.*one line"),
+    "name: tab": ({"project_name": "a\tb"}, r"'\\t'.*one line"),
+    "name: line separator": ({"project_name": "a\u2028b"}, r"u2028.*one line"),
+    "name: next line": ({"project_name": "a\x85b"}, r"x85.*one line"),
+    "name: bell": ({"project_name": "a\x07b"}, r"x07.*one line"),
+    "name: escape": ({"project_name": "\x1b[31mred"}, r"x1b.*one line"),
+    "description: newline": ({"description": "a\nb"}, "description holds"),
+    "author: newline": ({"author_name": "a\nb"}, "author_name holds"),
+    "email: newline": ({"author_email": "a\nb"}, "author_email holds"),
+    "slug: empty": ({"project_slug": ""}, "project_slug ''.*try"),
+    "slug: upper case": ({"project_slug": "MyShop"}, "'MyShop'.*try 'myshop'"),
+    "slug: 41 characters": ({"project_slug": "a" * 41}, "41 characters, 40 at most"),
+    "slug: leading digit": ({"project_slug": "3shop"}, "'3shop'.*start with a letter"),
+    "slug: trailing hyphen": ({"project_slug": "shop-"}, "'shop-'.*try 'shop'"),
+    "slug: double hyphen": ({"project_slug": "my--shop"}, "try 'my-shop'"),
+    "slug: underscore": ({"project_slug": "my_shop"}, "try 'my-shop'"),
+    "slug: newline": ({"project_slug": "shop\n"}, r"'shop\\n'.*try 'shop'"),
+    "registry: upper case": ({"registry": "ghcr.io/MyOrg"}, "'ghcr.io/MyOrg'.*lower case"),
+    "registry: scheme": ({"registry": "https://ghcr.io/me"}, "without a scheme"),
+    "registry: slash at the end": ({"registry": "ghcr.io/me/"}, "slash at its end"),
+    "registry: empty": ({"registry": ""}, "registry ''"),
+    "services: empty": ({"services": ""}, "services is empty.*'api'"),
+    "services: empty list": ({"services": []}, "services is empty"),
+    "services: number": ({"services": 5}, "services 5 is a int; give a line"),
+    "services: fraction": ({"services": 1.5}, "services 1.5"),
+    "services: boolean": ({"services": True}, "services True is a bool; give a line"),
+    "services: null": ({"services": None}, "services is empty"),
+    "services: mapping": ({"services": {"api": "python-api"}}, "no space after the colon"),
+    "services: numbers": ({"services": [1, 2]}, "service 1 is a int; write its name"),
+    "services: lists": ({"services": [["api"]]}, r"service \['api'\] is a list"),
+    "services: null in a list": ({"services": [None]}, "service None"),
+    "services: space after colon": (
+        {"services": ["api", {"web": "node-web"}]},
+        "'web'.*write 'web:node-web'",
+    ),
+    "services: space after colon, number": ({"services": [{1: "custom"}]}, "'1:custom'"),
+    "services: newline in a key": ({"services": [{"a\nb": "custom"}]}, r"'a\\nb:custom'"),
+    "services: boolean key": ({"services": [{True: "x"}]}, "key 'True'"),
+    "services: unknown key": ({"services": [{"name": "api", "ports": 1}]}, "key 'ports'.*needs"),
+    "services: unknown kind": ({"services": "api:ruby"}, "kind 'ruby'; choose one of python-api"),
+    "services: no kind": ({"services": "api:"}, "no space after the colon"),
+    "services: kind is a list": ({"services": [{"name": "api", "kind": ["custom"]}]}, "choose one"),
+    "services: no name": ({"services": [{"kind": "custom"}]}, "has no name"),
+    "services: empty name": ({"services": ":custom"}, "has no name"),
+    "services: number as name": ({"services": [{"name": 5}]}, "has no name"),
+    "services: duplicate": ({"services": "api, web, api"}, "'api' is named twice"),
+    "service: upper case": ({"services": "Api"}, "'Api'.*try 'api'"),
+    "service: leading digit": ({"services": "2fast"}, "'2fast'.*try 'fast'"),
+    "service: leading hyphen": ({"services": "-api"}, "'-api'.*try 'api'"),
+    "service: trailing hyphen": ({"services": "api-"}, "'api-'.*try 'api'"),
+    "service: underscore": ({"services": "my_api"}, "'my_api'.*try 'my-api'"),
+    "service: double hyphen": ({"services": "my--api"}, "'my--api'.*try 'my-api'"),
+    "service: space": ({"services": "my api"}, "'my api'.*try 'my-api'"),
+    "service: dot": ({"services": "../api"}, "'../api'.*try 'api'"),
+    "service: newline": ({"services": ["a\nb"]}, r"'a\\nb'.*try 'a-b'"),
+    "service: expression": ({"services": ["{{ x }}"]}, r"'\{\{ x \}\}'"),
+    "service: emoji": ({"services": "🚀"}, "'🚀'.*try 'api'"),
+    "service: full-width": ({"services": "ａｐｉ"}, "must start with a letter"),
+    "service: 31 characters": ({"services": "a" * 31}, "31 characters, 30 at most"),
+    "port: 0": ({"services": [{"name": "api", "port": 0}]}, "port 0;.*1 to 65535"),
+    "port: negative": ({"services": [{"name": "api", "port": -1}]}, "port -1;.*1 to 65535"),
+    "port: 70000": ({"services": [{"name": "api", "port": 70000}]}, "port 70000;.*1 to 65535"),
+    "port: text": ({"services": [{"name": "api", "port": "80"}]}, "port '80';.*whole number"),
+    "port: boolean": ({"services": [{"name": "api", "port": True}]}, "port True;.*whole number"),
+    "port: fraction": ({"services": [{"name": "api", "port": 80.5}]}, "port 80.5;.*whole number"),
+    "port: of a worker": ({"services": [{"name": "worker", "port": 1}]}, "leave its port out"),
+    "port: twice": (
+        {"services": [{"name": "api", "port": 8000}, {"name": "web", "port": 8000}]},
+        "'web' has the port 8000, which is api's",
+    ),
+    "port: the database's": ({"services": [{"name": "api", "port": 5432}]}, "5432.*the database's"),
+    "port: the cache's": ({"services": [{"name": "api", "port": 6379}]}, "6379.*the cache's"),
+    "needs: nobody": (
+        {"services": ["web", {"name": "api", "needs": ["ghost"]}]},
+        "'api' needs 'ghost'.*choose from web",
+    ),
+    "needs: nobody else there": (
+        {"services": [{"name": "api", "needs": ["ghost"]}]},
+        "'ghost'.*leave that out",
+    ),
+    "needs: itself": ({"services": [{"name": "api", "needs": ["api"]}]}, "'api' needs itself"),
+    "needs: a ring of two": (
+        {"services": [{"name": "api", "needs": "core"}, {"name": "core", "needs": "api"}]},
+        r"ring \((api -> core -> api|core -> api -> core)\)",
+    ),
+    "needs: a ring of three": (
+        {
+            "services": [
+                {"name": "a", "needs": "b"},
+                {"name": "b", "needs": "c"},
+                {"name": "c", "needs": "a"},
+            ]
+        },
+        r"ring \(\w -> \w -> \w -> \w\); leave one",
+    ),
+    "needs: number": ({"services": [{"name": "api", "needs": 5}]}, "needs 5; give a list"),
+    "needs: mapping": ({"services": [{"name": "api", "needs": {"a": 1}}]}, "give a list"),
+    "needs: numbers": ({"services": [{"name": "api", "needs": [1]}]}, "give a list"),
+    "needs: a database that is not there": (
+        {"services": [{"name": "core", "kind": "custom", "needs": "database"}], "database": "none"},
+        "'core' needs the database.*question 'database'",
+    ),
+    "a worker without a queue": (
+        {"services": "worker", "database": "none", "cache": "none"},
+        "'worker'.*choose cache=redis or database=postgres",
+    ),
+    "a single worker without a queue": (
+        {
+            "layout": "single",
+            "service_kind": "python-worker",
+            "database": "none",
+            "cache": "none",
+        },
+        "choose cache=redis or database=postgres",
+    ),
+    **{
+        f"service: {name}": ({"services": ["web", name]}, f"'{name}' is taken: it is .*; try '")
+        for name in (
+            *("json", "test", "class", "match", "type", "compression", "this"),
+            *("database", "cache", "stub", "migrate", "full", "rates", "database-setup"),
+            *("tags", "git", "con", "com1", "fastapi", "saq", "networks", "src", "tests"),
+        )
+    },
+    "service: api-migrate": ({"services": "api-migrate"}, "'-migrate'.*try 'api-mover'"),
+}
+
+
+def files(project: Path) -> list[Path]:
+    return sorted(path for path in project.rglob("*") if path.is_file())
+
+
+def parse_all(project: Path) -> dict[str, Any]:
+    """Parse what has a syntax; return it by its path in the project."""
+    parsed: dict[str, Any] = {}
+    for path in files(project):
+        name = str(path.relative_to(project))
+        text = path.read_text(encoding="utf-8")
+        if path.suffix in (".yml", ".yaml"):
+            parsed[name] = yaml.safe_load(text)
+        elif path.suffix == ".toml":
+            parsed[name] = tomllib.loads(text)
+        elif path.suffix == ".json" and not path.name.startswith("tsconfig"):
+            parsed[name] = json.loads(text)
+    # By ruff, since Python itself reads no syntax that is newer than it is.
+    options = ("--isolated", "--quiet", "--no-cache", "--select=E9", "--target-version=py312")
+    subprocess.run([sys.executable, "-m", "ruff", "check", *options, str(project)], check=True)
+    return parsed
+
+
+@pytest.fixture
+def refusal(template_copy: Path, tmp_path: Path) -> Callable[[Mapping[str, Any]], str]:
+    """Return the function that gives answers to Copier, and returns the line that it refuses with."""
+
+    def refused(answers: Mapping[str, Any]) -> str:
+        project = tmp_path / "project"
+        with pytest.raises(UserMessageError) as caught:
+            copier.run_copy(
+                str(template_copy),
+                project,
+                data=dict(answers),
+                defaults=True,
+                quiet=True,
+                skip_tasks=True,
+                unsafe=True,
+            )
+        assert not project.exists()
+        return str(caught.value)
+
+    return refused
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(refusal: Callable[[Mapping[str, Any]], str], case: str) -> None:
+    answers, says = REFUSED[case]
+    line = refusal(answers)
+    assert re.search(says, line), line
+    assert len(line.splitlines()) == 1
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_project_name_arrives_unchanged(render: Render, case: str) -> None:
+    name = NAMES[case]
+    answers = {"services": "api, web", "project_name": name, "description": name}
+    project = render({**answers, "author_name": name})
+    parsed = parse_all(project)
+    assert answers.items() <= parsed[".copier-answers.yml"].items()
+    page = (project / "services/web/index.html").read_text(encoding="utf-8")
+    title = re.search("<title>(.*?)</title>", page, re.DOTALL)
+    assert title
+    assert html.unescape(title[1]) == name
+
+
+@pytest.mark.parametrize(
+    "services",
+    [
+        "a" * 30,
+        "api",
+        "a",
+        "x-1-y",
+        "api, worker, frontend, core:custom",
+        [{"name": "api", "port": 65535}, {"name": "web", "port": 1}],
+        [{"name": "core", "kind": "custom", "needs": ["database", "cache"]}],
+    ],
+    ids=repr,
+)
+def test_services_at_the_edge_of_what_goes(render: Render, services: Any) -> None:
+    project = render({"services": services})
+    parsed = parse_all(project)
+    assert parsed[".copier-answers.yml"]["services"] == services
+
+
+COPY = ("copier", "copy", "--trust", "--defaults", "--quiet", "--skip-tasks")
+
+
+def run_copier(template: Path, project: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+    return subprocess.run(
+        [*COPY, *options, str(template), str(project)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["services=api, web: node-web"],
+        ["services=Api"],
+        ["project_name="],
+        ["project_slug=My Shop"],
+        ["registry=https://ghcr.io/me"],
+        ["services=worker", "database=none", "cache=none"],
+    ],
+    ids=repr,
+)
+def test_the_command_line_refuses_in_one_line(
+    template_copy: Path, tmp_path: Path, options: list[str]
+) -> None:
+    project = tmp_path / "project"
+    data = [part for option in options for part in ("--data", option)]
+    done = run_copier(template_copy, project, *data)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert options[0].split("=")[1].split(" ")[0].split(":")[0] in line
+    assert done.stdout == ""
+    assert not project.exists()
+
+
+def test_a_refusal_harms_no_folder_that_is_there(template_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    done = run_copier(template_copy, tmp_path, "--data", "services=Api")
+    assert done.returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_answers_from_a_file(template_copy: Path, tmp_path: Path) -> None:
+    answers = {
+        "services": [{"name": "orders", "port": 8100}, "web"],
+        "project_name": NAMES["a tag"],
+    }
+    (tmp_path / "answers.yml").write_text(yaml.safe_dump(answers))
+    done = run_copier(template_copy, tmp_path / "p", "--data-file", str(tmp_path / "answers.yml"))
+    assert done.returncode == 0, done.stderr
+    stored = yaml.safe_load((tmp_path / "p" / ".copier-answers.yml").read_text())
+    assert answers.items() <= stored.items()
+
+
+# PROPERTIES -------------------------------------------------------------------
+labels = st.from_regex(r"[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,4}){0,2}", fullmatch=True)
+kinds = st.sampled_from(["python-api", "python-worker", "node-web", "custom"])
+items = st.one_of(
+    labels,
+    st.builds("{}:{}".format, labels, kinds),
+    st.fixed_dictionaries(
+        {"name": labels},
+        optional={
+            "kind": kinds,
+            "port": st.integers(-1, 70000),
+            "needs": st.lists(st.sampled_from(["api", "web", "core", "cache", "database"])),
+        },
+    ),
+)
+service_lists = st.builds(
+    lambda fixed, free: fixed + free,
+    st.lists(st.sampled_from(["api", "web", "core:custom", "worker"]), unique=True),
+    st.lists(items, max_size=5),
+)
+backing = st.tuples(st.sampled_from(["postgres", "none"]), st.sampled_from(["redis", "none"]))
+#: All that is printable, and all that is not.
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+fast = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+Resolve = Callable[..., dict[str, Any]]
+
+
+def check_services(services: Mapping[str, Any]) -> None:
+    ports = [service.port for service in services.values() if service.port]
+    assert len(ports) == len(set(ports))
+    assert not {5432, 6379} & set(ports)
+    packages = [service.package for service in services.values()]
+    assert len(packages) == len(set(packages))
+    assert all(package.isidentifier() for package in packages)
+    # Without rings, services can be taken off one by one, each after those that it needs.
+    left = {name: set(service.needs) for name, service in services.items()}
+    while left:
+        free = {name for name, needs in left.items() if not needs & left.keys()}
+        assert free, left
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
+@settings(fast, max_examples=300)
+@given(services=service_lists, stores=backing)
+def test_what_is_accepted_is_sound(
+    resolve: Resolve, extension: ModuleType, services: Any, stores: tuple[str, str]
+) -> None:
+    try:
+        resolved = resolve(services, database=stores[0], cache=stores[1])
+    except extension.Refusal as refusal:
+        assert str(refusal).isprintable()
+        return
+    check_services({name: service for name, service in resolved.items()})
+
+
+@settings(fast, max_examples=300)
+@given(services=anything)
+def test_nothing_but_a_line_comes_of_rubbish(
+    resolve: Resolve, extension: ModuleType, services: Any
+) -> None:
+    try:
+        check_services(resolve(services))
+    except extension.Refusal as refusal:
+        assert str(refusal).isprintable()
+
+
+@settings(fast, max_examples=300)
+@given(name=texts)
+def test_every_text_has_a_slug(extension: ModuleType, name: str) -> None:
+    extension.check_slug(extension.slug(name))
+
+
+@settings(fast, max_examples=300)
+@given(text=texts)
+def test_quoted_text_is_read_back_by_all_that_reads_it(extension: ModuleType, text: str) -> None:
+    try:
+        extension.check_text("text", text)
+    except extension.Refusal:
+        return
+    quoted = extension.quoted(text)
+    assert json.loads(quoted) == text
+    assert yaml.safe_load(f"a: {quoted}\n") == {"a": text}
+    assert tomllib.loads(f"a = {quoted}\n") == {"a": text}
+    assert eval(quoted) == text
+
+
+@settings(fast, max_examples=12)
+@given(services=service_lists, stores=backing, name=texts)
+def test_what_is_accepted_renders_to_files_that_parse(
+    resolve: Resolve,
+    extension: ModuleType,
+    render: Render,
+    services: Any,
+    stores: tuple[str, str],
+    name: str,
+) -> None:
+    database, cache = stores
+    try:
+        resolved = resolve(services, database=database, cache=cache)
+        extension.check_text("project_name", name, required=True)
+    except extension.Refusal:
+        return
+    answers = {"services": services, "database": database, "cache": cache, "project_name": name}
+    project = render(answers)
+    parsed = parse_all(project)
+    assert parsed[".copier-answers.yml"]["project_name"] == name
+    for service in resolved:
+        assert (project / "services" / service / "Dockerfile").is_file()
+        assert service in parsed["deploy/dev/docker-compose.yml"]["services"]

@@ -1,0 +1,139 @@
+"""What check-tools.sh says of missing and old tools, with small programs in their place."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "template" / "scripts" / "check-tools.sh"
+
+#: A docker that answers what the script asks; `down`: its engine does not.
+DOCKER = """#!/bin/sh
+case "$*" in
+  "version --format {{{{.Server.Version}}}}")
+    [ '{engine}' != down ] || {{ echo 'Cannot connect to the Docker daemon' >&2; exit 1; }}
+    echo '{engine}' ;;
+  "compose version --short")
+    [ '{compose}' != none ] || {{ echo "docker: 'compose' is not a docker command." >&2; exit 1; }}
+    echo '{compose}' ;;
+  *) echo "not expected: $*" >&2; exit 64 ;;
+esac
+"""
+
+
+class Tools:
+    """A PATH with nothing on it but what the script itself uses, and what is added."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("bash", "env", "sort"):
+            found = shutil.which(name)
+            assert found
+            (folder / name).symlink_to(found)
+
+    def add(self, name: str, text: str = "#!/bin/sh\n") -> None:
+        (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o755)
+
+    def docker(self, engine: str, compose: str) -> None:
+        self.add("docker", DOCKER.format(engine=engine, compose=compose))
+
+    def check(self, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [self.folder / "bash", SCRIPT, *arguments],
+            env={"PATH": str(self.folder)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == ""
+        return done.returncode, done.stderr
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    return Tools(tmp_path)
+
+
+@pytest.mark.parametrize("engine", ["25", "25.0.0", "25.0.3", "26.1.5+dfsg1", "28.2.2", "100.0.0"])
+@pytest.mark.parametrize("compose", ["2.24.0", "v2.24.0", "2.24.0-desktop.1", "2.40.3", "5.1.0"])
+def test_new_enough(tools: Tools, engine: str, compose: str) -> None:
+    tools.docker(engine, compose)
+    assert tools.check("docker") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("engine", "compose", "says"),
+    [
+        ("24.0.9", "2.40.3", "Docker Engine 24.0.9 is too old"),
+        ("9.0.0", "2.40.3", "Docker Engine 9.0.0 is too old"),
+        ("20.10.24+dfsg1", "2.40.3", "Docker Engine 20.10.24+dfsg1 is too old"),
+        ("26.1.5", "2.20.0", "Docker Compose 2.20.0 is too old"),
+        ("26.1.5", "v2.3.3", "Docker Compose v2.3.3 is too old"),
+        ("26.1.5", "1.29.2", "Docker Compose 1.29.2 is too old"),
+        ("26.1.5", "none", "Docker Compose is not installed"),
+        ("down", "2.40.3", "Docker is not running, or you may not use it"),
+    ],
+)
+def test_docker_is_not_good_enough(tools: Tools, engine: str, compose: str, says: str) -> None:
+    tools.docker(engine, compose)
+    code, line = tools.check("docker")
+    assert code == 1
+    assert line.startswith(says)
+    assert len(line.splitlines()) == 1
+    assert "https://" in line or "try: " in line
+
+
+@pytest.mark.parametrize("tool", ["docker", "uv", "node"])
+def test_a_missing_tool(tools: Tools, tool: str) -> None:
+    code, line = tools.check(tool)
+    assert code == 1
+    assert line.startswith(tool)
+    assert "not installed" in line
+    assert "https://" in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("there", "code"), [(["uv"], 0), ([], 1)])
+def test_uv(tools: Tools, there: list[str], code: int) -> None:
+    for name in there:
+        tools.add(name)
+    assert tools.check("uv")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("there", "code"), [(["node", "npm"], 0), (["node"], 1), (["npm"], 1), ([], 1)]
+)
+def test_node_needs_npm(tools: Tools, there: list[str], code: int) -> None:
+    for name in there:
+        tools.add(name)
+    assert tools.check("node")[0] == code
+
+
+def test_only_what_is_asked_for_is_checked(tools: Tools) -> None:
+    tools.add("uv")
+    tools.docker("down", "none")
+    assert tools.check("uv") == (0, "")
+
+
+def test_the_first_thing_missing_is_the_one_that_is_said(tools: Tools) -> None:
+    tools.add("uv")
+    code, line = tools.check("uv", "docker", "node")
+    assert code == 1
+    assert line.startswith("docker is not installed")
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["dcoker"], ["uv", "-h"], [""]])
+def test_an_unknown_tool(tools: Tools, arguments: list[str]) -> None:
+    tools.add("uv")
+    code, line = tools.check(*arguments)
+    assert code == 2
+    assert "choose from docker, uv and node" in line
+    assert len(line.splitlines()) == 1
+
+
+def test_no_tool(tools: Tools) -> None:
+    assert tools.check() == (2, "usage: check-tools.sh docker|uv|node …\n")

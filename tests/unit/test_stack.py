@@ -1,0 +1,653 @@
+"""scripts/stack.py: its parts by themselves, and the whole of it on a real engine.
+
+Each test on the engine has a project slug of its own, so that all of them can run side by side;
+whatever carries that slug is removed after it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pexpect
+import pytest
+
+Render = Callable[[Mapping[str, Any]], Path]
+
+#: Resources that carry labels, by the command that lists them.
+LISTINGS = {
+    "containers": ("ps", "--all"),
+    "networks": ("network", "ls"),
+    "volumes": ("volume", "ls"),
+    "images": ("image", "ls"),
+}
+
+
+class Project:
+    """A rendered project with only its scripts, and test stacks of small images."""
+
+    def __init__(self, rendered: Path, root: Path, slug: str) -> None:
+        self.root = root
+        self.slug = slug
+        self.instances = {"main-000001"}
+        shutil.copytree(rendered / "scripts", root / "scripts")
+        script = root / "scripts" / "stack.py"
+        text = script.read_text()
+        assert 'PROJECT = "shop"' in text
+        script.write_text(text.replace('PROJECT = "shop"', f'PROJECT = "{slug}"'))
+
+    def stack(self, scope: str, services: str) -> Path:
+        """Write the compose file of a scope; `labels` and `fast` are there for its services."""
+        service = "" if scope == "full" else f"services/{scope}/"
+        folder = self.root / f"{service}deploy/test"
+        folder.mkdir(parents=True, exist_ok=True)
+        head = f"""
+            name: {self.slug}-test-${{TEST_INSTANCE_ID:?}}-{scope}
+            x-labels: &labels
+              test.project: {self.slug}
+              test.instance: ${{TEST_INSTANCE_ID}}
+              test.scope: {scope}
+            x-fast: &fast {{interval: 1s, timeout: 5s, retries: 1, start_period: 30s,
+                            start_interval: 200ms}}
+            networks: {{default: {{labels: *labels}}}}
+            services:
+        """
+        body = textwrap.indent(textwrap.dedent(services).strip(), "  ")
+        (folder / "docker-compose.yml").write_text(f"{textwrap.dedent(head).strip()}\n{body}\n")
+        return folder
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.root / "scripts" / "stack.py"), *arguments]
+
+    def environment(self, instance: str = "main-000001") -> dict[str, str]:
+        self.instances.add(instance)
+        return os.environ | {"TEST_INSTANCE_ID": instance}
+
+    def run(
+        self, *arguments: str, instance: str = "main-000001", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment(instance) | env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def left(self, scope: str = "", instance: str = "") -> dict[str, list[str]]:
+        """List what the engine still holds, by its kind; nothing of a kind is left out."""
+        found = {}
+        for kind, command in LISTINGS.items():
+            output = docker(*command, "--format", "{{json .}}")
+            things = [json.loads(line) for line in output.splitlines()]
+            names = [
+                thing.get("Names") or thing.get("Name") or thing["Repository"] for thing in things
+            ]
+            prefix = f"{self.slug}-test-{instance}-{scope}" if instance else f"{self.slug}-test-"
+            mine = [name for name in names if name.startswith(prefix)]
+            if mine:
+                found[kind] = mine
+        return found
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def rendered(render: Render) -> Path:
+    return render({"project_slug": "shop", "services": "api:custom, core:custom"})
+
+
+@pytest.fixture
+def project(rendered: Path, tmp_path: Path) -> Iterator[Project]:
+    made = Project(rendered, tmp_path / "shop", f"t{uuid.uuid4().hex[:10]}")
+    yield made
+    for container in made.left().get("containers", []):
+        docker("rm", "--force", "--volumes", container)
+    for network in made.left().get("networks", []):
+        docker("network", "rm", network)
+    for volume in made.left().get("volumes", []):
+        docker("volume", "rm", "--force", volume)
+    for image in made.left().get("images", []):
+        docker("image", "rm", "--force", image)
+
+
+@pytest.fixture
+def module(project: Project) -> ModuleType:
+    """Return the script as a module of its own for each test."""
+    path = project.root / "scripts" / "stack.py"
+    spec = importlib.util.spec_from_file_location("stack", path)
+    assert spec is not None and spec.loader is not None
+    sys.modules["stack"] = made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+# ITS PARTS --------------------------------------------------------------------
+def container(ports: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    service = {"com.docker.compose.service": "api"}
+    return {
+        "Name": "/shop-api-1",
+        "Config": {"Labels": service | dict(labels or {})},
+        "NetworkSettings": {"Ports": ports},
+    }
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        [{"HostIp": "127.0.0.1", "HostPort": "49153"}],
+        [{"HostIp": "::1", "HostPort": "49153"}],
+        [{"HostIp": "0.0.0.0", "HostPort": "49153"}, {"HostIp": "::", "HostPort": "49154"}],
+    ],
+)
+def test_the_published_port(module: ModuleType, bindings: list[dict[str, str]]) -> None:
+    ports = {"8000/tcp": bindings, "9000/tcp": [{"HostIp": "", "HostPort": "1"}]}
+    assert module.published_port(container(ports), 8000) == 49153
+
+
+@pytest.mark.parametrize("ports", [{}, {"8000/tcp": None}, {"8000/tcp": []}, {"8000/udp": [{}]}])
+def test_a_port_that_is_not_published(module: ModuleType, ports: Mapping[str, Any]) -> None:
+    with pytest.raises(module.StackError, match="shop-api-1 does not publish its port 8000"):
+        module.published_port(container(ports), 8000)
+
+
+@pytest.fixture
+def addresses(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
+    """Return the function that finds the addresses in a stack of made-up containers."""
+
+    def found(*containers: dict[str, Any], own: str = "") -> dict[str, str]:
+        monkeypatch.setattr(module, "ids", lambda *_: ["some"])
+        monkeypatch.setattr(module, "inspect", lambda *_: list(containers))
+        monkeypatch.setattr(module, "own_container", lambda: own)
+        monkeypatch.setattr(module, "join", lambda *_: None)
+        answer: dict[str, str] = module.Stack("api", "main-1").addresses()
+        return answer
+
+    return found
+
+
+PORTS = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49153"}]}
+
+
+@pytest.mark.parametrize(
+    ("label", "outside", "inside"),
+    [
+        (
+            "TEST_API_URL=http://HOST:8000",
+            "http://127.0.0.1:49153",
+            "http://api:8000",
+        ),
+        (
+            "TEST_API_URL=postgresql://u:p@HOST:8000/db?x=y",
+            "postgresql://u:p@127.0.0.1:49153/db?x=y",
+            "postgresql://u:p@api:8000/db?x=y",
+        ),
+    ],
+)
+def test_addresses(
+    addresses: Callable[..., dict[str, str]], label: str, outside: str, inside: str
+) -> None:
+    one, quiet = container(PORTS, {"test.url": label}), container({})
+    assert addresses(one, quiet) == {"TEST_API_URL": outside}
+    assert addresses(one, quiet, own="me") == {"TEST_API_URL": inside}
+
+
+@pytest.mark.parametrize("label", ["", "TEST_API_URL", "TEST_API_URL=http://x:8000", "X=HOST:y"])
+def test_a_label_without_an_address(
+    module: ModuleType, addresses: Callable[..., dict[str, str]], label: str
+) -> None:
+    with pytest.raises(module.StackError, match="label test.url .* must be VARIABLE=URL"):
+        addresses(container(PORTS, {"test.url": label}))
+
+
+def test_scopes(project: Project, module: ModuleType) -> None:
+    assert module.scopes() == ["full"]
+    for scope in ("web", "api", "full"):
+        project.stack(scope, "{}")
+    assert module.scopes() == ["api", "web", "full"]
+
+
+def test_the_compose_project_carries_slug_instance_and_scope(
+    project: Project, module: ModuleType
+) -> None:
+    assert module.Stack("api", "main-1").project == f"{project.slug}-test-main-1-api"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["start"], ["run"], ["up"], ["run", "api"], ["run", "api", "--"], ["clean", "api"]]
+    + [["clean-all", "--force"], ["up", "api", "core"]],
+    ids=" ".join,
+)
+def test_wrong_usage(project: Project, arguments: list[str]) -> None:
+    done = project.run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "stack.py" in done.stderr
+
+
+def test_help(project: Project) -> None:
+    done = project.run("--help")
+    assert done.returncode == 0
+    for command in ("run", "up", "env", "down", "clean", "clean-all"):
+        assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+
+
+def test_an_illegal_instance(project: Project) -> None:
+    done = project.run("up", "api", TEST_INSTANCE_ID="Main")
+    assert done.returncode == 3
+    [line] = done.stderr.splitlines()
+    assert line.startswith("TEST_INSTANCE_ID Main must")
+
+
+def test_no_such_stack(project: Project) -> None:
+    project.stack("api", "{}")
+    done = project.run("up", "web")
+    assert done.returncode == 3
+    assert done.stderr == "no test stack called 'web': choose from api, full\n"
+
+
+def test_a_machine_without_docker(project: Project, tmp_path: Path) -> None:
+    project.stack("api", "{}")
+    (tmp_path / "bash").symlink_to(shutil.which("bash") or "")
+    for arguments in (["up", "api"], ["run", "api", "true"], ["down", "api"], ["clean"]):
+        done = project.run(*arguments, PATH=str(tmp_path))
+        assert done.returncode == 3
+        assert done.stderr == "docker: No such file or directory\n"
+
+
+# ON A REAL ENGINE -------------------------------------------------------------
+REDIS = """
+    cache:
+      image: redis:8-alpine
+      command: redis-server --save "" --appendonly no
+      labels: {<<: *labels, test.url: "TEST_CACHE_URL=redis://HOST:6379/0"}
+      ports: ["127.0.0.1::6379"]
+      healthcheck: {<<: *fast, test: [CMD, redis-cli, ping]}
+"""
+
+#: Starts, and never becomes healthy within a test's time.
+SLOW = """
+    slow:
+      image: redis:8-alpine
+      labels: *labels
+      command: redis-server --save ""
+      healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
+"""
+
+#: Never becomes healthy, and says why in its log.
+SICK = """
+    sick:
+      image: redis:8-alpine
+      labels: *labels
+      init: true
+      command: [sh, -c, "echo no disk left; exec sleep 1000"]
+      healthcheck: {test: ["CMD", "false"], interval: 200ms, retries: 1}
+"""
+
+real = pytest.mark.usefixtures("docker_engine")
+
+
+def on_engine(test: Callable[..., None]) -> Callable[..., None]:
+    return pytest.mark.docker(real(test))
+
+
+PING = """
+import os, socket
+from urllib.parse import urlsplit
+url = urlsplit(os.environ["TEST_CACHE_URL"])
+with socket.create_connection((url.hostname, url.port), 5) as connection:
+    connection.sendall(b"PING\\r\\n")
+    print(connection.recv(7).decode().strip(), os.environ["TEST_INSTANCE_ID"], os.getcwd())
+"""
+
+
+@on_engine
+def test_run_gives_a_command_the_stack_and_removes_it(project: Project) -> None:
+    project.stack("api", REDIS)
+    done = project.run("run", "api", "--", sys.executable, "-c", PING)
+    assert done.stdout == f"+PONG main-000001 {project.root}\n", done.stderr
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert project.left() == {}
+
+
+@on_engine
+def test_the_exit_code_is_the_commands(project: Project) -> None:
+    project.stack("api", REDIS)
+    assert project.run("run", "api", "--", "sh", "-c", "exit 42").returncode == 42
+    assert project.left() == {}
+    assert project.run("run", "api", "--", "sh", "-c", "kill -9 $$").returncode == 137
+    assert project.left() == {}
+    missing = project.run("run", "api", "--", "no-such-command")
+    assert missing.returncode == 127
+    assert missing.stderr == "no-such-command: No such file or directory\n"
+    assert project.left() == {}
+
+
+@on_engine
+def test_up_env_and_down(project: Project) -> None:
+    project.stack("api", REDIS)
+    up = project.run("up", "api")
+    assert re.fullmatch(r"export TEST_CACHE_URL=redis://127\.0\.0\.1:\d+/0\n", up.stdout)
+    assert project.run("env", "api").stdout == up.stdout
+    assert project.left()["containers"] == [f"{project.slug}-test-main-000001-api-cache-1"]
+    down = project.run("down", "api")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    assert project.left() == {}
+    again = project.run("down", "api")
+    assert (again.returncode, again.stderr) == (0, "")
+    env = project.run("env", "api")
+    assert (env.returncode, env.stdout) == (3, "")
+    assert "is not running: start it with stack.py up api" in env.stderr
+
+
+@on_engine
+def test_down_needs_no_compose_file(project: Project) -> None:
+    folder = project.stack("api", REDIS)
+    project.run("up", "api")
+    shutil.rmtree(folder)
+    assert project.run("down", "api").returncode == 0
+    assert project.left() == {}
+
+
+@on_engine
+def test_volumes_and_built_images_go_too(project: Project) -> None:
+    folder = project.stack(
+        "api",
+        """
+        api:
+          build: {context: ., labels: *labels}
+          image: ${COMPOSE_PROJECT_NAME}-api
+          labels: *labels
+          volumes: ["data:/data", "/anonymous"]
+        """,
+    )
+    with (folder / "docker-compose.yml").open("a") as file:
+        file.write("volumes: {data: {}}\n")
+    (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=1\n")
+    before = docker("volume", "ls", "--quiet").split()
+    assert project.run("up", "api").returncode == 0
+    left = project.left()
+    assert left.keys() == {"containers", "networks", "volumes", "images"}
+    anonymous = json.loads(docker("inspect", left["containers"][0]))[0]["Mounts"]
+    assert len(anonymous) == 2
+    # A rebuild leaves the old image without a name.
+    (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=2\n")
+    assert project.run("up", "api").returncode == 0
+    assert project.run("clean").returncode == 0
+    assert project.left() == {}
+    after = docker("volume", "ls", "--quiet").split()
+    assert not {mount["Name"] for mount in anonymous} & set(after) - set(before)
+    label = f"label=com.docker.compose.project={project.slug}-test-main-000001-api"
+    assert docker("image", "ls", "--quiet", "--filter", label) == ""
+
+
+@on_engine
+def test_what_an_override_file_adds_is_honoured_and_removed(project: Project) -> None:
+    folder = project.stack("api", REDIS)
+    (folder / "docker-compose.override.yml").write_text(
+        "services: {mail: {image: 'redis:8-alpine', volumes: ['letters:/letters']}}\n"
+        "volumes: {letters: {}}\nnetworks: {extra: {}}\n"
+    )
+    project.run("up", "api")
+    left = project.left()
+    assert f"{project.slug}-test-main-000001-api-mail-1" in left["containers"]
+    assert left["volumes"] == [f"{project.slug}-test-main-000001-api_letters"]
+    assert project.run("clean").stdout == f"removed {project.slug}-test-main-000001-api\n"
+    assert project.left() == {}
+
+
+@on_engine
+def test_a_start_that_fails_explains_itself(project: Project) -> None:
+    project.stack("api", REDIS.rstrip() + textwrap.dedent(SICK).replace("\n", "\n    "))
+    done = project.run("run", "api", "--", "echo", "ran")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    name = f"{project.slug}-test-main-000001-api"
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"{name} did not come up"
+    assert f"--- {name}-sick-1: unhealthy (exit code 0)" in lines
+    assert lines[-1] == "no disk left"
+    # Of what is healthy, nothing is said.
+    assert f"--- {name}-cache-1" not in done.stderr
+    assert len(lines) < 40
+    assert project.left() == {}
+
+
+@on_engine
+@pytest.mark.parametrize(
+    ("services", "says"),
+    [
+        ("x: {image: 'localhost:9/no/such:image', labels: *labels}", "localhost:9"),
+        ("x: {imagine: 'redis'}", "imagine"),
+        ("x: {image: 'redis:8-alpine', command: 'no-such-program'}", "no-such-program"),
+        ("x: {image: 'redis:8-alpine', command: 'sh -c \"echo bye; exit 7\"'}", "bye"),
+    ],
+    ids=["no image", "no compose file", "no program", "exits"],
+)
+def test_reasons_that_a_start_fails_for(project: Project, services: str, says: str) -> None:
+    project.stack("api", services)
+    done = project.run("run", "api", "--", "echo", "ran")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert project.left() == {}
+
+
+@on_engine
+def test_clean_never_meets_an_instance_with_a_longer_name(project: Project) -> None:
+    project.stack("api", REDIS)
+    for instance in ("main", "main-2", "2-main", "main-2-api"):
+        assert project.run("up", "api", instance=instance).returncode == 0
+    cleaned = project.run("clean", instance="main")
+    assert cleaned.stdout == f"removed {project.slug}-test-main-api\n"
+    for instance in ("main-2", "2-main", "main-2-api"):
+        assert len(project.left("api", instance)["containers"]) >= 1
+    assert project.run("down", "api", instance="main-2").returncode == 0
+    left = project.left()
+    assert left["containers"] == [
+        f"{project.slug}-test-{instance}-api-cache-1" for instance in ("main-2-api", "2-main")
+    ]
+    assert len(left["networks"]) == 2
+
+
+@on_engine
+def test_clean_removes_all_scopes_and_says_so(project: Project) -> None:
+    for scope in ("api", "core", "full"):
+        project.stack(scope, REDIS)
+        project.run("up", scope)
+    # The compose files are not asked.
+    shutil.rmtree(project.root / "services")
+    cleaned = project.run("clean")
+    name = f"{project.slug}-test-main-000001"
+    assert cleaned.stdout == f"removed {name}-api\nremoved {name}-core\nremoved {name}-full\n"
+    assert project.left() == {}
+    assert project.run("clean").stdout == ""
+
+
+@pytest.fixture
+def stranger(project: Project) -> Iterator[str]:
+    """Start a container and a network of another project, whose slug begins like ours."""
+    name = f"{project.slug}-2-test-main-000001-api"
+    labels = [f"test.project={project.slug}-2", f"com.docker.compose.project={name}"]
+    options = [f"--label={label}" for label in [*labels, "test.instance=main-000001"]]
+    docker("network", "create", *options, name)
+    docker("run", "--detach", "--name", name, "--network", name, *options, "redis:8-alpine")
+    yield name
+    docker("rm", "--force", "--volumes", name)
+    docker("network", "rm", name)
+
+
+@on_engine
+def test_clean_all_asks_first(project: Project, stranger: str) -> None:
+    project.stack("api", REDIS)
+    for instance in ("main-000001", "other-000002"):
+        project.run("up", "api", instance=instance)
+    names = [f"{project.slug}-test-{name}-api" for name in ("main-000001", "other-000002")]
+
+    refused = project.run("clean-all")
+    assert refused.returncode == 2
+    assert refused.stdout.splitlines()[1:] == [f"  {name}" for name in names]
+    assert refused.stderr == "not removed: confirm on a terminal, or pass --yes\n"
+    assert len(project.left()["containers"]) == 2
+
+    for answer, code, removed in (("n", 0, False), ("", 0, False), ("y", 0, True)):
+        terminal = pexpect.spawn(
+            shlex.join(project.command("clean-all")),
+            env=project.environment(),
+            encoding="utf-8",
+            timeout=60,
+        )
+        terminal.expect_exact("Remove all of them? [y/N] ")
+        terminal.sendline(answer)
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == code
+        assert (project.left() == {}) == removed
+    assert docker("inspect", "--format={{.State.Status}}", stranger) == "running\n"
+
+
+@on_engine
+def test_clean_all_with_yes(project: Project, stranger: str) -> None:
+    project.stack("api", REDIS)
+    project.run("up", "api", instance="other-000002")
+    done = project.run("clean-all", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"  {project.slug}-test-other-000002-api\nremoved 1\n")
+    assert project.left() == {}
+    assert docker("inspect", "--format={{.State.Status}}", stranger) == "running\n"
+    nothing = project.run("clean-all")
+    assert (nothing.returncode, nothing.stdout) == (
+        0,
+        f"nothing of {project.slug}'s tests is left\n",
+    )
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@on_engine
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    ids=["SIGTERM", "SIGINT", "SIGHUP"],
+)
+@pytest.mark.parametrize("whom", ["the script", "the process group"])
+def test_a_signal_while_the_command_runs(
+    project: Project, tmp_path: Path, number: signal.Signals, code: int, whom: str
+) -> None:
+    project.stack("api", REDIS)
+    mark = tmp_path / "mark"
+    command = ["sh", "-c", f"echo $$ > {mark}; exec sleep 1000"]
+    process = subprocess.Popen(
+        project.command("run", "api", "--", *command),
+        env=project.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: mark.exists() and mark.read_text().strip(), "the command did not start")
+        if whom == "the script":
+            process.send_signal(number)
+        else:
+            os.killpg(process.pid, number)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in error
+    assert process.returncode == code
+    assert not alive(int(mark.read_text()))
+    assert project.left() == {}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@on_engine
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_a_signal_while_the_stack_starts(
+    project: Project, number: signal.Signals, code: int
+) -> None:
+    project.stack("api", SLOW)
+    process = subprocess.Popen(
+        project.command("run", "api", "--", "echo", "ran"),
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: project.left().get("containers"), "nothing was started")
+        # A terminal sends Ctrl-C to all; whoever stops a job, to its first process.
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        output, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in error
+    assert output == ""
+    assert process.returncode == code
+    # Nothing comes after: compose has ended before anything was removed.
+    assert project.left() == {}
+
+
+@on_engine
+def test_what_a_killed_run_left_is_removed_by_clean(project: Project, tmp_path: Path) -> None:
+    project.stack("api", REDIS)
+    mark = tmp_path / "mark"
+    process = subprocess.Popen(
+        project.command("run", "api", "--", "sh", "-c", f"touch {mark}; exec sleep 1000"),
+        env=project.environment(),
+        start_new_session=True,
+    )
+    wait_for(mark.exists, "the command did not start")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "containers" in project.left()
+    assert project.run("clean").returncode == 0
+    assert project.left() == {}
+
+
+@on_engine
+def test_verbose_shows_what_compose_does(project: Project) -> None:
+    project.stack("api", REDIS)
+    done = project.run("--verbose", "run", "api", "--", "true")
+    assert done.returncode == 0
+    assert "cache-1" in done.stderr
