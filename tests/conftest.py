@@ -17,12 +17,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import copier
+import jinja2
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,33 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("GIT_CONFIG_GLOBAL", str(for_git))
         patch.setenv("GIT_CONFIG_SYSTEM", str(for_git))
         patch.setenv("COPIER_SETTINGS_PATH", str(for_copier))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once() -> Iterator[None]:
+    """Compile each piece of the template once for all renders of a process.
+
+    Copier compiles every part of every path anew for each project, which is most of a render's
+    time. What is compiled depends on the text and on how the environment is set up, nothing else.
+    """
+    compiled: dict[Hashable, Any] = {}
+    compile_anew = jinja2.Environment.compile
+
+    def compile(
+        self: jinja2.Environment, source: str, name: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        setup = (self.trim_blocks, self.lstrip_blocks, *self.extensions, *self.filters)
+        key = (source, name, args, *kwargs.items(), setup)
+        if key in compiled:
+            # Some extensions begin each template here, that of Copier's yield tag among them.
+            self.preprocess(source, name)
+        else:
+            compiled[key] = compile_anew(self, source, name, *args, **kwargs)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "compile", compile)
         yield
 
 
