@@ -487,7 +487,7 @@ class ServicesExtension(Extension):
             refusal_of=refusal_of,
             service_list_of=service_list_of,
             front_door_of=front_door,
-            adopted=adopted,
+            adopted_services=adopted_services,
             adopted_files=adopted_files,
         )
 
@@ -551,11 +551,16 @@ STAND_IN = ("Dockerfile", ".dockerignore", "app.py", "tests")
 
 
 @pass_context
-def adopted(answers: Context, service: Mapping[str, Any]) -> bool:
-    """Tell whether a service is the user's own, found where the project is generated."""
+def adopted_services(answers: Context) -> str:
+    """Name, as JSON, the services that are the user's own, found where the project is generated."""
     destination = Path(str(answers["_copier_conf"]["dst_path"]))
-    own = destination / service["path"] / "Dockerfile"
-    return bool(service["kind"] == "custom") and own.exists()
+    return json.dumps(
+        [
+            service["name"]
+            for service in answers["service_list"]
+            if service["kind"] == "custom" and (destination / service["path"] / "Dockerfile").exists()
+        ]
+    )
 
 
 @pass_context
@@ -568,7 +573,7 @@ def adopted_files(answers: Context) -> str:
     destination = Path(str(answers["_copier_conf"]["dst_path"]))
     patterns = []
     for service in answers["service_list"]:
-        if adopted(answers, service):
+        if service["name"] in answers["adopted"]:
             prefix = "" if service["path"] == "." else f"/{service['path']}"
             patterns += [f"{prefix}/{name}" for name in STAND_IN]
             if prefix and (destination / service["path"] / "Makefile").exists():

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 
 from tenacity import RetryError, Retrying, stop_after_delay, wait_exponential
 from tenacity.retry import retry_if_exception_type, retry_if_not_result
@@ -41,7 +42,6 @@ def wait_for[T](condition: Callable[[], T], timeout: float = 5, *, what: str = "
 
 
 def _source(condition: Callable[[], object]) -> str:
-    try:
+    with suppress(OSError, TypeError):
         return inspect.getsource(condition).strip()
-    except (OSError, TypeError):
-        return repr(condition)
+    return repr(condition)
