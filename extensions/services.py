@@ -475,6 +475,33 @@ def front_door(services: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
+def grouped_by_skeleton(services: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Group the services by the parts of the skeleton that they get.
+
+    Each group is a folder of the template, which is looped over for its services. That spares a
+    condition in every file's name, and each of those is compiled anew for each file and service.
+    """
+
+    def those(test: Callable[[Mapping[str, Any]], object]) -> list[Mapping[str, Any]]:
+        return [service for service in services if test(service)]
+
+    return {
+        "python": those(lambda service: service["kind"].startswith("python-")),
+        "api": those(lambda service: service["kind"] == "python-api"),
+        "api_with_database": those(
+            lambda service: service["kind"] == "python-api" and service["database"]
+        ),
+        "api_with_jobs": those(lambda service: service["kind"] == "python-api" and service["worker"]),
+        "worker": those(lambda service: service["kind"] == "python-worker"),
+        "web": those(lambda service: service["kind"] == "node-web"),
+        "web_greeting": those(lambda service: "greeting" in service["sections"]),
+        "web_items": those(lambda service: "items" in service["sections"]),
+        "web_jobs": those(lambda service: "jobs" in service["sections"]),
+        "web_rates": those(lambda service: "rates" in service["sections"]),
+        "custom": those(lambda service: service["kind"] == "custom"),
+    }
+
+
 class ServicesExtension(Extension):
     """What the questions and the templates use of this file."""
 
@@ -487,6 +514,7 @@ class ServicesExtension(Extension):
             refusal_of=refusal_of,
             service_list_of=service_list_of,
             front_door_of=front_door,
+            grouped_by_skeleton=grouped_by_skeleton,
             adopted_services=adopted_services,
             adopted_files=adopted_files,
         )
