@@ -1,0 +1,722 @@
+"""What the files of a project promise one another.
+
+Each contract is a function that reads a rendered project and returns what breaks it, a line each.
+They read nothing but the files, so they can be tried on a project that is broken on purpose.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+#: The targets by which the pipeline knows a service, in each layout.
+SERVICE_TARGETS = frozenset({"setup", "test-unit", "test-service", "lint", "format", "lock"})
+SINGLE_TARGETS = SERVICE_TARGETS - {"test-service"} | {"test-integration", "test-against-stack"}
+
+#: What Compose gives a value to by itself, and what scripts/stack.py gives one to.
+BUILT_IN = {"dev": {"COMPOSE_PROJECT_NAME"}, "test": {"COMPOSE_PROJECT_NAME", "TEST_INSTANCE_ID"}}
+
+#: What Compose fills in: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar.
+VARIABLE = re.compile(
+    r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^{}]*))?\}|(?P<plain>[A-Za-z_]\w*))"
+)
+#: A line of an .env.example; commented out, it says the default.
+ASSIGNMENT = re.compile(r"(?P<off># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$")
+
+#: `make` where it is a command: between quotes, at a line's start, after what leads to a command;
+#: and anywhere with a target that no prose would have.
+MAKE = re.compile(
+    r"(?P<lead>^\s*|[`'\"(;&|:]\s*|\b(?:[Rr]un|[Tt]ry|[Tt]hen)\s+|\s)make"
+    r"(?P<options>(?:\s+(?:-C\s+\S+|--?[a-z][\w-]*|[A-Z_]+=\S+))*)\s+(?P<target>[a-z][a-z0-9-]*)",
+    re.MULTILINE,
+)
+PROSE = {"a", "an", "it", "its", "no", "one", "sure", "that", "the", "them", "up"}
+SCRIPT = re.compile(r"(?<![\w/.-])(?:\./)?scripts/([\w-]+(?:\.[a-z]+)?)(?![\w/*])")
+#: A script that is the same in both layouts, and what it names of the other one.
+IN_BOTH_LAYOUTS = {("scripts/test-runner.py", "test-service.sh")}
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+
+
+@dataclass(frozen=True)
+class Compose:
+    """A compose file as it is written, before Compose fills in its variables."""
+
+    root: Path
+    path: Path
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it, with YAML's anchors and merges resolved."""
+        return parsed(self.path.read_text(encoding="utf-8"))
+
+    @property
+    def name(self) -> str:
+        """Where it is in the project."""
+        return self.path.relative_to(self.root).as_posix()
+
+    @property
+    def environment(self) -> str:
+        """What it is for: dev, test or prod."""
+        return self.path.parent.name
+
+    @property
+    def services(self) -> dict[str, dict[str, Any]]:
+        """Its containers."""
+        found: dict[str, dict[str, Any]] = self.data.get("services", {})
+        return found
+
+    @property
+    def scope(self) -> str:
+        """The scope of a test stack: a service's name, or `full`."""
+        parts = self.path.relative_to(self.root).parts
+        return parts[1] if parts[0] == "services" else "full"
+
+    @property
+    def one_shots(self) -> set[str]:
+        """The containers that do something once, which others wait for."""
+        return {
+            target
+            for service in self.services.values()
+            for target, how in dependencies(service).items()
+            if how == "service_completed_successfully"
+        }
+
+    def build(self, name: str) -> tuple[Path, str] | None:
+        """Return the folder that a container is built from and the stage; None: it is pulled."""
+        found = self.services[name].get("build")
+        if found is None:
+            return None
+        if isinstance(found, str):
+            found = {"context": found}
+        return (self.path.parent / found["context"]).resolve(), found.get("target", "")
+
+    def variables(self) -> dict[str, set[tuple[str, str]]]:
+        """Return what it reads from the environment: each name with its operators and defaults."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for text in strings(self.data):
+            for match in VARIABLE.finditer(text):
+                name = match["name"] or match["plain"]
+                if name:
+                    found.setdefault(name, set()).add(
+                        (match["operator"] or "", match["rest"] or "")
+                    )
+        return found
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A line of an .env.example."""
+
+    name: str
+    value: str
+    commented: bool
+    prose: str  #: the comment above it
+
+
+@functools.lru_cache(maxsize=64)
+def parsed(text: str) -> dict[str, Any]:
+    """Return what a compose file says. Many contracts read the same one: do not change it."""
+    found = yaml.load(text, yaml.CSafeLoader)
+    return found if isinstance(found, dict) else {}
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Return every text in what a YAML file holds, keys too."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from strings(key)
+            yield from strings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value)
+
+
+def dependencies(service: dict[str, Any]) -> dict[str, str]:
+    """Return what a container waits for, each with the condition."""
+    found = service.get("depends_on") or {}
+    if isinstance(found, list):
+        return dict.fromkeys(found, "service_started")
+    return {name: how.get("condition", "service_started") for name, how in found.items()}
+
+
+def compose_files(root: Path) -> list[Compose]:
+    """Return the compose file of every environment of a project."""
+    return [Compose(root, path) for path in sorted(root.rglob("docker-compose.yml"))]
+
+
+def compose_file(root: Path, environment: str) -> Compose:
+    """Return the compose file of one of the project's three environments."""
+    return Compose(root, root / "deploy" / environment / "docker-compose.yml")
+
+
+def own_services(root: Path) -> dict[str, Path]:
+    """Return the project's own services, each with its folder: those that are built in dev."""
+    dev = compose_file(root, "dev")
+    return {name: found[0] for name in dev.services if (found := dev.build(name))}
+
+
+def is_own(compose: Compose, name: str) -> bool:
+    """Whether a container runs an image of this project."""
+    image = compose.services[name].get("image", "")
+    return name in own_services(compose.root) or image.startswith("${COMPOSE_PROJECT_NAME}-")
+
+
+def env_example(path: Path) -> list[Variable]:
+    """Return the variables of an .env.example; of a block of lines, the comment is shared."""
+    found = []
+    for block in path.read_text(encoding="utf-8").split("\n\n"):
+        prose: list[str] = []
+        for line in block.splitlines():
+            if match := ASSIGNMENT.fullmatch(line):
+                off, name, value = match.group("off", "name", "value")
+                found.append(Variable(name, value, bool(off), " ".join(prose)))
+            else:
+                prose.append(line)
+    return found
+
+
+def make_targets(makefile: Path) -> set[str]:
+    """Return the targets of a Makefile."""
+    if not makefile.is_file():
+        return set()
+    rules = re.findall(r"^([a-z][\w -]*):(?!=)", makefile.read_text(encoding="utf-8"), re.MULTILINE)
+    return {target for rule in rules for target in rule.split()}
+
+
+def stage(dockerfile: Path, target: str) -> list[tuple[str, str]]:
+    """Return a stage's instructions, with those of the stages that it stands on."""
+    text = re.sub(r"\\\n", " ", dockerfile.read_text(encoding="utf-8"))
+    stages: dict[str, list[tuple[str, str]]] = {}
+    name = ""
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word.upper() == "FROM":
+            base, _, alias = rest.partition(" AS ")
+            name = alias.strip() or str(len(stages))
+            stages[name] = list(stages.get(base.strip(), []))
+        elif word and not word.startswith("#") and name:
+            stages[name].append((word.upper(), rest.strip()))
+    return stages.get(target or name, [])
+
+
+def last(instructions: list[tuple[str, str]], word: str) -> str:
+    """Return what the last instruction of a kind says."""
+    return next((rest for found, rest in reversed(instructions) if found == word), "")
+
+
+def texts(root: Path) -> Iterator[tuple[str, str]]:
+    """Return every text file of a project: its place and its content."""
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
+
+
+def has_everything(root: Path) -> Iterator[str]:
+    """Every service that is built has its Dockerfile, its targets and its tests."""
+    multi = (root / "services").is_dir()
+    for compose in compose_files(root):
+        for name in compose.services:
+            if not (found := compose.build(name)):
+                continue
+            folder, target = found
+            dockerfile = folder / "Dockerfile"
+            if not dockerfile.is_file():
+                yield f"{compose.name}: {name} has no {dockerfile}"
+            elif not stage(dockerfile, target):
+                yield f"{compose.name}: {name} is built from the stage {target!r}, which is not there"
+            if not (folder / ".dockerignore").is_file() and name in own_services(root):
+                yield f"{compose.name}: {name} has no .dockerignore"
+    for name, folder in own_services(root).items():
+        makefile = (folder if multi else root) / "Makefile"
+        wanted = SERVICE_TARGETS if multi else SINGLE_TARGETS
+        for target in sorted(wanted - make_targets(makefile)):
+            yield f"{makefile.relative_to(root)}: has no target {target}, for {name}"
+        # So it is in a service that was adopted, and none of these was.
+        if makefile.is_file() and "exit 1" in makefile.read_text(encoding="utf-8"):
+            yield f"{makefile.relative_to(root)}: leaves a target to its owner"
+        for kind in ("unit", "integration"):
+            if not any((folder / "tests" / kind).rglob("*test*")):
+                yield f"{name}: has no tests/{kind}"
+        if multi and not (folder / "deploy/test/docker-compose.yml").is_file():
+            yield f"{name}: has no deploy/test/docker-compose.yml"
+        for environment in ("test", "prod"):
+            if name not in compose_file(root, environment).services:
+                yield f"deploy/{environment}/docker-compose.yml: {name} is missing"
+    for folder in sorted(root.glob("services/*/")):
+        if folder.resolve() not in own_services(root).values():
+            yield f"deploy/dev/docker-compose.yml: services/{folder.name} is not in it"
+
+
+def mounts_what_is_there(root: Path) -> Iterator[str]:
+    """Every file and folder of the project that a container mounts exists."""
+    for compose in compose_files(root):
+        for name, service in compose.services.items():
+            for volume in service.get("volumes", []):
+                source = volume if isinstance(volume, str) else volume.get("source", "")
+                source = source.split(":")[0]
+                if source.startswith(".") and not (compose.path.parent / source).exists():
+                    yield f"{compose.name}: {name} mounts {source}, which is not there"
+
+
+def runs_safely(root: Path) -> Iterator[str]:
+    """An image runs as a numeric user that is not root, says how healthy it is, and takes signals."""
+    for compose in compose_files(root):
+        for name in compose.services:
+            found = compose.build(name)
+            if not found or not (dockerfile := found[0] / "Dockerfile").is_file():
+                continue
+            where = f"{dockerfile.relative_to(root)} ({found[1] or 'last stage'})"
+            instructions = stage(dockerfile, found[1])
+            user = last(instructions, "USER")
+            if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", user):
+                yield f"{where}: USER is {user!r}, no number above 0"
+            if not last(instructions, "HEALTHCHECK").startswith("CMD ["):
+                yield f"{where}: has no HEALTHCHECK CMD [...] without options"
+            command = last(instructions, "CMD")
+            if not command.startswith("["):
+                yield f"{where}: CMD is {command!r}, not in exec form"
+            ports = {
+                port for word, rest in instructions if word == "EXPOSE" for port in rest.split()
+            }
+            for port in compose.services[name].get("ports", []):
+                if (inside := port.rpartition(":")[2]) not in ports:
+                    yield f"{where}: {compose.name} publishes {inside}, which is not in EXPOSE"
+
+
+def is_watched(root: Path) -> Iterator[str]:
+    """Every container that stays has a health check, at the pace of its environment."""
+    for compose in compose_files(root):
+        for name, service in compose.services.items():
+            if name in compose.one_shots:
+                if "healthcheck" in service:
+                    yield f"{compose.name}: {name} runs once, and has a health check"
+                continue
+            check = service.get("healthcheck")
+            if not check:
+                yield f"{compose.name}: {name} has no healthcheck"
+                continue
+            built = is_own(compose, name) or compose.build(name)
+            if built and "test" in check:
+                yield f"{compose.name}: {name} has a healthcheck.test beside its Dockerfile's"
+            if not built and not check.get("test"):
+                yield f"{compose.name}: {name} has no healthcheck.test"
+            test = " ".join(check.get("test", []))
+            if "curl" in test or "wget" in test:
+                yield f"{compose.name}: {name} is checked with what its image may lack: {test}"
+            interval = seconds(check.get("interval", "30s"))
+            first = seconds(check.get("start_interval", "5s"))
+            if compose.environment == "test" and (interval > 5 or first > 1):
+                yield f"{compose.name}: {name} is checked every {interval:g} s, {first:g} s at start"
+            if compose.environment != "test" and (interval != 30 or not first < 5):
+                yield f"{compose.name}: {name} is checked every {interval:g} s, {first:g} s at start"
+            if not check.get("start_period"):
+                yield f"{compose.name}: {name} has no start_period, so its start counts as failures"
+
+
+def seconds(duration: str) -> float:
+    """Return how long one of Compose's durations is."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+    return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(ms|s|m|h)", duration))
+
+
+def explains_variables(root: Path) -> Iterator[str]:
+    """Every variable that a compose file reads is explained beside it, and nothing else is."""
+    for compose in compose_files(root):
+        used = compose.variables()
+        for name in BUILT_IN.get(compose.environment, set()):
+            used.pop(name, None)
+        example = compose.path.with_name(".env.example")
+        where = example.relative_to(root).as_posix()
+        if not example.is_file():
+            for name in sorted(used):
+                yield f"{compose.name}: reads {name}, and there is no .env.example"
+            continue
+        explained = env_example(example)
+        for name, count in Counter(variable.name for variable in explained).items():
+            if count > 1:
+                yield f"{where}: {name} is there {count} times"
+        for name in sorted(set(used) - {variable.name for variable in explained}):
+            yield f"{where}: {name} is missing, which {compose.name} reads"
+        for variable in explained:
+            if variable.name not in used:
+                yield f"{where}: {variable.name} is nothing that {compose.name} reads"
+                continue
+            if not re.search(r"# .*\w", variable.prose):
+                yield f"{where}: {variable.name} has no comment above it"
+            if not variable.value and not variable.commented:
+                if {operator for operator, _ in used[variable.name]} != {":?"}:
+                    yield f"{where}: {variable.name} is empty, but {compose.name} does not require it"
+                if "Required" not in variable.prose:
+                    yield f"{where}: {variable.name} is required, and its comment does not say so"
+            elif used[variable.name] != {(":-", variable.value)}:
+                given = sorted(rest for _, rest in used[variable.name])
+                yield f"{where}: {variable.name}={variable.value}, but {compose.name} has {given}"
+
+
+def requires_secrets(root: Path) -> Iterator[str]:
+    """In prod no secret, no release and no storage has a default, and the refusal says why."""
+    compose = compose_file(root, "prod")
+    for name, uses in compose.variables().items():
+        if SECRET.search(name) or name == "VERSION" or name.endswith("_DIR"):
+            for operator, rest in sorted(uses):
+                if operator != ":?" or not rest.strip():
+                    yield f"{compose.name}: {name} is not required with a reason"
+    for name, service in compose.services.items():
+        for key, value in (service.get("environment") or {}).items():
+            if SECRET.search(key) and ":?" not in str(value):
+                yield f"{compose.name}: {name} gets {key}={value}, which is no required variable"
+
+
+def names_what_exists(root: Path) -> Iterator[str]:
+    """Every make target, script and file that a text names exists."""
+    top = make_targets(root / "Makefile")
+    folders = {
+        path.parent.relative_to(root).as_posix() for path in root.glob("services/*/Makefile")
+    }
+    anywhere = set().union(*(make_targets(root / folder / "Makefile") for folder in folders))
+    for name, text in texts(root):
+        here = {folder for folder in folders if name.startswith(f"{folder}/")}
+        for match in MAKE.finditer(text):
+            target, options = match["target"], match["options"]
+            in_prose = match["lead"] == " " and "-" not in target and not options
+            if target in PROSE or in_prose:
+                continue
+            inside = re.search(r"-C\s+[\"']?([^\s\"']+)", options)
+            if inside is None:
+                known = top.union(*(make_targets(root / folder / "Makefile") for folder in here))
+            elif inside[1] in folders:
+                known = make_targets(root / inside[1] / "Makefile")
+            elif folders:  # A variable, or NAME, stands for any of them.
+                known = anywhere
+            else:  # A script for both layouts says what it does in the other one.
+                continue
+            if target not in known:
+                yield f"{name}: make {target} is no target"
+        for script in SCRIPT.findall(text):
+            if (name, script) in IN_BOTH_LAYOUTS and not folders:
+                continue
+            if not (root / "scripts" / script).is_file():
+                yield f"{name}: scripts/{script} is not there"
+        if name.endswith(".md"):
+            for link in LINK.findall(text):
+                if not (root / name).parent.joinpath(link).exists():
+                    yield f"{name}: links to {link}, which is not there"
+
+
+def publishes_carefully(root: Path) -> Iterator[str]:
+    """Ports: fixed, unique and local in dev; dynamic and local in test; the front doors in prod."""
+    for compose in compose_files(root):
+        waited_for = {
+            target for service in compose.services.values() for target in dependencies(service)
+        }
+        seen: dict[str, str] = {}
+        for name, service in compose.services.items():
+            for port in service.get("ports", []):
+                patterns = {
+                    "dev": r"127\.0\.0\.1:\$\{\w+_PORT:-(\d+)\}:\d+",
+                    "test": r"127\.0\.0\.1:():\d+",
+                    "prod": r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{\w+_PORT:-(\d+)\}:\d+",
+                }
+                match = re.fullmatch(patterns[compose.environment], port)
+                if not match:
+                    yield f"{compose.name}: {name} publishes {port!r}"
+                elif match[1] and match[1] in seen:
+                    yield f"{compose.name}: {name} and {seen[match[1]]} both publish {match[1]}"
+                else:
+                    seen[match[1]] = name
+            if compose.environment == "prod" and service.get("ports") and name in waited_for:
+                yield f"{compose.name}: {name} is published, although another service stands before it"
+            if compose.environment == "prod" and service.get("ports") and not is_own(compose, name):
+                yield f"{compose.name}: {name} is published, which is nobody's business"
+    dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
+    before = {target for service in prod.services.values() for target in dependencies(service)}
+    for name in own_services(root):
+        has_door = bool(dev.services[name].get("ports"))
+        if has_door and name not in before and not prod.services.get(name, {}).get("ports"):
+            yield f"{prod.name}: {name} is not published, and nothing stands before it"
+    published = {match for text in strings(dev.data) for match in re.findall(r"_PORT:-(\d+)", text)}
+    readme = root / "README.md"
+    for port in re.findall(
+        r"http://(?:127\.0\.0\.1|localhost):(\d+)", readme.read_text(encoding="utf-8")
+    ):
+        if port not in published:
+            yield f"README.md: nothing is on port {port} in development"
+
+
+def isolates_tests(root: Path) -> Iterator[str]:
+    """Whatever a test stack makes belongs to it alone, is found by its labels, and leaves nothing."""
+    for compose in compose_files(root):
+        if compose.environment != "test":
+            continue
+        slug = compose_file(root, "prod").data["name"]
+        name = compose.data.get("name", "")
+        if not re.fullmatch(
+            rf"{slug}-test-\$\{{TEST_INSTANCE_ID:\?[^}}]+\}}-{compose.scope}", name
+        ):
+            yield f"{compose.name}: is called {name!r}"
+        labels = {
+            "test.project": slug,
+            "test.instance": "${TEST_INSTANCE_ID}",
+            "test.scope": compose.scope,
+        }
+        if compose.data.get("volumes"):
+            yield f"{compose.name}: has named volumes"
+        for kind in ("networks", "volumes", "configs", "secrets"):
+            for key, found in (compose.data.get(kind) or {}).items():
+                if not labels.items() <= ((found or {}).get("labels") or {}).items():
+                    yield f"{compose.name}: {kind}.{key} is not labelled"
+        if "default" not in (compose.data.get("networks") or {}):
+            yield f"{compose.name}: the default network is not labelled"
+        addresses: list[str] = []
+        for key, service in compose.services.items():
+            if not labels.items() <= (service.get("labels") or {}).items():
+                yield f"{compose.name}: {key} is not labelled"
+            build = service.get("build")
+            if build and (isinstance(build, str) or build.get("labels") != labels):
+                yield f"{compose.name}: the image of {key} is not labelled"
+            if (build or is_own(compose, key)) and not service.get("image", "").startswith(
+                "${COMPOSE_PROJECT_NAME}-"
+            ):
+                yield f"{compose.name}: the image of {key} is shared with other stacks"
+            for word in ("volumes", "restart", "env_file", "network_mode", "networks", "develop"):
+                if word in service:
+                    yield f"{compose.name}: {key} has {word}"
+            url = service.get("labels", {}).get("test.url")
+            if bool(url) != bool(service.get("ports")):
+                yield f"{compose.name}: {key} needs ports and a label test.url, or neither"
+            if url:
+                match = re.fullmatch(
+                    r"(TEST_[A-Z0-9_]+_URL)=[a-z]+://(?:\w+:\w+@)?HOST:(\d+)(/\w*)?", url
+                )
+                if not match or f"127.0.0.1::{match[2]}" not in service.get("ports", []):
+                    yield f"{compose.name}: {key} has the label test.url {url!r}"
+                else:
+                    addresses.append(match[1])
+            stays = key not in compose.one_shots
+            if stays and not build and not is_own(compose, key) and not service.get("tmpfs"):
+                yield f"{compose.name}: {key} keeps its data on a disk: it has no tmpfs"
+        for address, count in Counter(addresses).items():
+            if count > 1:
+                yield f"{compose.name}: {count} containers are {address}"
+
+
+def reaches_addresses(root: Path) -> Iterator[str]:
+    """Every address that tests read is one that their stack offers."""
+    for compose in compose_files(root):
+        if compose.environment != "test":
+            continue
+        offered = {
+            str(service.get("labels", {}).get("test.url")).split("=")[0]
+            for service in compose.services.values()
+        }
+        tests = compose.path.parents[2] / "tests/integration"
+        for path in sorted(tests.rglob("*")):
+            if path.suffix in (".py", ".ts", ".js"):
+                for address in sorted(
+                    set(re.findall(r"\bTEST_[A-Z0-9_]+_URL\b", path.read_text("utf-8")))
+                ):
+                    if address not in offered:
+                        yield f"{path.relative_to(root)}: {compose.name} offers no {address}"
+
+
+def hardens_production(root: Path) -> Iterator[str]:
+    """In prod every container is limited, logged and restarted; ours can do nothing but their work."""
+    compose = compose_file(root, "prod")
+    images = [service.get("image", "") for service in compose.services.values()]
+    released = tuple(image.partition("${VERSION")[0] for image in images if "${VERSION" in image)
+    for name, service in compose.services.items():
+        once = name in compose.one_shots
+        own = name in own_services(root) or service.get("image", "").startswith(released)
+        wanted: dict[str, Any] = {
+            "restart": "no" if once else "unless-stopped",
+            "security_opt": ["no-new-privileges:true"],
+        }
+        if own:
+            wanted |= {"init": True, "read_only": True, "cap_drop": ["ALL"]}
+        for key, value in wanted.items():
+            if service.get(key) != value:
+                yield f"{compose.name}: {name} has {key}: {service.get(key)}, not {value}"
+        if own and "/tmp" not in service.get("tmpfs", []):
+            yield f"{compose.name}: {name} has no tmpfs /tmp"
+        if "stop_grace_period" not in service:
+            yield f"{compose.name}: {name} has no stop_grace_period"
+        logging = service.get("logging", {})
+        if logging.get("driver") != "json-file" or not {"max-size", "max-file"} <= set(
+            logging.get("options", {})
+        ):
+            yield f"{compose.name}: the log of {name} is not rotated"
+        limits = service.get("deploy", {}).get("resources", {}).get("limits", {})
+        # What runs a moment, of an image that is not ours, before anything else does.
+        if not (once and not own):
+            for limit in sorted({"cpus", "memory", "pids"} - set(limits)):
+                yield f"{compose.name}: {name} has no limit of {limit}"
+            for limit, value in limits.items():
+                if not re.fullmatch(r"\$\{\w+:-[^}]+\}", str(value)):
+                    yield f"{compose.name}: the {limit} of {name} cannot be set: {value}"
+        for word in ("build", "privileged", "cap_add", "network_mode", "pid", "ipc", "devices"):
+            if word in service:
+                yield f"{compose.name}: {name} has {word}"
+        if own and not re.search(r":\$\{VERSION:\?[^}]+\}$", service.get("image", "")):
+            yield f"{compose.name}: {name} runs {service.get('image')}, not a required VERSION"
+        if own and service.get("volumes"):
+            yield f"{compose.name}: {name} mounts something"
+        for volume in service.get("volumes", []):
+            source = volume.get("source", "") if isinstance(volume, dict) else volume
+            if not re.match(r"\$\{\w+_DIR:\?", source):
+                yield f"{compose.name}: {name} keeps its data in {source}, no folder that is required"
+    if compose.data.get("volumes"):
+        yield f"{compose.name}: has named volumes"
+
+
+def hides_no_volume(root: Path) -> Iterator[str]:
+    """No container makes a nameless volume: what an image declares as one, each mounts."""
+    for compose in compose_files(root):
+        targets: dict[str, set[str]] = {}
+        mounted: dict[str, set[str]] = {}
+        for name, service in compose.services.items():
+            mounts = set(service.get("tmpfs", []))
+            for volume in service.get("volumes", []):
+                mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
+            mounted[name] = mounts
+            if not is_own(compose, name) and not compose.build(name):
+                targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
+        for name, service in compose.services.items():
+            for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
+                if not (is_own(compose, name) or compose.build(name)):
+                    yield f"{compose.name}: {name} makes a nameless volume at {target}"
+
+
+def builds_what_it_runs(root: Path) -> Iterator[str]:
+    """`make build` makes exactly the images that prod runs."""
+    prod = compose_file(root, "prod")
+    build = Compose(root, prod.path.with_name("docker-compose.build.yml"))
+    if not build.path.is_file():
+        yield f"{build.name}: is not there"
+        return
+    for name in sorted(set(own_services(root)) ^ set(build.services)):
+        yield f"{build.name}: {name} is no service that is built, or it is missing"
+    for name, service in build.services.items():
+        found = build.build(name)
+        if not found or found[0] != own_services(root).get(name):
+            yield f"{build.name}: {name} is built from {found and found[0]}"
+        image = service.get("image", "").partition(":${VERSION")[0]
+        runs = prod.services.get(name, {}).get("image", "").partition(":${VERSION")[0]
+        if image != runs:
+            yield f"{build.name}: {name} is built as {image}, and {prod.name} runs {runs}"
+    if set(build.variables()) != {"VERSION"}:
+        yield f"{build.name}: reads {sorted(build.variables())}, not VERSION"
+
+
+def agrees_on_images(root: Path) -> Iterator[str]:
+    """A pulled image has one version everywhere, and it is a number."""
+    tags: dict[str, set[str]] = {}
+    for compose in compose_files(root):
+        for name, service in compose.services.items():
+            image = service.get("image", "")
+            if not is_own(compose, name) and not compose.build(name) and "VERSION" not in image:
+                repository, _, tag = image.rpartition(":")
+                tags.setdefault(repository or image, set()).add(tag if repository else "")
+    for repository, found in tags.items():
+        if len(found) > 1:
+            yield f"{repository}: runs in the versions {', '.join(sorted(found))}"
+        if any(not re.match(r"\d", tag) for tag in found):
+            yield f"{repository}: is pulled as {', '.join(sorted(found))}, which moves"
+
+
+def starts_in_order(root: Path) -> Iterator[str]:
+    """What a container waits for is there, can become what it waits for, and waits not for it."""
+    for compose in compose_files(root):
+        graph: dict[str, list[str]] = {}
+        for name, service in compose.services.items():
+            graph[name] = list(dependencies(service))
+            for target, how in dependencies(service).items():
+                other = compose.services.get(target)
+                if other is None:
+                    yield f"{compose.name}: {name} waits for {target}, which is not there"
+                elif how == "service_started":
+                    yield f"{compose.name}: {name} waits only until {target} is started, not ready"
+                elif how == "service_healthy" and "healthcheck" not in other:
+                    yield f"{compose.name}: {name} waits for the health of {target}, which has no check"
+                elif how == "service_completed_successfully" and other.get("restart", "no") != "no":
+                    yield f"{compose.name}: {name} waits for the end of {target}, which restarts"
+        try:
+            list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            yield f"{compose.name}: a ring of dependencies: {' -> '.join(error.args[1])}"
+
+
+def uses_no_old_compose(root: Path) -> Iterator[str]:
+    """Nothing that newer versions of Compose warn of or have dropped, and nothing global."""
+    for compose in compose_files(root):
+        for key in ("version", "include"):
+            if key in compose.data:
+                yield f"{compose.name}: has {key}:"
+        if "name" not in compose.data:
+            yield f"{compose.name}: has no name, so that of its folder is taken"
+        for name, service in compose.services.items():
+            words = (
+                "container_name",
+                "links",
+                "extends",
+                "mem_limit",
+                "cpus",
+                "pids_limit",
+                "scale",
+            )
+            for word in words:
+                if word in service:
+                    yield f"{compose.name}: {name} has {word}"
+    for name, text in texts(root):
+        if name.endswith(".md"):
+            continue
+        for match in re.findall(r"\bdocker-compose(?!\S*\.(?:override\.)?yml)(?=\s+[a-z-])", text):
+            yield f"{name}: calls {match}, which is Compose 1"
+        for match in re.findall(r"COMPOSE_BAKE|DOCKER_BUILDKIT|--compatibility|--no-ansi", text):
+            yield f"{name}: uses {match}"
+
+
+def runs_what_is_executable(root: Path) -> Iterator[str]:
+    """A file with an interpreter in its first line can be executed, and no other."""
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            has_interpreter = path.read_bytes().startswith(b"#!")
+            if has_interpreter != bool(path.stat().st_mode & 0o100):
+                what = "cannot be executed" if has_interpreter else "is executable, and no script"
+                yield f"{path.relative_to(root)}: {what}"
+
+
+CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
+    has_everything,
+    mounts_what_is_there,
+    runs_safely,
+    is_watched,
+    explains_variables,
+    requires_secrets,
+    names_what_exists,
+    publishes_carefully,
+    isolates_tests,
+    reaches_addresses,
+    hardens_production,
+    hides_no_volume,
+    builds_what_it_runs,
+    agrees_on_images,
+    starts_in_order,
+    uses_no_old_compose,
+    runs_what_is_executable,
+)
+
+
+def broken(root: Path) -> list[str]:
+    """Return what breaks any of the contracts, each line with the contract's name."""
+    return [f"{contract.__name__}: {line}" for contract in CONTRACTS for line in contract(root)]

@@ -1,0 +1,96 @@
+"""What is asked of each rendered file by itself.
+
+Each check takes the place of a file in its project and its text, and returns what is wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import yaml
+
+#: The oldest Python that the scripts promise to run on, whatever the services run on.
+SCRIPTS_PYTHON = (3, 11)
+
+#: What looks like Jinja and is not: GitHub's expressions, Docker's format strings, bash's `${#`.
+NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|json |range |println )[^{}]*\}\}|\$\{#")
+JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
+
+#: How a linter is told to look away. Each needs its reason, in a comment above it or behind it.
+IGNORE = re.compile(
+    r"(?:hadolint ignore=|shellcheck disable=|yamllint disable|eslint-disable)[\w=,:@/ -]*(?P<rest>.*)"
+)
+
+
+def litter(name: str, text: str) -> Iterator[str]:
+    """Say what nobody would leave in a file that is written by hand."""
+    if not text:
+        return
+    if "\r" in text:
+        yield f"{name}: has carriage returns"
+    if not text.endswith("\n"):
+        yield f"{name}: does not end with a newline"
+    elif text.endswith("\n\n"):
+        yield f"{name}: has an empty line at its end"
+    if text.startswith("\n"):
+        yield f"{name}: has an empty line at its start"
+    most = 2 if name.endswith((".py", ".py.mako")) else 1
+    for match in re.finditer(rf"\n{{{most + 2},}}", text.rstrip("\n")):
+        number = text.count("\n", 0, match.start()) + 1
+        yield f"{name}:{number}: has {len(match[0]) - 1} empty lines in a row"
+    for number, line in enumerate(text.splitlines(), 1):
+        if line != line.rstrip():
+            yield f"{name}:{number}: ends with spaces"
+        if "\t" in (line.lstrip("\t") if "Makefile" in name else line):
+            yield f"{name}:{number}: has a tab"
+
+
+def leftovers(name: str, text: str) -> Iterator[str]:
+    """Say where a piece of the template's own language is left."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if JINJA.search(NO_JINJA.sub("", line)):
+            yield f"{name}:{number}: has Jinja in it: {line.strip()}"
+
+
+def syntax(name: str, text: str) -> Iterator[str]:
+    """Say why a file of data, or a script, cannot be read."""
+    path = PurePosixPath(name)
+    try:
+        if path.suffix in (".yml", ".yaml"):
+            list(yaml.load_all(text, yaml.CSafeLoader))
+        elif path.suffix == ".toml":
+            tomllib.loads(text)
+        elif path.suffix == ".json":
+            json.loads(text)
+        elif path.suffix == ".py" and path.parts[0] == "scripts":
+            ast.parse(text, name, feature_version=SCRIPTS_PYTHON)
+            promised = re.search(r'^# requires-python = ">=(\d+)\.(\d+)"$', text, re.MULTILINE)
+            if not promised or (int(promised[1]), int(promised[2])) != SCRIPTS_PYTHON:
+                yield f"{name}: does not say that it runs on Python {SCRIPTS_PYTHON}"
+    except (yaml.YAMLError, ValueError, SyntaxError) as error:
+        yield f"{name}: {str(error).splitlines()[0]}"
+
+
+def reasons(name: str, text: str) -> Iterator[str]:
+    """Say where a linter is told to look away without a reason."""
+    above = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        match = IGNORE.search(line)
+        if match and len(f"{above} {match['rest']}".split()) < 4:
+            yield f"{name}:{number}: gives no reason for: {line.strip()}"
+        above = line.strip().lstrip("#/ ") if re.match(r"\s*(#|//)", line) and not match else ""
+
+
+def portable(name: str, text: str) -> Iterator[str]:
+    """Say why a file's name is none on Windows or macOS."""
+    for part in PurePosixPath(name).parts:
+        if re.search(r'[<>:"|?*\\]', part) or part[-1] in ". " or len(part.encode()) > 255:
+            yield f"{name}: the name {part!r} is not legal everywhere"
+
+
+CHECKS = (litter, leftovers, syntax, reasons, portable)

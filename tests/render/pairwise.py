@@ -1,0 +1,263 @@
+"""The answers that projects are rendered with for the tests.
+
+`NAMED` holds a few whole projects. `pairwise()` makes sets in which every two answers to any two
+questions meet once, where they can meet. It reads the questions and their choices from copier.yml,
+so a new choice is tested by itself; a new question without choices needs a few answers in
+`REPRESENTATIVES`, and a test says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from allpairspy import AllPairs
+from jinja2 import StrictUndefined, meta
+from jinja2.nativetypes import NativeEnvironment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Answers = dict[str, Any]
+
+#: Answers to the questions that have no choices. `{{` in a name is left to the tests of hostile
+#: answers: here it would look like a template's leftover.
+REPRESENTATIVES: Mapping[str, list[Any]] = {
+    "project_name": [
+        "My Project",
+        """Ünï's "quoted" $HOME #1: <b>100 %</b> \\n & 日本 🎉""",
+        "X" * 120,
+    ],
+    "project_slug": ["my-project", "x", "a-slug-of-forty-characters-as-long-as-ok"],
+    "description": ["", """It's "quick": a $HOME # of <things> \\ & 日本"""],
+    "services": [
+        "api, worker, frontend",
+        "api",
+        "worker",
+        "frontend",
+        "price-db:custom",
+        [
+            "worker",
+            {"name": "api", "needs": ["worker", "engine"]},
+            {"name": "engine", "kind": "custom"},
+            {"name": "web", "needs": ["api", "engine"]},
+        ],
+        [
+            {"name": "price-feed-api", "port": 18000},
+            {"name": "mail-worker"},
+            {"name": "shop-front-web", "needs": ["price-feed-api"]},
+        ],
+        [
+            *("users", "orders", "billing"),
+            *("mail-worker", "report-worker"),
+            *("shop-web", "admin-ui"),
+            {"name": "gateway", "kind": "custom", "needs": ["users", "orders"]},
+            {"name": "search", "kind": "custom", "needs": []},
+        ],
+    ],
+    "registry": ["ghcr.io/my-org", "localhost:5000", "git.example.com:3000/some-team/a.b_c"],
+    "author_name": ["", """Ada "Q." O'Ünal"""],
+    "author_email": ["", "ada@example.com"],
+}
+
+#: The projects whose list of files is kept in trees/.
+NAMED: Mapping[str, Answers] = {
+    "multi": {},
+    "multi-custom": {"services": "api, engine:custom"},
+    "multi-no-database": {"database": "none"},
+    "single-python-api": {"layout": "single", "service_kind": "python-api"},
+    "single-node-web": {"layout": "single", "service_kind": "node-web"},
+    "single-python-worker": {"layout": "single", "service_kind": "python-worker"},
+}
+
+#: The questions that decide about one another: by a `when`, or by the template's own rules.
+BOUND = ("layout", "services", "service_kind", "database", "cache")
+
+#: Stands for the answer to a question that the other answers keep from being asked.
+NOT_ASKED = "(not asked)"
+
+_JINJA = NativeEnvironment(undefined=StrictUndefined)
+_template = functools.cache(_JINJA.from_string)
+
+
+@functools.cache
+def settings() -> dict[str, Any]:
+    """Return all of copier.yml."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def questions() -> dict[str, dict[str, Any]]:
+    """Return every question of copier.yml, the computed ones too."""
+    return {name: value for name, value in settings().items() if not name.startswith("_")}
+
+
+@functools.cache
+def asked() -> dict[str, dict[str, Any]]:
+    """Return the questions that a user can meet."""
+    return {
+        name: question
+        for name, question in questions().items()
+        if question.get("when") is not False and question.get("ask") is not False
+    }
+
+
+def values(name: str, question: Mapping[str, Any]) -> list[Any]:
+    """Return the answers to a question that are tested.
+
+    Raises:
+        LookupError: it has no choices, and nobody has said what to answer.
+    """
+    choices = question.get("choices")
+    if isinstance(choices, Mapping):
+        choices = list(choices.items())
+    if isinstance(choices, list):
+        # A choice is its value, a pair of label and value, or such a pair with more about it.
+        found = [choice[1] if isinstance(choice, list | tuple) else choice for choice in choices]
+        return [value["value"] if isinstance(value, Mapping) else value for value in found]
+    if question.get("type") == "bool":
+        return [True, False]
+    if name not in REPRESENTATIVES:
+        raise LookupError(
+            f"copier.yml asks {name!r}, which has no choices that could be tested: "
+            "give a few answers to it in REPRESENTATIVES in tests/render/pairwise.py"
+        )
+    return REPRESENTATIVES[name]
+
+
+@functools.cache
+def extension() -> Any:
+    """Return extensions/services.py as a module: it is in no package."""
+    spec = importlib.util.spec_from_file_location(
+        "services_of_pairwise", ROOT / "extensions/services.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def parameters() -> dict[str, list[Any]]:
+    """Return what each question may be answered with, by its name."""
+    return {
+        name: values(name, question) + ([NOT_ASKED] if "when" in question else [])
+        for name, question in asked().items()
+    }
+
+
+def evaluate(expression: Any, row: Mapping[str, Any]) -> Any:
+    """Return what an expression of copier.yml gives for some answers."""
+    return _template(expression).render(row) if isinstance(expression, str) else expression
+
+
+def names_in(expression: Any) -> set[str]:
+    """Return the answers that an expression of copier.yml reads."""
+    return meta.find_undeclared_variables(_JINJA.parse(str(expression)))
+
+
+def refusal(row: Mapping[str, Any]) -> str:
+    """Return why the template refuses some answers, by its own rule; nothing where it does not."""
+    given = {name: "none" if row[name] == NOT_ASKED else row[name] for name in BOUND}
+    try:
+        extension().resolve(**given, project_slug="my-project", registry="ghcr.io/my-org")
+    except extension().Refusal as reason:
+        return str(reason)
+    return ""
+
+
+@functools.cache
+def settings_of_the_bound() -> list[dict[str, Any]]:
+    """Return every way to answer the questions that decide about one another."""
+    conditions = {name: asked()[name].get("when", True) for name in BOUND}
+    read = {name for when in conditions.values() for name in names_in(when)}
+    computed = {name: questions()[name]["default"] for name in sorted(read - set(asked()))}
+    found = []
+    for setting in product(*(parameters()[name] for name in BOUND)):
+        row = dict(zip(BOUND, setting, strict=True))
+        known = row | {name: evaluate(default, row) for name, default in computed.items()}
+        fits = [
+            bool(evaluate(when, known)) != (row[name] == NOT_ASKED)
+            for name, when in conditions.items()
+        ]
+        if all(fits) and not refusal(row):
+            found.append(row)
+    return found
+
+
+def possible(row: Mapping[str, Any]) -> bool:
+    """Whether answers, perhaps to a few of the questions only, may be given together."""
+    bound = {name: value for name, value in row.items() if name in BOUND}
+    return any(bound.items() <= setting.items() for setting in settings_of_the_bound())
+
+
+@functools.cache
+def rows() -> list[dict[str, Any]]:
+    """Make the rows in which every possible pair of answers occurs."""
+    # What decides about one another is one parameter of the pairs, as far as it can be without
+    # making many rows: allpairspy has its difficulties with pairs that are impossible.
+    ways = unique({name: row[name] for name in BOUND[:3]} for row in settings_of_the_bound())
+    choices = [
+        ways,
+        *([{n: v} for v in found] for n, found in parameters().items() if n not in ways[0]),
+    ]
+
+    # By their places, since allpairspy compares values, and some of ours are lists.
+    def row_of(places: list[int]) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for choice, place in zip(choices, places, strict=False):
+            row |= choice[place]
+        return row
+
+    places = [range(len(choice)) for choice in choices]
+    found = AllPairs(places, filter_func=lambda part: possible(row_of(part)))
+    rows = [row_of(list(row)) for row in found]
+    # It stops before it has them all: what is missing takes the place of something in a row.
+    while missing := [
+        pair for pair in pairs() if not any(pair.items() <= row.items() for row in rows)
+    ]:
+        candidates = [
+            candidate
+            for setting in settings_of_the_bound()
+            for row in rows
+            if missing[0].items() <= (candidate := row | missing[0] | setting).items()
+        ]
+        rows.append(
+            max(candidates, key=lambda row: sum(pair.items() <= row.items() for pair in missing))
+        )
+    return rows
+
+
+@functools.cache
+def pairs() -> list[dict[str, Any]]:
+    """Return every two answers that may be given together."""
+    return [
+        pair
+        for one, other in combinations(parameters().items(), 2)
+        for first, second in product(one[1], other[1])
+        if possible(pair := {one[0]: first, other[0]: second})
+    ]
+
+
+def unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each row once, in the order in which they came."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        if row not in found:
+            found.append(row)
+    return found
+
+
+@functools.cache
+def pairwise() -> dict[str, Answers]:
+    """Return the sets of answers, by a name that a test can have."""
+    return {
+        f"pairwise-{number:02}": {name: value for name, value in row.items() if value != NOT_ASKED}
+        for number, row in enumerate(rows(), 1)
+    }

@@ -1,0 +1,120 @@
+"""Every compose file as Docker Compose itself understands it. It needs no engine for that."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project
+from .contracts import compose_files, env_example
+
+#: What each required variable of prod gets, by how its name ends.
+FILLED_IN = {"VERSION": "1.2.3", "_DIR": "/srv/data", "_PASSWORD": "cafe0123"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compose_cli() -> None:
+    try:
+        done = subprocess.run(["docker", "compose", "version"], capture_output=True)
+        missing = done.returncode != 0
+    except OSError:
+        missing = True
+    if missing:
+        reason = "there is no `docker compose`"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def config(
+    folder: Path, env_file: Path | str = os.devnull, **env: str
+) -> tuple[dict[str, Any], str]:
+    """Return what Compose makes of the file in a folder, and what it complains of."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "DOCKER_CONFIG")}
+    command = ["docker", "compose", "--env-file", str(env_file), "config", "--format=json"]
+    done = subprocess.run(command, cwd=folder, env=kept | env, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {}, done.stderr.strip()
+
+
+def required(folder: Path) -> dict[str, str]:
+    """Return a value for each variable that prod requires."""
+    return {
+        variable.name: next(v for end, v in FILLED_IN.items() if variable.name.endswith(end))
+        for variable in env_example(folder / ".env.example")
+        if not variable.value and not variable.commented
+    }
+
+
+def filled_in(folder: Path, to: Path, **values: str) -> Path:
+    """Fill in an .env.example as its user does."""
+    lines = (folder / ".env.example").read_text(encoding="utf-8").splitlines()
+    for name, value in values.items():
+        lines[lines.index(f"{name}=")] = f"{name}={value}"
+    to.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return to
+
+
+def test_compose_takes_every_file_without_a_word(varied_project: Project, tmp_path: Path) -> None:
+    problems = []
+    for compose in compose_files(varied_project.root):
+        folder = compose.path.parent
+        if compose.environment == "dev":
+            found, complaint = config(folder, folder / ".env.example")
+        elif compose.environment == "test":
+            found, complaint = config(folder, TEST_INSTANCE_ID="main-0a1b2c")
+        else:
+            found, complaint = config(
+                folder, filled_in(folder, tmp_path / "env", **required(folder))
+            )
+        slug = varied_project.answers.get("project_slug", "my-project")
+        names = {
+            "dev": f"{slug}-dev",
+            "test": f"{slug}-test-main-0a1b2c-{compose.scope}",
+            "prod": slug,
+        }
+        if complaint or found.get("name") != names[compose.environment]:
+            problems.append(f"{compose.name}: {found.get('name')} {complaint}")
+    varied_project.check(problems)
+
+
+def test_dev_is_the_same_with_its_defaults_and_with_the_example(named_project: Project) -> None:
+    folder = named_project.root / "deploy/dev"
+    assert config(folder) == config(folder, folder / ".env.example")
+
+
+def test_a_test_stack_needs_its_instance(named_project: Project) -> None:
+    _, complaint = config(named_project.root / "deploy/test")
+    assert "TEST_INSTANCE_ID" in complaint and "scripts/stack.py" in complaint
+
+
+def test_compose_takes_the_file_of_make_build(named_project: Project) -> None:
+    files = {"COMPOSE_FILE": "docker-compose.build.yml"}
+    found, complaint = config(named_project.root / "deploy/prod", VERSION="1.2.3", **files)
+    assert complaint == ""
+    assert all(service["image"].endswith(":1.2.3") for service in found["services"].values())
+
+
+def test_prod_runs_the_released_images(named_project: Project, tmp_path: Path) -> None:
+    folder = named_project.root / "deploy/prod"
+    found, _ = config(folder, filled_in(folder, tmp_path / "env", **required(folder)))
+    released = {s["image"] for s in found["services"].values() if s["image"].endswith(":1.2.3")}
+    assert released
+    assert all(image.startswith("ghcr.io/my-org/my-project") for image in released)
+
+
+def test_prod_refuses_to_start_without_what_it_requires(
+    named_project: Project, tmp_path: Path
+) -> None:
+    folder = named_project.root / "deploy/prod"
+    values = required(folder)
+    assert "VERSION" in values
+    problems = []
+    for missing in values:
+        given = {name: value for name, value in values.items() if name != missing}
+        found, complaint = config(folder, filled_in(folder, tmp_path / "env", **given))
+        if found or missing not in complaint or "set it in .env" not in complaint:
+            problems.append(f"without {missing}: {complaint or 'starts'}")
+    named_project.check(problems)

@@ -1,0 +1,241 @@
+"""The files of a project agree with one another, and each check of that finds what is broken."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import contracts
+from .conftest import Project
+
+
+def test_the_files_of_a_project_agree(project: Project) -> None:
+    project.check(contracts.broken(project.root))
+
+
+DEV = "deploy/dev/docker-compose.yml"
+TEST = "deploy/test/docker-compose.yml"
+API_TEST = "services/api/deploy/test/docker-compose.yml"
+PROD = "deploy/prod/docker-compose.yml"
+BUILD = "deploy/prod/docker-compose.build.yml"
+DEV_ENV = "deploy/dev/.env.example"
+PROD_ENV = "deploy/prod/.env.example"
+
+#: How the project of the default answers is broken: the file, a pattern and what replaces its first
+#: match (nothing: the file goes), and what the contract has to say.
+MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
+    "has_everything": [
+        ("services/worker/Dockerfile", "", None, "worker has no"),
+        ("services/api/Makefile", r"^test-service:", "test-services:", "no target test-service"),
+        (DEV, r"target: dev", "target: development", "the stage 'development'"),
+        (PROD, r"^  worker:", "  jobs:", "worker is missing"),
+        ("services/api/Makefile", r"^lint:", "lint:\n\t@exit 1", "leaves a target to its owner"),
+    ],
+    "mounts_what_is_there": [
+        (
+            DEV,
+            r"/index.html:/app",
+            "/page.html:/app",
+            "frontend mounts ../../services/frontend/page",
+        ),
+    ],
+    "runs_safely": [
+        ("services/api/Dockerfile", r"^USER .*$", "USER app", "USER is 'app'"),
+        ("services/api/Dockerfile", r"^USER .*$", "USER 0:0", "USER is '0:0'"),
+        ("services/worker/Dockerfile", r"^HEALTHCHECK .*$", "", "has no HEALTHCHECK"),
+        ("services/api/Dockerfile", r"^EXPOSE .*$", "EXPOSE 80", "publishes 8000"),
+        ("deploy/test/stub/Dockerfile", r"^USER .*$", "", "USER is ''"),
+    ],
+    "is_watched": [
+        (TEST, r"    healthcheck: \*healthcheck\n", "", "has no healthcheck"),
+        (DEV, r"interval: 30s", "interval: 5s", "is checked every 5 s"),
+        (TEST, r"start_interval: .*", "start_interval: 5s", "5 s at start"),
+        (PROD, r"      test: \[CMD, pg_isready.*\n", "", "database has no healthcheck.test"),
+    ],
+    "explains_variables": [
+        (DEV_ENV, r"# CACHE_PORT=", "# CASH_PORT=", "CACHE_PORT is missing"),
+        (DEV_ENV, r"# CACHE_PORT=", "# CASH_PORT=", "CASH_PORT is nothing that"),
+        (DEV_ENV, r"# API_PORT=8000", "# API_PORT=8001", "API_PORT=8001, but"),
+        (DEV_ENV, r"# The port of api.*\n", "", "API_PORT has no comment"),
+        (PROD_ENV, r"^VERSION=$", "# VERSION=latest", "VERSION=latest, but"),
+        (PROD_ENV, r"# RATES_URL=.*", "RATES_URL=", "does not require it"),
+        (PROD_ENV, r"Required: the password of the cache", "The password", "does not say so"),
+    ],
+    "requires_secrets": [
+        (
+            PROD,
+            r"\$\{CACHE_PASSWORD:\?[^}]*\}",
+            "${CACHE_PASSWORD:-secret}",
+            "CACHE_PASSWORD is not",
+        ),
+        (
+            PROD,
+            r"POSTGRES_PASSWORD: \S+\{.*\}",
+            "POSTGRES_PASSWORD: postgres",
+            "gets POSTGRES_PASSWORD",
+        ),
+        (PROD, r"\$\{VERSION:\?[^}]*\}", "${VERSION-latest}", "VERSION is not required"),
+    ],
+    "names_what_exists": [
+        ("README.md", r"`make test-unit`", "`make unit-tests`", "README.md: make unit-tests"),
+        ("README.md", r"    make setup", "    make install", "README.md: make install"),
+        ("README.md", r"\Z", "\nSee [this](docs/gone.md).\n", "links to docs/gone.md"),
+        (
+            "scripts/stack.py",
+            r"scripts/get-test-instance-id",
+            "scripts/get-id",
+            "scripts/get-id.sh is",
+        ),
+        ("scripts/check-tools.sh", r"\Z", "# Then run make fix-all.\n", "make fix-all"),
+        ("Makefile", r"\Z", "# As in make -C services/api tests.\n", "make tests is no target"),
+    ],
+    "publishes_carefully": [
+        (DEV, r"127\.0\.0\.1:\$\{API_PORT", "0.0.0.0:${API_PORT", "api publishes '0.0.0.0"),
+        (DEV, r"API_PORT:-8000", "API_PORT:-8080", "both publish 8080"),
+        (TEST, r"127\.0\.0\.1::8000", "127.0.0.1:8000:8000", "publishes '127.0.0.1:8000:8000'"),
+        (PROD, r"^  api:\n", '  api:\n    ports: ["8000:8000"]\n', "api is published"),
+        (PROD, r"    ports:\n.*\n", "", "frontend is not published"),
+        ("README.md", r"127\.0\.0\.1:8000", "127.0.0.1:8010", "nothing is on port 8010"),
+    ],
+    "isolates_tests": [
+        (TEST, r"    labels: \*labels\n    environment", "    environment", "is not labelled"),
+        (TEST, r"      labels: \*labels\n", "", "the image of"),
+        (TEST, r"networks:\n  default:\n    labels: .*\n", "", "default network is not labelled"),
+        (TEST, r"    tmpfs:\n      - /data\n", "", "cache keeps its data on a disk"),
+        (TEST, r"^  api:\n", "  api:\n    volumes: [./x:/x]\n", "api has volumes"),
+        (TEST, r"-full$", "", "is called"),
+        (API_TEST, r"test\.scope: api", "test.scope: full", "is not labelled"),
+        (
+            API_TEST,
+            r"test\.url: TEST_API_URL=http://HOST:8000",
+            "test.url: http://HOST",
+            "test.url",
+        ),
+        (
+            TEST,
+            r"(?<=build:\n      context: ../../services/api\n      labels: \*labels\n    image: )\S+",
+            "api",
+            "is shared",
+        ),
+    ],
+    "reaches_addresses": [
+        (API_TEST, r"TEST_API_URL", "TEST_APP_URL", "offers no TEST_API_URL"),
+    ],
+    "hardens_production": [
+        (PROD, r"  read_only: true", "  read_only: false", "read_only: False, not True"),
+        (PROD, r"  cap_drop: \[ALL\]\n", "", "cap_drop: None"),
+        (PROD, r'  security_opt: \["no-new-privileges:true"\]\n', "", "security_opt: None"),
+        (PROD, r"  init: true\n", "", "init: None"),
+        (PROD, r"  stop_grace_period: 30s\n", "", "no stop_grace_period"),
+        (PROD, r"  logging: \*logging\n", "", "is not rotated"),
+        (PROD, r"          pids: .*\n", "", "no limit of pids"),
+        (PROD, r"          cpus: .*", "          cpus: 1", "cpus of"),
+        (PROD, r"restart: unless-stopped", "restart: always", "restart: always"),
+        (PROD, r"^  api:\n", "  api:\n    build: ../..\n", "api has build"),
+        (PROD, r":\$\{VERSION:\?[^}]*\}", ":latest", "not a required VERSION"),
+        (PROD, r"source: \$\{DATABASE_DIR.*", "source: ./data", "keeps its data in ./data"),
+    ],
+    "hides_no_volume": [
+        (
+            DEV,
+            r"    volumes:\n      - database:\S+\n",
+            "    tmpfs: [/srv]\n",
+            "nameless volume at /srv",
+        ),
+    ],
+    "builds_what_it_runs": [
+        (BUILD, r"-worker:\$", "-workers:$", "worker is built as"),
+        (
+            BUILD,
+            r"build: \.\./\.\./services/api",
+            "build: ../../services/frontend",
+            "api is built from",
+        ),
+        (BUILD, r"^  worker:", "  jobs:", "worker is no service that is built, or it is missing"),
+    ],
+    "agrees_on_images": [
+        (DEV, r"redis:\S+-alpine", "redis:7-alpine", "redis: runs in the versions 7-alpine, 8"),
+        (DEV, r"redis:\S+-alpine", "redis:latest", "latest, which moves"),
+    ],
+    "starts_in_order": [
+        (DEV, r"^      cache:\n", "      cash:\n", "waits for cash, which is not there"),
+        (DEV, r"condition: service_healthy", "condition: service_started", "started, not ready"),
+        (PROD, r"(?s)    restart: \"no\"\n", "    restart: always\n", "which restarts"),
+        (
+            DEV,
+            r"^  cache:\n",
+            "  cache:\n    depends_on: {api: {condition: service_healthy}}\n",
+            "a ring of dependencies",
+        ),
+    ],
+    "uses_no_old_compose": [
+        (DEV, r"^name: ", 'version: "3"\nname: ', "has version:"),
+        (DEV, r"^name: .*\n", "", "has no name"),
+        (DEV, r"^  api:\n", "  api:\n    container_name: api\n", "api has container_name"),
+        ("Makefile", r"docker compose logs", "docker-compose logs", "which is Compose 1"),
+    ],
+    "runs_what_is_executable": [
+        ("scripts/check-tools.sh", r"\A#!.*\n", "", "is executable, and no script"),
+        ("README.md", r"\A", "#!/bin/sh\n", "cannot be executed"),
+    ],
+}
+
+CASES = [(contract, *case) for contract, cases in MUTATIONS.items() for case in cases]
+
+
+@pytest.fixture(scope="session")
+def whole(render: Callable[..., Path]) -> Path:
+    return render({})
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "project"))
+
+
+def contract_of(name: str) -> Callable[[Path], Iterator[str]]:
+    return next(contract for contract in contracts.CONTRACTS if contract.__name__ == name)
+
+
+@pytest.mark.parametrize(
+    ("contract", "file", "pattern", "text", "complaint"),
+    CASES,
+    ids=[f"{number:02}-{case[0]}" for number, case in enumerate(CASES, 1)],
+)
+def test_a_broken_project_is_found(
+    copy: Path, contract: str, file: str, pattern: str, text: str | None, complaint: str
+) -> None:
+    before = set(contract_of(contract)(copy))
+    path = copy / file
+    if text is None:
+        path.unlink()
+    else:
+        found = path.read_text(encoding="utf-8")
+        changed = re.sub(pattern, lambda _: text, found, count=1, flags=re.MULTILINE)
+        assert changed != found, f"the pattern is not in {file}"
+        path.write_text(changed, encoding="utf-8")
+    new = set(contract_of(contract)(copy)) - before
+    assert any(complaint in line for line in new), sorted(new)
+
+
+def test_every_contract_is_tried_on_a_broken_project() -> None:
+    assert set(MUTATIONS) == {contract.__name__ for contract in contracts.CONTRACTS}
+
+
+def test_a_service_that_compose_forgot_is_found(copy: Path) -> None:
+    shutil.copytree(copy / "services/api", copy / "services/forgotten")
+    assert any("services/forgotten is not in it" in x for x in contracts.has_everything(copy))
+
+
+def test_tests_that_are_missing_are_found(copy: Path) -> None:
+    shutil.rmtree(copy / "services/worker/tests/integration")
+    assert any("worker: has no tests/integration" in x for x in contracts.has_everything(copy))
+
+
+def test_a_file_that_lost_its_executable_bit_is_found(copy: Path) -> None:
+    (copy / "scripts/stack.py").chmod(0o644)
+    assert any("stack.py: cannot be executed" in x for x in contracts.runs_what_is_executable(copy))

@@ -1,0 +1,166 @@
+"""Each rendered file by itself: tidy, without a trace of the template, and clean for its linters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+from . import files
+from .conftest import Project
+from .contracts import texts
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What the linters have seen: most files are the same in many projects.
+SEEN: set[str] = set()
+
+
+def new_files(project: Project, tool: str, names: Iterator[str]) -> list[str]:
+    """Return those files whose content a tool has not been given yet."""
+    found = []
+    for name in names:
+        content = (project.root / name).read_bytes()
+        key = f"{tool} {hashlib.sha256(content).hexdigest()}"
+        if key not in SEEN:
+            SEEN.add(key)
+            found.append(name)
+    return found
+
+
+def run(tool: str, *args: str, cwd: Path) -> list[str]:
+    """Return what a linter that is installed beside Python complains of."""
+    beside = Path(sys.executable).with_name(tool)
+    command = str(beside) if beside.exists() else shutil.which(tool)
+    assert command, f"{tool} is not installed: run this through nox -s tests"
+    # What a linter reads must be the project's own configuration, and no cache of it.
+    env = os.environ | {"RUFF_NO_CACHE": "true", "NO_COLOR": "1", "SHELLCHECK_OPTS": ""}
+    done = subprocess.run([command, *args], cwd=cwd, env=env, capture_output=True, text=True)
+    if done.returncode == 0:
+        return []
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+def linted(root: Path) -> set[str]:
+    """Return what `make lint` and `make format` give ruff, which finds each file's configuration."""
+    call = re.compile(
+        r"^\t(?:cd (\S+) && )?(?:uv run|uvx) ruff check(?: --fix)?((?: \w\S*)*)", re.MULTILINE
+    )
+    return {
+        str((makefile.parent / folder / path).relative_to(root))
+        for makefile in root.rglob("Makefile")
+        for folder, paths in call.findall(makefile.read_text(encoding="utf-8"))
+        for path in paths.split() or ["."]
+    }
+
+
+def test_every_file_is_tidy(project: Project) -> None:
+    project.check(
+        [line for name, text in texts(project.root) for f in files.CHECKS for line in f(name, text)]
+    )
+
+
+def test_hadolint_likes_every_dockerfile(project: Project) -> None:
+    names = (name for name, _ in texts(project.root) if Path(name).name == "Dockerfile")
+    if found := new_files(project, "hadolint", names):
+        project.check(run("hadolint", "--no-color", *found, cwd=project.root))
+
+
+def test_shellcheck_likes_every_script(project: Project) -> None:
+    names = (
+        name
+        for name, text in texts(project.root)
+        if name.endswith(".sh")
+        or (text.startswith("#!") and "sh\n" in text[: text.index("\n") + 1])
+    )
+    if found := new_files(project, "shellcheck", names):
+        project.check(run("shellcheck", "--format=gcc", *found, cwd=project.root))
+
+
+def test_yamllint_likes_every_yaml_file(project: Project) -> None:
+    # The names of images, and the reasons in `:?`, are as long as they are.
+    rules = {"extends": str(ROOT / ".yamllint.yaml"), "rules": {"line-length": "disable"}}
+    config = YamlLintConfig(json.dumps(rules))
+    names = (name for name, _ in texts(project.root) if name.endswith((".yml", ".yaml")))
+    problems = []
+    for name in new_files(project, "yamllint", names):
+        if name == ".copier-answers.yml":  # Copier's own writing.
+            continue
+        text = (project.root / name).read_text(encoding="utf-8")
+        found = linter.run(text, config, name)
+        problems += [f"{name}:{p.line}: {p.message} ({p.rule})" for p in found]
+    project.check(problems)
+
+
+def test_ruff_likes_every_python_file(project: Project) -> None:
+    problems = []
+    commands = (["check", "--output-format=concise"], ["format", "--check"])
+    paths = sorted(linted(project.root))
+    for command in commands if paths else ():
+        problems += run("ruff", *command, *paths, cwd=project.root)
+    # Whatever a project is written in, what runs it is as tidy as we are.
+    config = ["--config", str(ROOT / "pyproject.toml")]
+    names = (name for name, _ in texts(project.root) if name.startswith(("scripts/", "deploy/")))
+    if scripts := new_files(project, "ruff", (name for name in names if name.endswith(".py"))):
+        for command in commands:
+            problems += run("ruff", *command, *config, *scripts, cwd=project.root)
+    project.check(problems)
+
+
+BAD = {
+    "an empty line too many": ("a.yml", "a: 1\n\n\nb: 2\n", "a.yml:1: has 2 empty lines in a row"),
+    "three empty lines in Python": ("a.py", "a = 1\n\n\n\nb = 2\n", "has 3 empty lines in a row"),
+    "an empty line at the end": ("a.sh", "a\n\n", "an empty line at its end"),
+    "an empty line at the start": ("a.sh", "\na\n", "an empty line at its start"),
+    "no newline at the end": ("a.sh", "a", "does not end with a newline"),
+    "spaces at the end of a line": ("a.sh", "a \n", "a.sh:1: ends with spaces"),
+    "a tab": ("a.sh", "\ta\n", "a.sh:1: has a tab"),
+    "a tab inside a recipe": ("Makefile", "a:\n\ta\tb\n", "Makefile:2: has a tab"),
+    "a carriage return": ("a.sh", "a\r\n", "carriage returns"),
+    "an expression": ("a.md", "{{ name }}\n", "has Jinja in it"),
+    "a statement": ("a.md", "{% if a %}\n", "has Jinja in it"),
+    "a comment of the template": ("a.md", "{# a #}\n", "has Jinja in it"),
+    "YAML": ("a.yml", "a: [\n", "a.yml: "),
+    "TOML": ("a.toml", "a = \n", "a.toml: "),
+    "JSON": ("a.json", "{,}\n", "a.json: "),
+    "a script for a newer Python": ("scripts/a.py", "type A = int\n", "scripts/a.py: "),
+    "a script without its Python": ("scripts/a.py", "a = 1\n", "does not say that it runs on"),
+    "a rule left out without a reason": ("Dockerfile", "# hadolint ignore=DL3008\n", "no reason"),
+    "a name that Windows refuses": ("a/b:c", "a\n", "not legal everywhere"),
+    "a name that ends with a dot": ("a./b", "a\n", "not legal everywhere"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "complaint"), BAD.values(), ids=BAD)
+def test_a_bad_file_is_found(name: str, text: str, complaint: str) -> None:
+    found = [line for check in files.CHECKS for line in check(name, text)]
+    assert any(complaint in line for line in found), found
+
+
+GOOD = {
+    "a Makefile": ("Makefile", "a:\n\tb\n"),
+    "two empty lines in Python": ("a.py", "a = 1\n\n\nb = 2\n"),
+    "an empty file": ("a/__init__.py", ""),
+    "GitHub's expressions": (".github/workflows/a.yml", "a: ${{ github.ref }}\n"),
+    "Docker's format strings": ("a.sh", "docker ps --format '{{.Names}}' '{{json .}}'\n"),
+    "the length of an array": ("a.sh", "echo ${#a[@]}\n"),
+    "a rule left out with its reason": (
+        "Dockerfile",
+        "# The newest patch is wanted.\n# hadolint ignore=DL3008\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), GOOD.values(), ids=GOOD)
+def test_a_good_file_is_left_alone(name: str, text: str) -> None:
+    assert [line for check in files.CHECKS for line in check(name, text)] == []
