@@ -475,30 +475,30 @@ def front_door(services: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def grouped_by_skeleton(services: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def grouped_by_skeleton(
+    services: Sequence[Mapping[str, Any]],
+) -> dict[str, list[Mapping[str, Any]]]:
     """Group the services by the parts of the skeleton that they get.
 
     Each group is a folder of the template, which is looped over for its services. That spares a
     condition in every file's name, and each of those is compiled anew for each file and service.
     """
 
-    def those(test: Callable[[Mapping[str, Any]], object]) -> list[Mapping[str, Any]]:
-        return [service for service in services if test(service)]
+    def of(kind: str) -> list[Mapping[str, Any]]:
+        return [service for service in services if service["kind"] == kind]
 
     return {
-        "python": those(lambda service: service["kind"].startswith("python-")),
-        "api": those(lambda service: service["kind"] == "python-api"),
-        "api_with_database": those(
-            lambda service: service["kind"] == "python-api" and service["database"]
-        ),
-        "api_with_jobs": those(lambda service: service["kind"] == "python-api" and service["worker"]),
-        "worker": those(lambda service: service["kind"] == "python-worker"),
-        "web": those(lambda service: service["kind"] == "node-web"),
-        "web_greeting": those(lambda service: "greeting" in service["sections"]),
-        "web_items": those(lambda service: "items" in service["sections"]),
-        "web_jobs": those(lambda service: "jobs" in service["sections"]),
-        "web_rates": those(lambda service: "rates" in service["sections"]),
-        "custom": those(lambda service: service["kind"] == "custom"),
+        "python": of("python-api") + of("python-worker"),
+        "api": of("python-api"),
+        "api_with_database": [service for service in of("python-api") if service["database"]],
+        "api_with_jobs": [service for service in of("python-api") if service["worker"]],
+        "worker": of("python-worker"),
+        "web": of("node-web"),
+        **{
+            f"web_{section}": [page for page in of("node-web") if section in page["sections"]]
+            for section in ("greeting", "items", "jobs", "rates")
+        },
+        "custom": of("custom"),
     }
 
 
@@ -586,7 +586,8 @@ def adopted_services(answers: Context) -> str:
         [
             service["name"]
             for service in answers["service_list"]
-            if service["kind"] == "custom" and (destination / service["path"] / "Dockerfile").exists()
+            if service["kind"] == "custom"
+            and (destination / service["path"] / "Dockerfile").exists()
         ]
     )
 

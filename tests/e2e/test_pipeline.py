@@ -33,7 +33,9 @@ def test_a_new_project_is_green_and_leaves_nothing(
     assert project.left() == NOTHING
     # What setup and the tests made is git-ignored or meant to be committed: lock files only.
     new = project.run("git", "status", "--porcelain", "--untracked-files=all")
-    assert not re.search(r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE)
+    assert not re.search(
+        r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE
+    )
 
 
 def test_lint_and_format_find_nothing_to_mend(generate: Callable[..., Project]) -> None:
