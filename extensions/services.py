@@ -512,6 +512,7 @@ class ServicesExtension(Extension):
         )
         environment.globals.update(
             refusal_of=refusal_of,
+            jobs_lack_a_place=jobs_lack_a_place,
             service_list_of=service_list_of,
             front_door_of=front_door,
             grouped_by_skeleton=grouped_by_skeleton,
@@ -556,6 +557,19 @@ def refusal_of(answers: Context, question: str) -> str:
     except Refusal as refusal:
         return str(refusal)
     return ""
+
+
+@pass_context
+def jobs_lack_a_place(answers: Context) -> bool:
+    """Tell whether there is a worker but no database, so that its jobs need the cache."""
+    if answers["layout"] == "single":
+        workers = answers["service_kind"] == "python-worker"
+    else:
+        try:
+            workers = any(item.kind == "python-worker" for item in parse(answers["services"]))
+        except Refusal:  # `service_list_of` says so.
+            workers = False
+    return workers and bool(answers["database"] == "none")
 
 
 @pass_context

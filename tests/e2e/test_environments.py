@@ -50,7 +50,7 @@ def wait_for_text(url: str, text: str, seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    project = generate()
+    project = generate(cache="redis")
     project.make("setup")
     return project
 

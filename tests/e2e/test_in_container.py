@@ -17,7 +17,7 @@ def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
     generate: Callable[..., Project],
 ) -> None:
     """Nothing is mounted but the tools and the socket; the checkout is copied, as a CI job's is."""
-    project = generate(services="api", cache="none")
+    project = generate(services="api")
     plugins = json.loads(docker("info", "--format={{json .ClientInfo.Plugins}}"))
     compose = next(plugin["Path"] for plugin in plugins if plugin["Name"] == "compose")
     tools = {

@@ -13,7 +13,7 @@ import pytest
 from .conftest import NOTHING, Project, clean_environment, docker_holds
 
 PROJECTS = {
-    "multi": {},
+    "multi": {"cache": "redis"},
     "multi-custom": {"services": "api:python-api, billing:custom"},
     "multi-without-database": {"database": "none"},
     "single-api": {"layout": "single", "service_kind": "python-api"},
@@ -50,7 +50,7 @@ def test_lint_and_format_find_nothing_to_mend(generate: Callable[..., Project]) 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
     """A project with an api and its worker, set up."""
-    project = generate(services="api, worker", cache="none")
+    project = generate(services="api, worker")
     project.make("setup")
     project.commit()
     return project

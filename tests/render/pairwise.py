@@ -67,7 +67,7 @@ REPRESENTATIVES: Mapping[str, list[Any]] = {
 
 #: The projects whose list of files is kept in trees/.
 NAMED: Mapping[str, Answers] = {
-    "multi": {},
+    "multi": {"cache": "redis"},
     "multi-custom": {"services": "api, engine:custom"},
     "multi-no-database": {"database": "none"},
     "single-python-api": {"layout": "single", "service_kind": "python-api"},

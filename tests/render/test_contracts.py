@@ -189,7 +189,7 @@ CASES = [(contract, *case) for contract, cases in MUTATIONS.items() for case in 
 
 @pytest.fixture(scope="session")
 def whole(render: Callable[..., Path]) -> Path:
-    return render({})
+    return render({"cache": "redis"})
 
 
 @pytest.fixture

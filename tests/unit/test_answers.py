@@ -6,6 +6,7 @@ traceback of its own making; those are not ours to test.
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import os
@@ -265,14 +266,37 @@ def test_refused(refusal: Callable[[Mapping[str, Any]], str], case: str) -> None
 @pytest.mark.parametrize("case", NAMES)
 def test_a_project_name_arrives_unchanged(render: Render, case: str) -> None:
     name = NAMES[case]
-    answers = {"services": "api, web", "project_name": name, "description": name}
-    project = render({**answers, "author_name": name})
+    answers = {"layout": "single", "project_name": name, "description": name, "author_name": name}
+    project = render({**answers, "service_kind": "node-web"})
     parsed = parse_all(project)
     assert answers.items() <= parsed[".copier-answers.yml"].items()
-    page = (project / "services/web/index.html").read_text(encoding="utf-8")
-    title = re.search("<title>(.*?)</title>", page, re.DOTALL)
+    assert parsed["package.json"]["description"] == name
+    title = re.search(
+        "<title>(.*?)</title>", (project / "index.html").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert title
     assert html.unescape(title[1]) == name
+
+
+@pytest.mark.parametrize(
+    "case", ["both quotes", "a trailing backslash", "a unicode escape", "an emoji"]
+)
+def test_a_project_name_arrives_in_toml(render: Render, case: str) -> None:
+    answers = {"layout": "single", "database": "none", "description": NAMES[case]}
+    parsed = parse_all(render({**answers, "author_name": NAMES[case]}))
+    assert parsed["pyproject.toml"]["project"]["description"] == NAMES[case]
+    assert parsed["pyproject.toml"]["project"]["authors"][0]["name"] == NAMES[case]
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_quoted_name_is_the_same_in_every_language(
+    load: Callable[[str], ModuleType], case: str
+) -> None:
+    literal = load("extensions/services.py").quoted(NAMES[case])
+    assert tomllib.loads(f"name = {literal}") == {"name": NAMES[case]}
+    assert yaml.safe_load(f"name: {literal}") == {"name": NAMES[case]}
+    assert ast.literal_eval(literal) == NAMES[case]
+    assert json.loads(literal) == NAMES[case]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +313,7 @@ def test_a_project_name_arrives_unchanged(render: Render, case: str) -> None:
     ids=repr,
 )
 def test_services_at_the_edge_of_what_goes(render: Render, services: Any) -> None:
-    project = render({"services": services})
+    project = render({"services": services, "cache": "redis"})
     parsed = parse_all(project)
     assert parsed[".copier-answers.yml"]["services"] == services
 
@@ -390,7 +414,6 @@ Resolve = Callable[..., dict[str, Any]]
 def check_services(services: Mapping[str, Any]) -> None:
     ports = [service.port for service in services.values() if service.port]
     assert len(ports) == len(set(ports))
-    assert not {5432, 6379} & set(ports)
     packages = [service.package for service in services.values()]
     assert len(packages) == len(set(packages))
     assert all(package.isidentifier() for package in packages)
@@ -413,6 +436,9 @@ def test_what_is_accepted_is_sound(
         assert str(refusal).isprintable()
         return
     check_services({name: service for name, service in resolved.items()})
+    taken = {"postgres": 5432, "redis": 6379}
+    ports = [service.port for service in resolved.values()]
+    assert not {taken.get(store) for store in stores} & set(ports)
 
 
 @settings(fast, max_examples=300)
