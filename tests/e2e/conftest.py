@@ -36,6 +36,8 @@ def clean_environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("COMPOSE_", "PYTEST_", "TEST_", "NOX_"))
         and name not in ("VIRTUAL_ENV", "CI", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        # nox tells uv to work in the session's own environment.
+        and name not in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
     }
     # The session's own packages must not be what `uv` or `python` find first in a project.
     here = str(Path(sys.prefix) / "bin")
