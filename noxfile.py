@@ -49,7 +49,9 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the extensions, the scripts and the rendered files."""
     install(session, "test")
-    options = ["--numprocesses=auto", "-m", "not docker"]
+    # Twice as many as there are cores: some of the tests wait for processes that they started.
+    processes = str(2 * (os.cpu_count() or 1))
+    options = ["--numprocesses", processes, "--dist=worksteal", "-m", "not docker"]
     pytest(session, *options, paths=["tests/unit", "tests/render"])
 
 
