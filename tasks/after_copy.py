@@ -135,7 +135,7 @@ def main() -> None:
     steps = [
         ("git add --all && git commit -m 'Start'", "updates of the template need a commit"),
         ("make setup", "installs what the tests need"),
-        ("make test", "unit, service and integration tests"),
+        ("make test", "runs all tests, stage by stage"),
         ("make dev", "starts everything, with hot reload"),
         ("make", "lists all there is"),
     ]

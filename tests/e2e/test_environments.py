@@ -136,6 +136,14 @@ def test_production_refuses_without_secrets_and_is_hardened(
         assert len(own) == 4  # api, its migrations, worker, frontend
         for container in own:
             check_hardened(container)
+        servers = {"redis-server", "postgres"}
+        for container in containers:
+            if container["State"]["Running"]:
+                programs = docker("top", container["Id"], "-eo", "uid,comm").splitlines()
+                owners = [line.split()[0] for line in programs if line.split()[1] in servers]
+                assert "0" not in owners, container["Name"]
+                servers -= {line.split()[1] for line in programs}
+        assert not servers
         for container in containers:
             for bindings in (container["HostConfig"]["PortBindings"] or {}).values():
                 assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
