@@ -139,7 +139,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
         servers = {"redis-server", "postgres"}
         for container in containers:
             if container["State"]["Running"]:
-                programs = docker("top", container["Id"], "-eo", "uid,comm").splitlines()
+                programs = docker("top", container["Id"], "-eo", "uid,comm,pid").splitlines()
                 owners = [line.split()[0] for line in programs if line.split()[1] in servers]
                 assert "0" not in owners, container["Name"]
                 servers -= {line.split()[1] for line in programs}
