@@ -248,7 +248,7 @@ same, time is linear.
     return (
         text
         + f"""\
-`make test` of api, worker and frontend with PostgreSQL and Redis, warm: dependencies are installed,
+`make test` of api, worker and frontend with PostgreSQL, warm: dependencies are installed,
 and the images' layers are in Docker's build cache.
 
 | stage | seconds | of all |
