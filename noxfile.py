@@ -124,7 +124,7 @@ def is_script(name: str, suffix: str, interpreter: bytes) -> bool:
 
 def is_ours(name: str) -> bool:
     """Whether our rules hold here: a project's code has its own, checked as it is rendered."""
-    return not name.startswith("template/") or name.startswith("template/scripts/")
+    return not name.startswith(("includes/", "template/")) or name.startswith("template/scripts/")
 
 
 def typed_programs(python: list[str]) -> list[list[str]]:

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.conftest import ROOT, TEMPLATE_PARTS
+from tests.conftest import ROOT, copy_template
 from tests.e2e.conftest import PYTHON_VERSION, clean_environment
 
 PAGE = ROOT / "docs/benchmarks.md"
@@ -69,19 +69,6 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def template_without_git(folder: Path) -> Path:
-    """What Copier reads of this repository, as it is now."""
-    folder.mkdir()
-    junk = shutil.ignore_patterns("__pycache__", ".*_cache")
-    for part in TEMPLATE_PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=junk)
-        elif source.exists():
-            shutil.copy2(source, folder / part)
-    return folder
-
-
 def template_of(project: Path, folder: Path) -> Path:
     """A template whose files are the project's, as they are: Copier has nothing to render."""
     shutil.copytree(project, folder / "template")
@@ -94,7 +81,9 @@ def template_of(project: Path, folder: Path) -> Path:
 
 def render_table(runs: int, work: Path) -> tuple[list[str], float]:
     """Time the rendering at each size. Return the table's rows, and the ratio of three services."""
-    template = template_without_git(work / "template")
+    template = work / "template"
+    template.mkdir()
+    copy_template(template)
     rows, seconds, found = [], {}, 0.0
     for size in SIZES:
         answers = f"--data=services={services(size)}"

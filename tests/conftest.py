@@ -80,18 +80,22 @@ def compile_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def template_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the template that is no git repository."""
-    copy = tmp_path_factory.mktemp("template")
+def copy_template(folder: Path) -> Path:
+    """Copy what Copier reads of this repository, as it is now, and without its history."""
     junk = shutil.ignore_patterns("__pycache__", ".*_cache")
     for part in TEMPLATE_PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, copy / part, ignore=junk)
+            shutil.copytree(source, folder / part, ignore=junk)
         elif source.exists():
-            shutil.copy2(source, copy / part)
-    return copy
+            shutil.copy2(source, folder / part)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the template that is no git repository."""
+    return copy_template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="session")
