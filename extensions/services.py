@@ -619,6 +619,10 @@ def adopted_files(answers: Context) -> str:
         if service["name"] in answers["adopted"]:
             prefix = "" if service["path"] == "." else f"/{service['path']}"
             patterns += [f"{prefix}/{name}" for name in STAND_IN]
-            if prefix and (destination / service["path"] / "Makefile").exists():
-                patterns.append(f"{prefix}/Makefile")
+            there = ("Makefile", "deploy/test/docker-compose.yml") if prefix else ()
+            patterns += [
+                f"{prefix}/{name}"
+                for name in there
+                if (destination / service["path"] / name).exists()
+            ]
     return "\n".join(patterns)
