@@ -56,8 +56,9 @@ def project(generate: Callable[..., Project]) -> Project:
     return project
 
 
-def run_tests(path: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def start_tests(path: Path) -> subprocess.Popen[str]:
+    """Start the runner itself: make would turn its exit code into its own."""
+    return subprocess.Popen(
         ["uv", "run", "--script", "scripts/test-runner.py"],
         cwd=path,
         env=clean_environment(),
@@ -66,6 +67,12 @@ def run_tests(path: Path) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def run_tests(path: Path) -> subprocess.CompletedProcess[str]:
+    with start_tests(path) as process:
+        said, _ = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
 
 
 def test_a_failing_unit_test_stops_before_any_container(project: Project) -> None:
@@ -111,15 +118,7 @@ def test_two_worktrees_share_nothing(project: Project, tmp_path: Path) -> None:
             [path / "scripts/get-test-instance-id.sh"], capture_output=True, text=True, check=True
         ).stdout.strip()
         seen[instance] = {noun: set() for noun in NOTHING}
-        with subprocess.Popen(
-            ["uv", "run", "--script", "scripts/test-runner.py"],
-            cwd=path,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        with start_tests(path) as process:
             while process.poll() is None:
                 for noun, ids in docker_holds(f"test.instance={instance}").items():
                     seen[instance][noun] |= set(ids)
