@@ -1,0 +1,132 @@
+"""What is wrong when Docker or a stack fails, in words that say what to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .docker import COMPOSE_PROJECT, DockerError, containers, docker
+
+#: What a failed command says, what that means, and what to try; the first that is found counts.
+CAUSES = (
+    (
+        r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
+        r"|docker\.sock: connect",
+        "Docker does not answer",
+        "start it (try `docker info`), then run `make test-clean`",
+    ),
+    (
+        r"no space left on device|disk quota exceeded",
+        "the disk is full",
+        "`docker system df` shows what uses it, `docker system prune` frees some",
+    ),
+    (
+        r"address pools have been fully subnetted|non-overlapping IPv4 address pool",
+        "Docker has no addresses left for another network",
+        "`make test-clean-all` removes the stacks of other branches",
+    ),
+    (
+        r"port is already allocated|address already in use|ports are not available",
+        "a port is taken",
+        'write "127.0.0.1::PORT", and Docker chooses a free one; or end what uses it',
+    ),
+    (
+        r"dial tcp|no such host|i/o timeout|TLS handshake timeout|Temporary failure in name"
+        r"|too many requests|toomanyrequests",
+        "the registry cannot be reached",
+        "look at the network and the proxy, then try `docker pull` with that image",
+    ),
+    (
+        r"pull access denied|manifest unknown|manifest for .* not found|repository does not exist"
+        r"|: not found$|No such image",
+        "an image does not exist",
+        "look at its name and tag; for a private registry: `docker login`",
+    ),
+    (
+        r"failed to solve|did not complete successfully|Dockerfile",
+        "an image does not build",
+        "",
+    ),
+)
+
+
+#: How many lines of a container's log are shown.
+LAST_WORDS = 6
+
+
+@dataclass
+class StackError(Exception):
+    """A stack could not be built, started or removed."""
+
+    what: str  #: in a line
+    lines: tuple[str, ...] = ()  #: what tells why
+    hint: str = ""  #: what to try
+
+    def __str__(self) -> str:
+        """All of it, a line each."""
+        return "\n".join([self.what, *self.lines, *([f"try: {self.hint}"] if self.hint else [])])
+
+
+def cause_of(output: str) -> tuple[str, str, list[str]]:
+    """Name what made a command fail: the cause, what to try, and the lines that say so."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    for pattern, cause, hint in CAUSES:
+        telling = [line for line in lines if re.search(pattern, line, re.IGNORECASE)]
+        if telling:
+            return cause, hint, telling[-2:]
+    return "", "", lines[-3:]
+
+
+def unready(container: dict[str, Any], *, one_shot: bool = True) -> str:
+    """Say in which state a container is that keeps a stack from being ready; nothing if it is.
+
+    Args:
+        one_shot: it may have done its work, and ended.
+    """
+    state = container["State"]
+    status, health = state["Status"], (state.get("Health") or {}).get("Status", "none")
+    if status == "created":  # It waits for another one, which is the one to be told of.
+        return ""
+    if status == "exited":
+        if state.get("OOMKilled"):
+            return "was killed: out of memory"
+        done = one_shot and state["ExitCode"] == 0
+        return "" if done else f"exited with {state['ExitCode']}"
+    if status != "running":
+        return f"is {status}"
+    return "" if health in ("healthy", "none") else f"is {health}"
+
+
+def trouble(container: dict[str, Any], *, one_shot: bool = True) -> list[str]:
+    """Describe a container that is not as it should be; nothing if it is.
+
+    Its state, what its health check said, the last lines of its log.
+    """
+    state = unready(container, one_shot=one_shot)
+    if not state:
+        return []
+    checks = (container["State"].get("Health") or {}).get("Log") or []
+    said = checks[-1]["Output"].strip().splitlines() if checks else []
+    return [
+        f"container {container['Config']['Labels']['com.docker.compose.service']} {state}",
+        *(f"  health check: {line.strip()}" for line in said[-2:]),
+        *(f"  {line}" for line in last_words(container["Id"], LAST_WORDS)),
+    ]
+
+
+def troubles(project: str) -> list[str]:
+    """Describe the containers of a compose project that are not as they should be."""
+    return [
+        line
+        for container in containers(f"{COMPOSE_PROJECT}={project}")
+        for line in trouble(container)
+    ]
+
+
+def last_words(container: str, count: int) -> list[str]:
+    """Return the last lines that a container wrote."""
+    try:
+        return docker("logs", f"--tail={count}", container, both=True).splitlines()
+    except DockerError:
+        return []

@@ -1,0 +1,259 @@
+"""What is said when all is over: each root cause once, what was slow, and the verdict."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .display import CONTROL, titles
+from .events import Cause, own_name
+from .results import shown
+from .targets import BAD, State, Target
+
+#: What a failed run may print in all, and for one root cause.
+LINES, BYTES = 60, 4000
+WIDTH = 160  #: characters of a line that is an excerpt; ids, paths and commands are never cut
+CAUSES = 5
+EXCERPT, CAPTURED, TAIL = 5, 2, 8
+SLOWEST = 3
+
+#: A command to run again names so many tests; of more, all that failed are run again.
+NAMED = 3
+
+#: GitHub shows so many annotations of a step.
+ANNOTATIONS = 10
+
+MAKE_ERROR = re.compile(r"^make(\[\d+\])?: \*\*\* ")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From how many seconds on something counts as slow."""
+
+    unit: float = 1.0
+    other: float = 5.0
+
+    def of(self, stage: str) -> float:
+        """The limit of a stage's tests and fixtures."""
+        return self.unit if stage == "unit" else self.other
+
+
+def failures(targets: list[Target], folder: Path, lines: int, size: int) -> list[str]:
+    """Tell why targets failed, the first causes of each first, within what is left to print.
+
+    Args:
+        targets: those that ended badly.
+        folder: where everything is written down.
+        lines: how many lines were printed already.
+        size: how many bytes.
+    """
+    most = max(1, CAUSES - len(targets) + 1)
+    told: list[str] = []
+    for number, target in enumerate(targets):
+        # Each target that follows, and the verdict, need their place.
+        left = len(targets) - number
+        room = Room(LINES - lines - left - 2, BYTES - size - 120 * left - 160, told)
+        blocks = list(causes(target, most))
+        shown_blocks = [block for block in blocks if room.takes(block)]
+        hidden = max(len(target.events.causes), len(blocks)) - len(shown_blocks)
+        if not shown_blocks and not room.takes([f"✗ {target.title} {target.state}"]):
+            told.append(f"… {left} more, in {shown(folder)}/")
+            break
+        more = f"+{hidden} more in " if hidden and shown_blocks else ""
+        told.append(f"  {more}log: {shown(target.log)}")
+    return told
+
+
+class Room:
+    """Lines that are told, as long as they find room."""
+
+    def __init__(self, lines: int, size: int, told: list[str]) -> None:
+        self.lines, self.size, self.told = lines, size, told
+
+    def takes(self, block: list[str]) -> bool:
+        """Tell a block if it fits; not only a part of it."""
+        together = [*self.told, *block]
+        fits = len(together) <= self.lines and volume(together) <= self.size
+        if fits:
+            self.told.extend(block)
+        return fits
+
+
+def volume(lines: Iterable[str]) -> int:
+    """The bytes of some lines, with their ends."""
+    return sum(len(line.encode(errors="replace")) + 1 for line in lines)
+
+
+def causes(target: Target, most: int) -> Iterator[list[str]]:
+    """Tell of each root cause of a target's failure, at most so many of them."""
+    for cause in list(target.events.causes.values())[:most]:
+        yield of_tests(target, cause)
+    if target.error:
+        lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
+        hint = [f"    try: {target.error.hint}"] if target.error.hint else []
+        yield [f"✗ {target.title}: {target.error.what}", *lines, *hint, f"    rerun: {target.again}"]
+    elif not target.events.causes or target.state in (State.CRASHED, State.TIMED_OUT):
+        lines = [f"    {cut(line)}" for line in tail(target.log, TAIL)]
+        yield [f"✗ {target.title}: {target.note}", *lines, f"    rerun: {target.again}"]
+
+
+def of_tests(target: Target, cause: Cause) -> list[str]:
+    """Tell of a root cause: the test, the telling lines, the place, and how to run it again."""
+    first, more = cause.first, len(cause.tests) - 1
+    others = f" (+{more} more)" if more else ""
+    lines = [f"✗ {target.title} {first.test}{others}"]
+    words = [line for line in first.excerpt if line.strip()][:EXCERPT]
+    said = " ".join(words)
+    message = f"{first.type}: {first.message}".partition("\n")[0]
+    if first.message.partition("\n")[0] not in said:
+        words = [message, *words][:EXCERPT]
+    lines += [f"    {cut(line)}" for line in words]
+    lines += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
+    if first.where:
+        lines.append(f"    {place(target, first.where)}")
+    lines.append(f"    rerun: {rerun(target, cause)}")
+    return lines
+
+
+def place(target: Target, where: str) -> str:
+    """Write a place in a file as it is from the project's root."""
+    return where if target.folder == "." or where.startswith("/") else f"{target.folder}/{where}"
+
+
+def rerun(target: Target, cause: Cause) -> str:
+    """Return the command that runs the tests of a cause again."""
+    tests = list(cause.tests)
+    file, *names = tests[0].split(" > ")
+    if len(tests) == 1 and names:
+        # Vitest takes a file, and a pattern for what is in it.
+        pattern = shlex.quote(re.escape(" ".join(names)))
+        return f"{target.again} {variable('TESTS', f'{shlex.quote(file)} -t {pattern}')}"
+    if len(tests) <= NAMED and not names and all("/" in test or "::" in test for test in tests):
+        return f"{target.again} {variable('TESTS', shlex.join(tests))}"
+    if not cause.first.path:
+        return target.again
+    service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
+    return f"make test FAILED=1 STAGE={target.stage}{service}"
+
+
+def variable(name: str, value: str) -> str:
+    """Write a variable for make on a shell's command line."""
+    return shlex.quote(f"{name}={value.replace('$', '$$')}")
+
+
+def cut(text: str) -> str:
+    """Cut a line of an excerpt to its width."""
+    text = CONTROL.sub("", text)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def tail(log: Path, count: int) -> list[str]:
+    """Return the last lines of a log that say something."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 16_000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.strip() and not MAKE_ERROR.match(line)][-count:]
+
+
+def slow(target: Target, limit: float) -> list[str]:
+    """List what was slow in a target, the slowest first: tests, and fixtures by themselves."""
+    found = [(seconds, own_name(test)) for test, seconds in target.events.seconds.items()]
+    found += [(seconds, f"fixture {name}") for name, seconds in target.events.fixtures.items()]
+    return [f"{what} {t:.1f}s" for t, what in sorted(found, reverse=True) if t > limit]
+
+
+def slow_lines(targets: list[Target], limits: Limits) -> list[str]:
+    """Tell in a line for each target what was slow in it."""
+    lines = []
+    for target in targets:
+        if found := slow(target, limits.of(target.stage)):
+            more = f", +{len(found) - SLOWEST} more" if len(found) > SLOWEST else ""
+            lines.append(f"slow: {target.title}: {', '.join(found[:SLOWEST])}{more}")
+    return lines
+
+
+def slowest(targets: list[Target]) -> list[str]:
+    """List the ten slowest tests of a run."""
+    every = [
+        (seconds, f"{target.title} {test}")
+        for target in targets
+        for test, seconds in target.events.seconds.items()
+    ]
+    return [f"{seconds:8.2f}s {what}" for seconds, what in sorted(every, reverse=True)[:10]]
+
+
+def verdict(
+    targets: list[Target], *, signal_name: str, too_slow: int, partial: bool
+) -> tuple[str, int]:
+    """Return the last line, without the time that all took, and the exit code.
+
+    Args:
+        targets: all of the run.
+        signal_name: what interrupted it, if anything did.
+        too_slow: how many tests and fixtures fail the run by being slow.
+        partial: only some tests were asked for, which need not be in every target.
+    """
+    by_state = {state: [t for t in targets if t.state == state] for state in State}
+    broken, late = by_state[State.BROKEN], by_state[State.TIMED_OUT]
+    failed = [*by_state[State.FAILED], *by_state[State.CRASHED]]
+    tests = sum(target.executed for target in targets)
+    if signal_name:
+        return f"INTERRUPTED by {signal_name}", 0
+    if failed:
+        bad = sum(target.failed for target in failed)
+        count = f"{bad} of {tests} tests in " if bad else ""
+        return f"FAILED: {count}{titles([*failed, *late, *broken])}", 1
+    if late:
+        return f"TIMED OUT: {titles([*late, *broken])}", 4
+    if broken:
+        return f"NO STACK: {titles(broken)}", 3
+    if too_slow:
+        return f"FAILED: {too_slow} too slow", 1
+    empty, passed = by_state[State.NOTHING], by_state[State.PASSED]
+    if not passed or (empty and not partial):
+        return f"NOTHING RAN: {titles(empty) or 'nothing of what was asked for has tests'}", 5
+    what = f"{tests} tests" if tests else f"{len(passed)} targets"
+    return f"PASSED: {what[:-1] if what.startswith('1 ') else what}", 0
+
+
+def annotations(targets: list[Target]) -> Iterator[str]:
+    """Write the first causes as GitHub's annotations, which it shows beside the lines."""
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE", ".")).resolve()
+    for target in targets:
+        for cause in list(target.events.causes.values()):
+            first = cause.first
+            file = Path(place(target, first.path)).resolve() if first.path else None
+            where = ""
+            if file and file.is_relative_to(workspace):
+                name = escaped(str(file.relative_to(workspace)), ":,")
+                where = f"file={name},line={first.line or 1},"
+            title = escaped(f"{target.title}: {first.test}", ":,")
+            message = escaped(f"{first.type}: {first.message}")
+            yield f"::error {where}title={title}::{message}"
+
+
+def escaped(text: str, more: str = "") -> str:
+    """Write text so that a workflow command holds it; in a property, `:` and `,` end it."""
+    return "".join(f"%{ord(c):02X}" if c in f"%\r\n{more}" else c for c in text)
+
+
+def step_summary(targets: list[Target], last: str) -> str:
+    """Write the page that GitHub and Gitea show for a step: a table, and how to run again."""
+    rows = [
+        f"| {target.stage} | {target.name} | {target.state} | {target.done or ''} | {target.seconds:.1f} |"
+        for target in targets
+    ]
+    table = ["| stage | target | | tests | seconds |", "| --- | --- | --- | --- | --- |", *rows]
+    blocks = []
+    for target in (target for target in targets if target.state in BAD):
+        for block in causes(target, CAUSES):
+            blocks += ["", "```", *block, "```"]
+    return "\n".join([f"### {last}", "", *table, *blocks, ""])

@@ -1,0 +1,176 @@
+"""What a run leaves on disk: .test-results/<run>/ with logs, events, JUnit XML and a summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .events import FAILED, Events
+from .project import RESULTS, ROOT
+from .targets import BAD, State, Target
+
+#: How many runs are kept, this one included.
+KEPT = 5
+NAME = re.compile(r"\d{8}-\d{6}-\d+")
+LATEST = RESULTS / "latest"
+HISTORY = RESULTS / "history.json"
+
+
+def open_folder() -> Path:
+    """Make the folder of this run, lead `latest` to it, and drop the oldest runs."""
+    folder = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    link = RESULTS / f".latest-{os.getpid()}"
+    link.symlink_to(folder.name)
+    link.replace(LATEST)
+    runs = sorted(path for path in RESULTS.iterdir() if NAME.fullmatch(path.name))
+    for old in runs[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def attach(target: Target, folder: Path) -> None:
+    """Say where a target's log and events go."""
+    target.log = folder / f"{target.stage}-{target.name}.log"
+    target.events = Events(folder / f"{target.stage}-{target.name}.events.jsonl")
+
+
+def shown(path: Path) -> str:
+    """Write a path as it is shown: from the project's root."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def write_summary(folder: Path, targets: Iterable[Target], exit_code: int, seconds: float) -> None:
+    """Write summary.json, which `FAILED=1` reads next time."""
+    summary = {
+        "run": folder.name,
+        "exit": exit_code,
+        "seconds": round(seconds, 3),
+        "targets": [described(target) for target in targets],
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def described(target: Target) -> dict[str, Any]:
+    """Describe a target for machines."""
+    failed = [test for test, outcome in target.events.outcomes.items() if outcome in FAILED]
+    return {
+        "stage": target.stage,
+        "name": target.name,
+        "state": str(target.state),
+        "note": target.note,
+        "seconds": round(target.seconds, 3),
+        "tests": target.total,
+        "executed": target.executed,
+        "failed": failed,
+        "causes": [
+            {
+                "test": cause.first.test,
+                "tests": len(cause.tests),
+                "type": cause.first.type,
+                "message": cause.first.message,
+                "where": cause.first.where,
+            }
+            for cause in target.events.causes.values()
+        ],
+        "log": shown(target.log),
+        "again": target.again,
+    }
+
+
+def failed_last() -> dict[str, list[str]]:
+    """Return the targets that the last run ended badly, each with the tests that failed in it."""
+    try:
+        summary = json.loads((LATEST / "summary.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    again = BAD | {State.INTERRUPTED}
+    return {
+        f"{target['stage']} {target['name']}": target["failed"]
+        for target in summary["targets"]
+        if target["state"] in again
+    }
+
+
+def write_junit(folder: Path, targets: Iterable[Target]) -> None:
+    """Write junit.xml: a suite for each target, a case for each test."""
+    suites = ElementTree.Element("testsuites")
+    for target in targets:
+        cases = [case(target, test, outcome) for test, outcome in target.events.outcomes.items()]
+        if target.state in BAD and not target.failed:
+            # It has no test to blame: the target itself is the case.
+            whole = ElementTree.Element("testcase", classname=target.title, name=target.name)
+            ElementTree.SubElement(whole, "error", message=printable(target.note))
+            cases.append(whole)
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=target.title,
+            tests=str(len(cases)),
+            failures=str(sum(item.find("failure") is not None for item in cases)),
+            errors=str(sum(item.find("error") is not None for item in cases)),
+            skipped=str(sum(item.find("skipped") is not None for item in cases)),
+            time=f"{target.seconds:.3f}",
+        )
+        suite.extend(cases)
+    ElementTree.ElementTree(suites).write(
+        folder / "junit.xml", encoding="utf-8", xml_declaration=True
+    )
+
+
+def case(target: Target, test: str, outcome: str) -> ElementTree.Element:
+    """Return the JUnit case of a test."""
+    file, _, name = test.partition("::" if "::" in test else " > ")
+    seconds = target.events.seconds.get(test, 0.0)
+    element = ElementTree.Element(
+        "testcase", classname=printable(file), name=printable(name or test), time=f"{seconds:.3f}"
+    )
+    if outcome in ("skipped", "xfailed"):
+        ElementTree.SubElement(element, "skipped")
+    elif outcome in FAILED:
+        kind = "failure" if outcome == "failed" else "error"
+        for cause in target.events.causes.values():
+            if test in cause.tests:
+                problem = ElementTree.SubElement(
+                    element, kind, message=printable(cause.first.message)
+                )
+                problem.text = printable("\n".join([*cause.first.excerpt, cause.first.where]))
+                break
+        else:
+            ElementTree.SubElement(element, kind)
+    return element
+
+
+def printable(text: str) -> str:
+    """Replace what XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
+
+
+def read_history() -> dict[str, dict[str, Any]]:
+    """Return how long each target's tests took in the last whole run, by the target's title."""
+    try:
+        history = json.loads(HISTORY.read_text())
+    except (OSError, ValueError):
+        return {}
+    return history if isinstance(history, dict) else {}
+
+
+def write_history(targets: Iterable[Target]) -> None:
+    """Remember how long the tests of these targets took, and whether more processes could help."""
+    history = read_history()
+    for target in targets:
+        if target.state == State.PASSED and target.tells:
+            history[target.title] = {
+                "seconds": round(sum(target.events.seconds.values()), 3),
+                "xdist": target.events.xdist,
+            }
+    new = HISTORY.with_suffix(f".{os.getpid()}")
+    new.write_text(json.dumps(history, indent=2) + "\n")
+    new.replace(HISTORY)

@@ -1,0 +1,330 @@
+"""Runs the targets: stage after stage, side by side within one, with the stacks that they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes, stacks
+from .diagnosis import StackError
+from .display import Display
+from .docker import DockerError
+from .locks import Lock, Owner
+from .project import ROOT
+from .stacks import Stack
+from .targets import BAD, STAGES, State, Target
+from .verdict import judge
+
+PLUGINS = Path(__file__).parent / "plugins"
+
+#: What a run leaves in the environment of its targets: one that starts it again would never end.
+INSIDE = "TEST_RUNNER_ROOT"
+
+#: Seconds between two looks at everything.
+TICK = 0.03
+
+#: Seconds that what a target started may take to end by itself, once the target has ended.
+LINGER = 2.0
+
+#: What a target with its share of a stack may need, in bytes.
+MEMORY = 700 << 20
+
+
+def at_once() -> int:
+    """How many targets may run at once: each of them waits in part, but keeps its memory."""
+    most = (os.cpu_count() or 1) + 1
+    with suppress(OSError):  # Only Linux has this file.
+        available = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+        if available:
+            most = min(most, int(available[1]) * 1024 // MEMORY)
+    return max(1, most)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run."""
+
+    jobs: int
+    timeout: float = 0  #: seconds that a target may take; 0: any time
+    run_timeout: float = 0  #: seconds that all may take; 0: any time
+
+
+class Preparation(threading.Thread):
+    """The life of a stack: it is started, its target uses it, it is removed."""
+
+    def __init__(self, target: Target, instance: str, run: str) -> None:
+        # When somebody insists that the run ends, what cannot be removed must not hold it.
+        super().__init__(daemon=True)
+        self.log = target.log
+        self.stack = Stack(target.scope, instance, run)
+        self.addresses: dict[str, str] = {}
+        self.error: StackError | None = None  #: why it did not start
+        self.left = ""  #: why it could not be removed
+        self.ready = threading.Event()  #: started, or failed to
+        self.done = threading.Event()  #: not needed any more
+        self.began = 0.0
+
+    def start(self) -> None:
+        """Begin to start the stack."""
+        self.began = time.monotonic()
+        super().start()
+
+    def run(self) -> None:
+        """Start the stack, wait until it is not needed any more, remove it."""
+        try:
+            self.stack.take()
+            try:
+                self.stack.up(self.log, stop=self.done.is_set)
+                self.addresses = self.stack.addresses()
+            except (StackError, DockerError, OSError) as error:
+                self.error = as_stack_error(error)
+                self.ready.set()
+                self.stack.abandon()
+                return
+            self.ready.set()
+            self.done.wait()
+            self.stack.remove()
+        except (StackError, DockerError, OSError) as error:
+            if self.ready.is_set():
+                self.left = f"the stack of {self.stack.scope} could not be removed: {error}"
+            self.error = self.error or as_stack_error(error)
+        finally:
+            self.ready.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being started, or is there."""
+        return self.is_alive() and not self.done.is_set()
+
+
+def as_stack_error(error: Exception) -> StackError:
+    """Make a stack's error of whatever kept it from starting."""
+    return error if isinstance(error, StackError) else StackError(str(error))
+
+
+class Run:
+    """One run of some targets."""
+
+    def __init__(
+        self, targets: list[Target], display: Display, options: Options, name: str, instance: str
+    ) -> None:
+        self.targets, self.display, self.options = targets, display, options
+        self.name, self.instance = name, instance
+        self.caught = processes.catch_signals()
+        self.began = time.monotonic()
+        self.late = False  #: the run's time is over
+        self.left: list[str] = []  #: what could not be removed, and why
+        self._stage = ""  #: the one under way
+        self._said = False  #: that all is to end
+        self._preparations = {
+            target.title: Preparation(target, instance, name)
+            for target in targets
+            if target.scope and target.state == State.PENDING
+        }
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        display.waiting = self._waiting
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all is to end."""
+        return bool(self.caught) or self.late
+
+    def run(self) -> None:
+        """Run all, stage after stage; whatever happens, leave nothing behind."""
+        lock = Lock(f"run.{self.name}")
+        lock.take(Owner(os.getpid(), self.name))
+        self._sweeper.start()
+        passed = True
+        try:
+            for stage in STAGES:
+                members = [target for target in self.targets if target.stage == stage]
+                if members and passed and not self.stopping:
+                    self._stage = stage
+                    self.display.stage(stage)
+                    passed = self._run_stage(members)
+                elif members:
+                    self.display.stage_not_run(stage)
+        finally:
+            self._clean_up()
+        lock.release(clean=not self.left)
+
+    def _run_stage(self, members: list[Target]) -> bool:
+        """Run a stage's targets, all of them to their end; True when none ended badly."""
+        for target in members:
+            if target.state == State.SKIPPED:
+                self.display.finished(target)
+        while any(target.state in (State.PENDING, State.RUNNING) for target in members):
+            if self.stopping:
+                self._stop(members)
+            else:
+                self._prepare()
+            for target in members:
+                if target.state == State.RUNNING:
+                    self._look_at(target)
+                elif target.state == State.PENDING:
+                    self._start_if_possible(target)
+            self._tick()
+        return not any(target.state in BAD for target in members)
+
+    def _tick(self) -> None:
+        self.display.update()
+        limit = self.options.run_timeout
+        if limit and time.monotonic() - self.began > limit:
+            self.late = True
+        time.sleep(TICK)
+
+    # STACKS -------------------------------------------------------------------
+    def _sweep(self) -> None:
+        with suppress(DockerError, OSError):  # Without Docker, a later run does it.
+            stacks.sweep()
+
+    def _prepare(self) -> None:
+        """Start the stacks that are needed next, as long as there is room for them."""
+        if self._sweeper.is_alive():
+            return
+        busy = sum(preparation.busy for preparation in self._preparations.values())
+        for preparation in self._preparations.values():
+            # One more than targets run at once: the next one is ready when its turn comes.
+            if busy <= self.options.jobs and not preparation.began:
+                preparation.start()
+                busy += 1
+
+    def _waiting(self, target: Target) -> str:
+        """Say what a target of the stage under way waits for."""
+        preparation = self._preparations.get(target.title)
+        if not preparation or not preparation.began or preparation.ready.is_set():
+            return ""
+        seconds = time.monotonic() - preparation.began
+        return f"starting {seconds:.1f}s" if target.stage == self._stage else ""
+
+    # TARGETS ------------------------------------------------------------------
+    def _start_if_possible(self, target: Target) -> None:
+        if sum(other.state == State.RUNNING for other in self.targets) >= self.options.jobs:
+            return
+        preparation = self._preparations.get(target.title)
+        if not preparation:
+            self._start(target, {})
+        elif preparation.ready.is_set():
+            if preparation.error:
+                self._broken(target, preparation.error)
+            else:
+                self._start(target, preparation.addresses)
+
+    def _start(self, target: Target, addresses: Mapping[str, str]) -> None:
+        target.state, target.began = State.RUNNING, time.monotonic()
+        python_path = [str(PLUGINS), os.environ.get("PYTHONPATH", "")]
+        options = [os.environ.get("PYTEST_ADDOPTS", ""), "-p pytest_events"]
+        own = {
+            INSIDE: str(ROOT),
+            "TEST_EVENTS": str(target.events.path),
+            "TEST_EVENTS_REPORTER": str(PLUGINS / "vitest_events.mjs"),
+            "TEST_INSTANCE_ID": self.instance,
+            "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+            "PYTEST_ADDOPTS": " ".join(filter(None, [*options, *target.pytest_options])),
+        }
+        if target.selected:
+            selection = target.log.with_suffix(".select.json")
+            selection.write_text(json.dumps(target.selected))
+            own["TEST_SELECT"] = str(selection)
+        env = processes.environment(self.name, **own, **addresses, **target.env)
+        with target.log.open("ab") as output:
+            target.log_start = output.tell()
+            try:
+                target.process = processes.Process(target.command, output, env=env)
+            except OSError as error:
+                target.ended = target.began
+                target.state = State.FAILED
+                target.note = f"cannot start {target.command[0]}: {error.strerror}"
+                self._finish(target)
+
+    def _look_at(self, target: Target) -> None:
+        """See how far a running target is, and whether it is at its end."""
+        process, limit = target.process, self.options.timeout
+        assert process
+        code = process.code()
+        # What is written is read after that look, so that nothing of an ended process is missed.
+        target.read()
+        if code is None:
+            if limit and target.seconds > limit:
+                target.timed_out = True
+            if target.timed_out or self.stopping:
+                process.stop(at_once=self.caught.count(signal.SIGINT) > 1)
+            return
+        target.ended = process.ended
+        if process.signal(0) and time.monotonic() - target.ended < LINGER:
+            return
+        leaked = process.signal(signal.SIGKILL)
+        if code and self.caught:
+            target.state = State.INTERRUPTED
+        elif code and (target.timed_out or self.late):
+            culprit = f" in {target.current}" if target.current else ""
+            target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s{culprit}"
+        else:
+            judge(target, code)
+        if leaked and not target.note:
+            target.note = "it left processes behind, which were ended"
+        self._finish(target)
+
+    def _finish(self, target: Target) -> None:
+        preparation = self._preparations.get(target.title)
+        if preparation:
+            if target.state in (State.FAILED, State.CRASHED, State.TIMED_OUT):
+                error = preparation.stack.broken()
+                if error:
+                    target.state, target.error, target.note = State.BROKEN, error, error.what
+            preparation.done.set()
+        self.display.finished(target)
+
+    def _broken(self, target: Target, error: StackError) -> None:
+        target.state, target.error, target.note = State.BROKEN, error, error.what
+        self.display.finished(target)
+
+    # THE END ------------------------------------------------------------------
+    def _stop(self, members: list[Target]) -> None:
+        """Start nothing more; what runs is asked to end, and its stacks are removed meanwhile."""
+        if self.caught and not self._said:
+            self._said = True
+            self.display.note("Stopping: the tests clean up; Ctrl-C again kills them at once")
+        for target in members:
+            if target.state == State.PENDING:
+                target.state = State.NOT_RUN
+                self.display.finished(target)
+        for preparation in self._preparations.values():
+            if not any(
+                target.state == State.RUNNING
+                for target in members
+                if self._preparations.get(target.title) is preparation
+            ):
+                preparation.done.set()
+
+    def _clean_up(self) -> None:
+        """End what still runs, remove the stacks, and note what could not be removed."""
+        for target in self.targets:
+            if target.process and target.state == State.RUNNING:
+                target.process.end()
+            if target.state in (State.PENDING, State.RUNNING):
+                target.state = State.NOT_RUN
+        begun = [preparation for preparation in self._preparations.values() if preparation.began]
+        for preparation in begun:
+            preparation.done.set()
+        threads = [self._sweeper, *begun]
+        # Whoever presses Ctrl-C a third time does not want to wait; the next run removes the rest.
+        while any(thread.is_alive() for thread in threads) and len(self.caught) < 3:
+            self.display.update()
+            time.sleep(TICK)
+        self.left = [preparation.left for preparation in begun if preparation.left]
+        self.left += [f"{one.stack.project} was left" for one in begun if one.is_alive()]
+        processes.kill_marked(self.name)
+        if begun and len(self.caught) < 3:
+            try:
+                stacks.remove_images(self.instance)
+            except DockerError as error:
+                self.left.append(f"images could not be removed: {error}")

@@ -1,0 +1,50 @@
+"""What became of a target, by its exit code; events and output explain it, and may object."""
+
+from __future__ import annotations
+
+from .events import own_name
+from .patterns import exit_code
+from .targets import State, Target
+
+#: What pytest ends with when it found no test to run.
+NO_TESTS = 5
+
+
+def judge(target: Target, code: int) -> None:
+    """Set a target's state, with a note where the state alone does not tell, by its exit code."""
+    target.state, target.note = verdict(target, code)
+
+
+def verdict(target: Target, code: int) -> tuple[State, str]:
+    """Return the state and the note."""
+    events = target.events
+    crashed = target.tells and events.ended < events.begun
+    if code == 0:
+        if target.failed:
+            return State.FAILED, f"{target.failed} failed, and yet it exited with 0"
+        if crashed:
+            return State.FAILED, "its tests did not come to their end, and yet it exited with 0"
+        nothing = target.tells or target.fallback.counts is not None
+        return (State.NOTHING, "") if nothing and not target.executed else (State.PASSED, "")
+    if crashed:
+        culprit = f" in {own_name(target.current)}" if target.current else ""
+        return State.CRASHED, f"{how_it_ended(target, code)}{culprit}"
+    if target.failed:
+        return State.FAILED, f"{target.failed} failed"
+    if not target.executed and (
+        events.exit == NO_TESTS or (not target.tells and target.fallback.nothing_ran)
+    ):
+        return State.NOTHING, ""
+    if target.executed:
+        return State.FAILED, f"no test failed, but {how_it_ended(target, code)}"
+    return State.FAILED, how_it_ended(target, code)
+
+
+def how_it_ended(target: Target, code: int) -> str:
+    """Say how a command ended: make turns whatever happened in a recipe into its own 2."""
+    with target.log.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - 4096))
+        code = exit_code(file.read().decode(errors="replace")) or code
+    code = code if code >= 0 else 128 - code
+    words = {134: "aborted", 137: "was killed (out of memory?)", 139: "segmentation fault"}
+    return words.get(code, f"exit {code}")
