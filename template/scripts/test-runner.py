@@ -52,6 +52,7 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     what("--stage", action="append", choices=STAGES, default=[], help="only this (repeatable)")
     what("--service", action="append", metavar="NAME", default=[], help="only this (repeatable)")
     what("--changed", action="store_true", help="only what changed since the default branch")
+    what("--file", action="append", metavar="FILE", default=[], help="only what it concerns")
     what("--failed", action="store_true", help="only the tests that failed in the last run")
     how = parser.add_argument_group("how").add_argument
     how("-j", "--jobs", type=positive, default=at_once(), help="targets at once (%(default)s)")
@@ -101,10 +102,13 @@ def choose_targets(options: argparse.Namespace) -> tuple[list[Target], str]:
         UsageError: there is no such service, or it has no such stage.
     """
     found = targets.find(options.stage, options.service)
-    if options.changed:
-        from test_runner.changes import changes  # Needs git, which other runs do not.
+    if options.changed or options.file:
+        from test_runner.changes import changes, concerned  # Needed by few.
 
-        what = changes(ROOT, head=None)
+        if options.file:
+            what = concerned(ROOT, options.file, "was saved")
+        else:
+            what = changes(ROOT, head=None)
         wanted = {"unit": what.services, "service": what.affected}
         found = [
             target
@@ -172,6 +176,17 @@ def tell_forge(found: list[Target], last: str) -> None:
             file.write(report.step_summary(found, last))
 
 
+def write_results(folder: Path, found: list[Target], code: int, took: float) -> None:
+    """Write what machines read of a run; a full disk must not change its verdict."""
+    from test_runner.junit import write_junit  # Not needed to begin with.
+
+    try:
+        results.write_summary(folder, found, code, took)
+        write_junit(folder, found)
+    except OSError as error:
+        print(f"! the results could not be written: {error.strerror}", file=sys.stderr)
+
+
 def main() -> int:
     """Find the targets, check the tools, run stage after stage, tell the verdict."""
     parser, options = parse()
@@ -196,7 +211,8 @@ def main() -> int:
         results.attach(target, folder)
     display = choose(options.output, found, verbose=options.verbose)
     limits = Options(options.jobs, options.timeout, options.run_timeout)
-    run = Run(found, display, limits, folder.name, instance_id())
+    instance = instance_id() if needs_docker else ""
+    run = Run(found, display, limits, folder.name, instance)
     try:
         run.run()
     finally:
@@ -212,8 +228,7 @@ def main() -> int:
     )
     code = 128 + run.caught[0] if run.caught else code or 3 * bool(run.left)
     took = time.monotonic() - began
-    results.write_summary(folder, found, code, took)
-    results.write_junit(folder, found)
+    write_results(folder, found, code, took)
     if not partial:
         results.write_history(found)
     tell_forge(found, last)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -70,6 +71,17 @@ def changes(root: Path, base: str | None = None, head: str | None = "HEAD") -> C
         label, names = changed_files(root, base, head)
     except Unknown as reason:
         return everything(root, f"everything counts as changed: {reason}")
+    return concerned(root, names, f"changed since {label}")
+
+
+def concerned(root: Path, names: Iterable[str], how: str) -> Changes:
+    """Return what some files concern, by their names from the project's folder on.
+
+    Args:
+        root: the project's folder.
+        names: the files; they need not be there any more.
+        how: what happened to them, for people: "changed since main".
+    """
     multi = (root / "services").is_dir()
     touched: set[str] = set()
     integration = False
@@ -81,7 +93,7 @@ def changes(root: Path, base: str | None = None, head: str | None = "HEAD") -> C
         if service:
             touched.add(service)
         elif multi and not name.startswith("tests/"):
-            return everything(root, f"everything: {shown(name)} changed since {label}")
+            return everything(root, f"everything: {shown(name)} {how}")
     there = all_services(root)
     affected = [
         name for name in there if name in touched or touched.intersection(stack_of(root, name))
@@ -94,7 +106,7 @@ def changes(root: Path, base: str | None = None, head: str | None = "HEAD") -> C
         affected=affected,
         integration=integration,
         everything=False,
-        reason=f"{what} changed since {label}",
+        reason=f"{what} {how}",
     )
 
 

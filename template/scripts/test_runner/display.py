@@ -56,7 +56,7 @@ def line(target: Target, *, bar: bool = False) -> str:
         if target.percent is not None:
             parts.append(f"{target.percent}%")
     elif target.state != State.PASSED:
-        parts.append(f"{target.state}: {target.note}" if target.note else str(target.state))
+        parts.append(in_words(target))
     if target.total:
         parts.append(f"{target.done}/{target.total}")
     if target.began:
@@ -64,6 +64,13 @@ def line(target: Target, *, bar: bool = False) -> str:
     if target.state == State.PASSED and target.note:
         parts.append(target.note)
     return " ".join(parts)
+
+
+def in_words(target: Target) -> str:
+    """What became of a target that has not passed."""
+    if target.state == State.FAILED and target.note:
+        return target.note
+    return f"{target.state}: {target.note}" if target.note else str(target.state)
 
 
 def cells(target: Target) -> str:

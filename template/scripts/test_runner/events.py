@@ -95,9 +95,9 @@ class Events:
         return len(self.outcomes)
 
     @property
-    def current(self) -> str:
-        """The test that started last among those that run, by its own name."""
-        return own_name(next(reversed(self.unfinished))) if self.unfinished else ""
+    def running(self) -> str:
+        """The test that started last among those that run."""
+        return next(reversed(self.unfinished), "")
 
     def count(self, outcomes: frozenset[str]) -> int:
         """How many tests have one of these outcomes."""

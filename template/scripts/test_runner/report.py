@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .display import CONTROL, titles
+from .display import CONTROL, in_words, titles
 from .events import Cause, own_name
 from .results import shown
 from .targets import BAD, State, Target
@@ -27,6 +27,8 @@ NAMED = 3
 #: GitHub shows so many annotations of a step.
 ANNOTATIONS = 10
 
+#: A frame of a traceback that is neither a library's nor Python's own.
+FRAME = re.compile(r'File "(?!.*/(site-packages|lib/python[\d.]+)/)(?!<)')
 MAKE_ERROR = re.compile(r"^make(\[\d+\])?: \*\*\* ")
 
 
@@ -90,15 +92,39 @@ def volume(lines: Iterable[str]) -> int:
 
 def causes(target: Target, most: int) -> Iterator[list[str]]:
     """Tell of each root cause of a target's failure, at most so many of them."""
-    for cause in list(target.events.causes.values())[:most]:
-        yield of_tests(target, cause)
     if target.error:
         lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
         hint = [f"    try: {target.error.hint}"] if target.error.hint else []
         yield [f"✗ {target.title}: {target.error.what}", *lines, *hint, f"    rerun: {target.again}"]
-    elif not target.events.causes or target.state in (State.CRASHED, State.TIMED_OUT):
+    for cause in list(target.events.causes.values())[:most]:
+        yield of_tests(target, cause)
+    if target.state in (State.CRASHED, State.TIMED_OUT):
+        yield of_culprit(target)
+    elif not target.events.causes and not target.error:
         lines = [f"    {cut(line)}" for line in tail(target.log, TAIL)]
-        yield [f"✗ {target.title}: {target.note}", *lines, f"    rerun: {target.again}"]
+        yield [f"✗ {target.title}: {in_words(target)}", *lines, f"    rerun: {target.again}"]
+
+
+def of_culprit(target: Target) -> list[str]:
+    """Tell of what broke off a target: the test that was running, if one is known, and the log."""
+    tests = [target.culprit] if target.culprit else []
+    lines = crash(target.log) or tail(target.log, TAIL)
+    again = rerun_of(target, tests) if tests else target.again
+    return [
+        f"✗ {' '.join([target.title, *tests])} {in_words(target)}",
+        *(f"    {cut(line)}" for line in lines),
+        f"    rerun: {again}",
+    ]
+
+
+def crash(log: Path) -> list[str]:
+    """Return what Python wrote when it died: the error, and the frames that are no library's."""
+    lines = [line.strip() for line in tail(log, 200)]
+    for number, line in enumerate(lines):
+        if error := re.search("Fatal Python error: .*", line):
+            frames = [frame for frame in lines[number:] if FRAME.match(frame)]
+            return [error[0], *frames[: EXCERPT - 1]]
+    return []
 
 
 def of_tests(target: Target, cause: Cause) -> list[str]:
@@ -127,17 +153,22 @@ def place(target: Target, where: str) -> str:
 def rerun(target: Target, cause: Cause) -> str:
     """Return the command that runs the tests of a cause again."""
     tests = list(cause.tests)
+    if len(tests) <= NAMED and (again := rerun_of(target, tests)):
+        return again
+    service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
+    return f"make test FAILED=1 STAGE={target.stage}{service}"
+
+
+def rerun_of(target: Target, tests: list[str]) -> str:
+    """Return the command that runs these tests again; nothing where they cannot be named."""
     file, *names = tests[0].split(" > ")
-    if len(tests) == 1 and names:
+    if names and len(tests) == 1:
         # Vitest takes a file, and a pattern for what is in it.
         pattern = shlex.quote(re.escape(" ".join(names)))
         return f"{target.again} {variable('TESTS', f'{shlex.quote(file)} -t {pattern}')}"
-    if len(tests) <= NAMED and not names and all("/" in test or "::" in test for test in tests):
+    if not names and all("/" in test or "::" in test for test in tests):
         return f"{target.again} {variable('TESTS', shlex.join(tests))}"
-    if not cause.first.path:
-        return target.again
-    service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
-    return f"make test FAILED=1 STAGE={target.stage}{service}"
+    return ""
 
 
 def variable(name: str, value: str) -> str:

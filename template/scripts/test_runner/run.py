@@ -29,7 +29,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 INSIDE = "TEST_RUNNER_ROOT"
 
 #: Seconds between two looks at everything.
-TICK = 0.03
+TICK = 0.02
 
 #: Seconds that what a target started may take to end by itself, once the target has ended.
 LINGER = 2.0
@@ -183,6 +183,8 @@ class Run:
 
     # STACKS -------------------------------------------------------------------
     def _sweep(self) -> None:
+        import psutil  # noqa: F401 - so that it is loaded while the tests run, not after
+
         with suppress(DockerError, OSError):  # Without Docker, a later run does it.
             stacks.sweep()
 
@@ -226,10 +228,11 @@ class Run:
             INSIDE: str(ROOT),
             "TEST_EVENTS": str(target.events.path),
             "TEST_EVENTS_REPORTER": str(PLUGINS / "vitest_events.mjs"),
-            "TEST_INSTANCE_ID": self.instance,
             "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
             "PYTEST_ADDOPTS": " ".join(filter(None, [*options, *target.pytest_options])),
         }
+        if addresses:
+            own["TEST_INSTANCE_ID"] = self.instance
         if target.selected:
             selection = target.log.with_suffix(".select.json")
             selection.write_text(json.dumps(target.selected))
@@ -253,8 +256,8 @@ class Run:
         # What is written is read after that look, so that nothing of an ended process is missed.
         target.read()
         if code is None:
-            if limit and target.seconds > limit:
-                target.timed_out = True
+            if not target.timed_out and (self.late or (limit and target.seconds > limit)):
+                target.timed_out, target.culprit = True, target.events.running
             if target.timed_out or self.stopping:
                 process.stop(at_once=self.caught.count(signal.SIGINT) > 1)
             return
@@ -264,9 +267,8 @@ class Run:
         leaked = process.signal(signal.SIGKILL)
         if code and self.caught:
             target.state = State.INTERRUPTED
-        elif code and (target.timed_out or self.late):
-            culprit = f" in {target.current}" if target.current else ""
-            target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s{culprit}"
+        elif code and target.timed_out:
+            target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s"
         else:
             judge(target, code)
         if leaked and not target.note:

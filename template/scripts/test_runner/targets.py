@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from .diagnosis import StackError
-from .events import Events
+from .events import Events, own_name
 from .patterns import Fallback
 from .processes import Process, environment
 from .project import ROOT
@@ -64,6 +64,7 @@ class Target:
     began: float = 0.0
     ended: float = 0.0
     timed_out: bool = False
+    culprit: str = ""  #: the test that was running when it crashed or its time was over
     process: Process | None = None
     log: Path = Path()
     log_start: int = 0  #: where its own output begins, after what its stack had to say
@@ -107,8 +108,8 @@ class Target:
 
     @property
     def current(self) -> str:
-        """The test that is running."""
-        return self.events.current if self.tells else self.fallback.progress.current
+        """The test that is running, by its own name."""
+        return own_name(self.events.running if self.tells else self.fallback.progress.current)
 
     def read(self) -> None:
         """Take in what its test tool has told since the last call."""

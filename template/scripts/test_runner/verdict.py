@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .events import own_name
 from .patterns import exit_code
 from .targets import State, Target
 
@@ -27,8 +26,8 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
         nothing = target.tells or target.fallback.counts is not None
         return (State.NOTHING, "") if nothing and not target.executed else (State.PASSED, "")
     if crashed:
-        culprit = f" in {own_name(target.current)}" if target.current else ""
-        return State.CRASHED, f"{how_it_ended(target, code)}{culprit}"
+        target.culprit = target.events.running
+        return State.CRASHED, how_it_ended(target, code)
     if target.failed:
         return State.FAILED, f"{target.failed} failed"
     if not target.executed and (
