@@ -207,7 +207,7 @@ def obey(options: argparse.Namespace) -> int:
         return run(Stack(options.scope, instance, RUN), command, show=options.verbose)
     if options.command == "up":
         stacks.sweep()
-        up(options.scope or stacks.scopes(), instance, show=options.verbose)
+        up(options.scope or stacks.known_scopes(), instance, show=options.verbose)
     else:
         addresses = Stack(options.scope, instance, RUN).addresses()
         for name, url in sorted(addresses.items()):

@@ -169,7 +169,7 @@ def tell_forge(found: list[Target], last: str) -> None:
     env = os.environ
     if env.get("GITHUB_ACTIONS") == "true" and env.get("GITEA_ACTIONS") != "true":
         bad = [target for target in found if target.state in BAD]
-        for line in islice(report.annotations(bad), report.ANNOTATIONS):
+        for line in islice(report.github_annotations(bad), report.ANNOTATIONS):
             print(line, flush=True)
     if page := env.get("GITHUB_STEP_SUMMARY"):
         with suppress(OSError), Path(page).open("a", encoding="utf-8") as file:

@@ -1,8 +1,11 @@
-"""What the unit tests share: the service list as the extension resolves it."""
+"""What the unit tests share: the service list as the extension resolves it, the runner's modules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -33,3 +36,13 @@ def resolve(extension: ModuleType) -> Callable[..., dict[str, Any]]:
         return {service.name: service for service in found}
 
     return resolved
+
+
+@pytest.fixture(scope="session")
+def runner(render: Callable[..., Path]) -> Iterator[Callable[[str], ModuleType]]:
+    """Return the function that imports a module of scripts/test_runner, of a project called shop."""
+    scripts = render({"project_slug": "shop", "services": "api"}) / "scripts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(scripts)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield lambda name: import_module(f"test_runner.{name}")

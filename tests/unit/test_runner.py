@@ -1,359 +1,156 @@
-"""The runner of the generated projects, with real processes in small real projects."""
+"""scripts/test-runner.py as a whole, without Docker: real processes, real pytest, real terminals."""
 
+from __future__ import annotations
+
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pexpect
 import pytest
 
-RUNNER = Path(__file__).parents[2] / "template" / "scripts" / "test-runner.py"
+from tests.projects import Project, alive, marked, rest, wait_until
+
 ESCAPE = "\x1b"
-UNCOLOURED = ("CI", "FORCE_COLOR", "NO_COLOR", "TERM", "MAKEFLAGS", "TEST_RUNNER_ROOT")
-
-
-class Project:
-    """A folder with the runner, Makefiles and shell scripts, and no git and no Docker."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.write("scripts/test-runner.py", RUNNER.read_text(encoding="utf-8"))
-        self.script("check-tools.sh", 'echo "$@" > checked')
-        self.script("test-service.sh", "touch service-$1")
-        self.script("run-integration-tests.sh", "touch integration")
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755)
-        return path
-
-    def script(self, name: str, text: str) -> None:
-        self.write(f"scripts/{name}", f"#!/usr/bin/env bash\n{textwrap.dedent(text)}\n")
-
-    def service(self, name: str, *recipe: str, stack: bool = True) -> None:
-        self.makefile(f"services/{name}/Makefile", *recipe)
-        if stack:
-            self.write(f"services/{name}/deploy/test/docker-compose.yml", "services: {}\n")
-
-    def makefile(self, name: str, *recipe: str) -> None:
-        lines = "".join(f"\t@{line}\n" for line in recipe)
-        self.write(name, f".PHONY: test-unit\ntest-unit:\n{lines}")
-
-    def integration(self) -> None:
-        (self.root / "tests" / "integration").mkdir(parents=True)
-
-    def replace(self, old: str, new: str) -> None:
-        path = self.root / "scripts" / "test-runner.py"
-        text = path.read_text(encoding="utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new), encoding="utf-8")
-
-    @property
-    def command(self) -> list[str]:
-        return [sys.executable, "scripts/test-runner.py"]
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name not in UNCOLOURED}
-        return {**kept, **more}
-
-    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.command, *arguments],
-            cwd=self.root,
-            env=self.environment(**env),
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*self.command, *arguments],
-            cwd=self.root,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-
-    def terminal(self, *arguments: str, **env: str) -> "pexpect.spawn[str]":
-        return pexpect.spawn(
-            self.command[0],
-            [*self.command[1:], *arguments],
-            cwd=str(self.root),
-            env=self.environment(**{"TERM": "xterm", **env}),
-            dimensions=(24, 80),
-            encoding="utf-8",
-            timeout=30,
-        )
-
-    def has(self, name: str) -> bool:
-        return (self.root / name).exists()
-
-    def wait_for(self, name: str) -> None:
-        wait_until(lambda: self.has(name))
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Return as soon as the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def rest(child: "pexpect.spawn[str]") -> str:
-    """What a program on a terminal still writes until it ends."""
-    child.expect(pexpect.EOF)
-    assert isinstance(child.before, str)
-    return child.before
-
-
-def alive(pid_file: Path) -> bool:
-    """Whether the process named in a file runs (one that waits for its parent's look does not)."""
-    status = Path(f"/proc/{pid_file.read_text().strip()}/status")
-    try:
-        return "\nState:\tZ" not in status.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path / "a project")
+def project(render: Callable[..., Path], tmp_path: Path) -> Project:
+    return Project(render({"project_slug": "shop", "services": "api"}), tmp_path / "a project")
 
 
 @pytest.fixture
-def multi(project: Project) -> Project:
-    """Two services and an integration stage, all green."""
+def two(project: Project) -> Project:
+    """Two services that pass."""
     project.service("api", "touch ../../unit-api")
     project.service("worker", "touch ../../unit-worker")
-    project.integration()
     return project
 
 
-def test_green_runs_every_stage_and_says_so_briefly(multi: Project) -> None:
-    result = multi.run()
-    assert (result.returncode, result.stderr) == (0, "")
-    for marker in ("unit-api", "unit-worker", "service-api", "service-worker", "integration"):
-        assert multi.has(marker)
-    text = re.sub(r"\d+\.\d", "0.0", result.stdout)
-    stage = "  ✓ api 0.0s\n  ✓ worker 0.0s\n"
-    assert sorted(text.splitlines()) == sorted(
-        f"Unit Tests\n{stage}Service Tests\n{stage}"
-        "Integration Tests\n  ✓ full 0.0s\nPASSED: 5 targets in 0.0s".splitlines()
-    )
-    assert text.splitlines()[-1] == "PASSED: 5 targets in 0.0s"
-    assert sorted(path.name for path in (multi.root / ".test-results").iterdir()) == [
-        "integration-full.log",
-        "service-api.log",
-        "service-worker.log",
-        "unit-api.log",
-        "unit-worker.log",
-    ]
+def plain(text: str) -> str:
+    """Output without what differs from run to run."""
+    text = re.sub(r"\d+\.\ds", "0.0s", text)
+    return re.sub(r"\.test-results/\d{8}-\d{6}-\d+/", ".test-results/RUN/", text)
 
 
-def test_red_unit_stops_before_service_but_its_neighbours_finish(multi: Project) -> None:
-    multi.service("worker", "echo told; exit 3")
-    multi.service("api", "sleep 0.5; touch ../../unit-api")
-    result = multi.run()
-    assert result.returncode == 1
-    assert multi.has("unit-api")
-    assert not multi.has("service-api")
-    lines = result.stdout.splitlines()
+# WHAT IS RUN ------------------------------------------------------------------
+def test_green_runs_everything_and_says_so_briefly(two: Project) -> None:
+    done = two.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert two.has("unit-api") and two.has("unit-worker")
+    lines = plain(done.stdout).splitlines()
     assert lines[0] == "Unit Tests"
-    assert lines[1].startswith("  ✗ worker failed (exit 2) ")
-    assert lines[2].startswith("  ✓ api ")
-    assert lines[3:7] == [
-        "Service Tests: not run",
-        "Integration Tests: not run",
-        "",
-        "unit worker failed:",
+    assert sorted(lines[1:3]) == ["  ✓ api 0.0s", "  ✓ worker 0.0s"]
+    assert lines[3:] == [
+        "Service Tests",
+        "  ○ api skipped: no services/api/deploy/test/docker-compose.yml",
+        "  ○ worker skipped: no services/worker/deploy/test/docker-compose.yml",
+        "Integration Tests",
+        "  ○ full skipped: no tests/integration",
+        "PASSED: 2 targets (0.0s)",
     ]
-    assert "  told" in lines
-    assert lines[-3:-1] == [
-        "log: .test-results/unit-worker.log",
-        "rerun: make -C services/worker test-unit",
-    ]
-    assert lines[-1].startswith("FAILED: unit worker (")
-
-
-def test_red_service_stops_before_integration(multi: Project) -> None:
-    multi.script("test-service.sh", '[ "$1" != api ]')
-    result = multi.run()
-    assert result.returncode == 1
-    assert not multi.has("integration")
-    assert "rerun: scripts/test-service.sh api" in result.stdout.splitlines()
-    assert result.stdout.splitlines()[-1].startswith("FAILED: service api (")
-
-
-def test_the_rerun_command_is_one_that_works(multi: Project) -> None:
-    multi.service("api", "exit 1")
-    line = next(x for x in multi.run().stdout.splitlines() if x.startswith("rerun: "))
-    multi.service("api", "touch ../../again")
-    subprocess.run(line.removeprefix("rerun: ").split(), cwd=multi.root, check=True)
-    assert multi.has("again")
 
 
 def test_targets_of_a_stage_run_side_by_side(project: Project) -> None:
-    wait = "for i in $$(seq 100); do test -e ../{} && exit 0; sleep 0.1; done; exit 1"
-    project.service("api", "touch ../api-is-here", wait.format("worker-is-here"), stack=False)
-    project.service("worker", "touch ../worker-is-here", wait.format("api-is-here"), stack=False)
+    wait = "for i in $(seq 100); do test -e ../{} && exit 0; sleep 0.1; done; exit 1"
+    project.service("api", f"touch ../api-is-here\n{wait.format('worker-is-here')}")
+    project.service("worker", f"touch ../worker-is-here\n{wait.format('api-is-here')}")
     assert project.run().returncode == 0
 
 
-def test_only_the_last_forty_lines_are_shown_and_the_log_has_all(multi: Project) -> None:
-    multi.service("api", "seq 1 5000; exit 1")
-    lines = multi.run().stdout.splitlines()
-    assert sum(line.startswith("  ") for line in lines) == 2 + 40
-    assert "  5000" in lines
-    assert "1\n2\n3\n" in (multi.root / ".test-results/unit-api.log").read_text()
+def test_no_more_targets_at_once_than_asked_for(project: Project) -> None:
+    alone = "mkdir ../busy\nsleep 0.2\nrmdir ../busy"
+    for name in ("a", "b", "c"):
+        project.service(name, alone)
+    assert project.run("-j", "1").returncode == 0
 
 
-def test_a_huge_line_and_bytes_that_are_no_text_stay_bounded(multi: Project) -> None:
-    noise = "head -c 30000000 /dev/zero | tr '\\0' x; printf '\\377\\376'; exit 1"
-    multi.service("api", noise)
-    result = multi.run()
-    assert result.returncode == 1
-    assert len(result.stdout) < 20_000
-
-
-NASTY = "tests/x.py::test_names[red] [/bold] [link=x]" + "y" * 120 + "/p.py:3"
-
-
-@pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}])
-def test_output_is_literal_and_has_no_escapes_on_a_pipe(
-    multi: Project, env: dict[str, str]
-) -> None:
-    multi.service("api", f"printf '\\033[31m%s\\033[0m\\n' '{NASTY}'; exit 1")
-    result = multi.run(**env)
-    assert result.returncode == 1
-    assert f"  {NASTY}" in result.stdout.splitlines()
-    assert ESCAPE not in result.stdout + result.stderr
-
-
-@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"CI": "true"}])
-def test_a_terminal_that_asks_for_plain_lines_gets_them(
-    multi: Project, env: dict[str, str]
-) -> None:
-    child = multi.terminal(FORCE_COLOR="1", **env)
-    text = rest(child)
-    assert ESCAPE not in text
-    assert text.splitlines()[-1].startswith("PASSED: 5 targets")
-
-
-def test_a_terminal_gets_the_live_list_and_is_restored(multi: Project) -> None:
-    multi.service("api", "sleep 1")
-    multi.service("worker", f"echo '{NASTY}'; exit 1")
-    child = multi.terminal()
-    child.expect_exact("● api 0.")
-    child.expect_exact("✗ worker failed (exit 2)")
-    child.expect_exact("✓ api 1.")
-    child.expect_exact("full not run")
-    child.expect_exact("\x1b[?25h")
-    lines = rest(child).splitlines()
-    child.close()
-    assert f"  {NASTY}" in lines
-    assert lines[-1].startswith("FAILED: unit worker (")
-    assert child.exitstatus == 1
-
-
-def test_the_children_see_neither_colours_nor_make_nor_a_terminal(project: Project) -> None:
-    project.service("api", "env; test ! -t 0; ! read line", stack=False)
-    flags = {"FORCE_COLOR": "1", "MAKEFLAGS": "-j2 --jobserver-auth=3,4", "MAKELEVEL": "1"}
-    assert project.run(**flags, ARGS="-k name").returncode == 0
-    log = (project.root / ".test-results/unit-api.log").read_text().splitlines()
-    assert {"NO_COLOR=1", "PYTHONUNBUFFERED=1", "ARGS=-k name"} <= set(log)
-    assert not [line for line in log if "FORCE_COLOR" in line or "jobserver" in line]
-    assert not [line for line in log if "Entering directory" in line]
-
-
-def test_verbose_streams_everything_by_its_target(multi: Project) -> None:
-    multi.service("api", "seq 1 20000; printf end")
-    multi.service("worker", "echo hello; exit 1")
-    lines = multi.run("-v").stdout.splitlines()
-    assert [x for x in lines if x.startswith("api | ")] == [
-        *(f"api | {number}" for number in range(1, 20001)),
-        "api | end",
+def test_a_failing_target_stops_the_next_stage_and_not_its_neighbours(two: Project) -> None:
+    two.service("worker", "echo told; exit 3")
+    two.service("api", "sleep 0.5; touch ../../unit-api")
+    two.write("tests/integration/test_x.py", "")
+    done = two.run()
+    assert done.returncode == 1
+    assert two.has("unit-api")
+    assert plain(done.stdout).splitlines() == [
+        "Unit Tests",
+        "  ✗ worker exit 3 0.0s",
+        "  ✓ api 0.0s",
+        "○ Service Tests not run",
+        "○ Integration Tests not run",
+        "✗ unit worker: exit 3",
+        "    told",
+        "    rerun: make -C services/worker test-unit",
+        "  log: .test-results/RUN/unit-worker.log",
+        "FAILED: unit worker (0.0s)",
     ]
-    assert lines.count("worker | hello") == 1
-    assert "  hello" not in lines
+    assert two.target("integration full")["state"] == "not run"
 
 
-def test_stages_and_services_can_be_chosen(multi: Project) -> None:
-    assert multi.run("--stage", "unit", "--service", "api").returncode == 0
-    assert multi.has("unit-api") and not multi.has("unit-worker")
-    assert not multi.has("checked"), "unit tests need no Docker"
-    assert multi.run("--service", "worker").returncode == 0
-    assert multi.has("service-worker") and not multi.has("service-api")
-    assert not multi.has("integration")
-    assert multi.run("--stage", "integration").returncode == 0
-    assert multi.has("integration")
-    assert (multi.root / "checked").read_text() == "docker uv\n"
-    assert [p.name for p in (multi.root / ".test-results").iterdir()] == ["integration-full.log"]
+def test_the_rerun_command_is_one_that_works(two: Project) -> None:
+    two.service("api", "exit 1")
+    line = next(line for line in two.run().stdout.splitlines() if "rerun: " in line)
+    two.service("api", "touch ../../again")
+    subprocess.run(line.partition("rerun: ")[2], shell=True, cwd=two.root, check=True)
+    assert two.has("again")
 
 
-def test_missing_tools_are_told_before_the_unit_tests(multi: Project) -> None:
-    multi.script("check-tools.sh", "echo 'Docker is not running: start it'; exit 1")
-    result = multi.run()
-    assert (result.returncode, result.stdout) == (3, "Docker is not running: start it\n")
-    assert not multi.has("unit-api")
+def test_stages_and_services_can_be_chosen(two: Project) -> None:
+    assert two.run("--stage", "unit", "--service", "api").returncode == 0
+    assert two.has("unit-api") and not two.has("unit-worker")
+    assert [target["name"] for target in two.summary["targets"]] == ["api"]
+    assert two.run("--service", "worker").returncode == 0
+    assert two.has("unit-worker")
+    assert [target["stage"] for target in two.summary["targets"]] == ["unit", "service"]
 
 
-def test_a_script_that_is_missing_or_cannot_run_is_a_failure(multi: Project) -> None:
-    (multi.root / "scripts/test-service.sh").chmod(0o644)
-    result = multi.run()
-    assert result.returncode == 1
-    assert "  cannot start scripts/test-service.sh: Permission denied" in result.stdout
-    (multi.root / "scripts/check-tools.sh").unlink()
-    result = multi.run()
-    assert result.returncode == 3
-    assert result.stderr == "test-runner.py: scripts/check-tools.sh: No such file or directory\n"
-
-
-def test_single_layout_has_two_stages(project: Project) -> None:
-    project.makefile("Makefile", "touch unit")
-    project.integration()
-    result = project.run()
-    assert result.returncode == 0
-    titles = [line for line in result.stdout.splitlines() if line.endswith("Tests")]
-    assert titles == ["Unit Tests", "Integration Tests"]
-    assert project.has("unit") and project.has("integration")
-    result = project.run("--service", "app")
-    assert result.returncode == 2
-    assert result.stderr.splitlines() == [
-        "test-runner.py: no service 'app': leave out --service (see --help)"
+def test_a_single_service_is_called_app(project: Project) -> None:
+    project.makefile(".", test_unit="touch unit")
+    done = project.run()
+    assert done.returncode == 0
+    assert project.has("unit")
+    assert plain(done.stdout).splitlines() == [
+        "Unit Tests",
+        "  ✓ app 0.0s",
+        "Integration Tests",
+        "  ○ app skipped: no tests/integration",
+        "PASSED: 1 target (0.0s)",
     ]
+    done = project.run("--service", "app")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "test-runner.py: no service 'app': the project is one, name none (see --help)\n"
+    )
 
 
-def test_a_service_without_tests_is_named_and_not_run(multi: Project) -> None:
-    (multi.root / "services/notes").mkdir()
-    (multi.root / "services/.cache").mkdir()
-    multi.write("services/other/Makefile", "build:\n\ttouch built\n")
-    result = multi.run("--stage", "unit")
-    assert result.returncode == 0
-    assert "  ○ notes skipped: no test-unit in services/notes/Makefile" in result.stdout
-    assert "  ○ other skipped: no test-unit in services/other/Makefile" in result.stdout
-    assert ".cache" not in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("PASSED: 2 targets in ")
+def test_a_service_without_tests_is_named_and_not_run(two: Project) -> None:
+    (two.root / "services/notes").mkdir()
+    (two.root / "services/.cache").mkdir()
+    two.write("services/other/Makefile", "build:\n\ttouch built\n")
+    done = two.run("--stage", "unit")
+    assert done.returncode == 0
+    assert "  ○ notes skipped: no test-unit in services/notes/Makefile" in done.stdout
+    assert "  ○ other skipped: no test-unit in services/other/Makefile" in done.stdout
+    assert ".cache" not in done.stdout
+    assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
 
 
 def test_nothing_to_run_is_no_pass(project: Project) -> None:
-    assert project.run("--stage", "service").returncode == 5
+    done = project.run("--stage", "service")
+    assert done.returncode == 5
+    assert plain(done.stdout).splitlines() == [
+        "NOTHING RAN: nothing of what was asked for has tests (0.0s)"
+    ]
     (project.root / "services/notes").mkdir(parents=True)
-    result = project.run()
-    assert result.returncode == 5
-    assert result.stdout.splitlines()[-1].startswith("NOTHING RAN: ")
-    assert not project.has("checked")
+    assert project.run().returncode == 5
 
 
 def test_looking_for_the_target_runs_nothing_of_a_makefile(project: Project) -> None:
@@ -369,9 +166,24 @@ def test_looking_for_the_target_runs_nothing_of_a_makefile(project: Project) -> 
 def test_a_broken_makefile_fails_in_sight(project: Project) -> None:
     project.write("services/api/Makefile", "test-unit: missing-file\n\ttrue\n")
     project.write("services/web/Makefile", "this is no Makefile\n")
-    result = project.run("--stage", "unit")
-    assert result.returncode == 1
-    assert result.stdout.splitlines()[-1].startswith("FAILED: unit api, unit web (")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    assert plain(done.stdout).splitlines()[-1] == "FAILED: unit api, unit web (0.0s)"
+
+
+def test_missing_tools_are_told_before_the_unit_tests(two: Project) -> None:
+    two.write("tests/integration/test_x.py", "")
+    two.write(
+        "scripts/check-tools.sh", "#!/bin/sh\necho 'Docker is not running: start it'; exit 1\n"
+    )
+    done = two.run()
+    assert (done.returncode, done.stdout) == (3, "Docker is not running: start it\n")
+    assert not two.has("unit-api")
+    assert two.run("--stage", "unit").returncode == 0, "unit tests need no Docker"
+    (two.root / "scripts/check-tools.sh").unlink()
+    done = two.run()
+    assert done.returncode == 3
+    assert done.stderr == "test-runner.py: scripts/check-tools.sh: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
@@ -381,44 +193,506 @@ def test_a_broken_makefile_fails_in_sight(project: Project) -> None:
         (["--stage", "all"], "invalid choice: 'all'"),
         (["--service", "nobody"], "no service 'nobody': there are api, worker"),
         (["--service", "api worker"], "no service 'api worker'"),
-        (["--service", "api", "--stage", "integration"], "leave out --service"),
+        (["--service", "api", "--stage", "integration"], "integration tests are of all services"),
+        (["-j", "0"], "'0' must be a whole number from 1 on"),
+        (["--timeout", "soon"], "'soon' must be a number of seconds, 0 or more"),
+        (["--slow=-1"], "'-1' must be a number of seconds, 0 or more"),
+        (["--output", "loud"], "invalid choice: 'loud'"),
     ],
 )
-def test_bad_usage_is_one_line(multi: Project, arguments: list[str], words: str) -> None:
-    result = multi.run(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert len(result.stderr.splitlines()) == 1
-    assert words in result.stderr
+def test_bad_usage_is_one_line(two: Project, arguments: list[str], words: str) -> None:
+    done = two.run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    done = two.run(TEST_OUTPUT="loud")
+    assert done.returncode == 2
+    assert "TEST_OUTPUT 'loud' must be auto, live, plain or json" in done.stderr
 
 
-def test_a_service_folder_with_a_space_is_refused(multi: Project) -> None:
-    multi.service("my service", "true")
-    result = multi.run()
-    assert result.returncode == 2
-    assert result.stderr.startswith("test-runner.py: services/my service: ")
-    assert len(result.stderr.splitlines()) == 1
+def test_a_service_folder_with_a_space_is_refused(two: Project) -> None:
+    two.service("my service", "true")
+    done = two.run()
+    assert done.returncode == 2
+    assert done.stderr.startswith("test-runner.py: services/my service: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_runner_that_would_start_itself_for_ever_stops(project: Project) -> None:
-    project.makefile("Makefile", " ".join(["PYTHONSAFEPATH=", *project.command]))
-    result = project.run()
-    assert result.returncode == 1
-    assert "is services/ missing?" in result.stdout
+    project.makefile(".", test_unit=" ".join(project.command))
+    done = project.run()
+    assert done.returncode == 1
+    assert "is services/ missing?" in done.stdout
 
 
-def test_help_names_the_options_and_the_exit_codes(multi: Project) -> None:
-    result = multi.run("--help")
-    assert result.returncode == 0
-    for word in ("--verbose", "--stage", "--service", "3 a tool", ".test-results/"):
-        assert word in result.stdout
+def test_help_names_the_options_and_the_exit_codes(two: Project) -> None:
+    done = two.run("--help")
+    assert done.returncode == 0
+    for word in ("--verbose", "--stage", "--service", "--changed", "--failed", "5 nothing ran"):
+        assert word in done.stdout
 
 
+# WHAT THE TARGETS SEE ---------------------------------------------------------
+def test_the_children_see_neither_colours_nor_make_nor_a_terminal(project: Project) -> None:
+    project.service("api", "env; test ! -t 0; ! read line")
+    flags = {"FORCE_COLOR": "1", "MAKEFLAGS": "-j2 --jobserver-auth=3,4", "MAKELEVEL": "1"}
+    assert project.run(**flags, ARGS="-k name").returncode == 0
+    log = (project.latest / "unit-api.log").read_text().splitlines()
+    assert {"NO_COLOR=1", "PYTHONUNBUFFERED=1", "ARGS=-k name"} <= set(log)
+    assert not [line for line in log if "FORCE_COLOR" in line or "jobserver" in line]
+    assert not [line for line in log if "Entering directory" in line]
+
+
+def test_what_the_user_has_set_for_python_and_pytest_is_kept(project: Project) -> None:
+    project.service("api", "env")
+    assert project.run(PYTHONPATH="/mine", PYTEST_ADDOPTS="--strict-markers").returncode == 0
+    log = (project.latest / "unit-api.log").read_text()
+    assert re.search(r"^PYTHONPATH=.*/plugins:/mine$", log, re.MULTILINE)
+    assert "PYTEST_ADDOPTS=--strict-markers -p pytest_events\n" in log
+
+
+# WHAT BECOMES OF A TARGET -----------------------------------------------------
+PASSES = "def test_one(): pass\ndef test_two(): pass\n"
+FAILS = "def test_one(): pass\ndef test_two():\n    assert 1 + 1 == 3\n"
+
+
+def test_pytest_tells_how_many(project: Project) -> None:
+    project.pytest("api", test_a=PASSES, test_b=PASSES.replace("one", "three"))
+    done = project.run("--stage", "unit")
+    assert plain(done.stdout).splitlines() == [
+        "Unit Tests",
+        "  ✓ api 4/4 0.0s",
+        "PASSED: 4 tests (0.0s)",
+    ]
+    assert project.target("unit api")["tests"] == 4
+
+
+def test_a_failing_test_is_shown_with_place_and_command(project: Project) -> None:
+    project.pytest("api", test_a=FAILS)
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    assert plain(done.stdout).splitlines() == [
+        "Unit Tests",
+        "  ✗ api 1 failed 2/2 0.0s",
+        "✗ unit api tests/test_a.py::test_two",
+        "    >   assert 1 + 1 == 3",
+        "    E   assert (1 + 1) == 3",
+        "    services/api/tests/test_a.py:3",
+        "    rerun: make -C services/api test-unit TESTS=tests/test_a.py::test_two",
+        "  log: .test-results/RUN/unit-api.log",
+        "FAILED: 1 of 2 tests in unit api (0.0s)",
+    ]
+    assert project.target("unit api")["failed"] == ["tests/test_a.py::test_two"]
+
+
+SEGFAULT = "import ctypes\ndef test_one(): pass\ndef test_dies():\n    ctypes.string_at(0)\n"
+
+#: How a target may end: its recipe, the state and the exit code that it comes to, and what is said.
+ENDS = {
+    "passed": ("true", "passed", 0, "PASSED: 1 target"),
+    "failed": ("exit 4", "failed", 1, "✗ unit api: exit 4"),
+    "killed": ("kill -9 $$", "failed", 1, "killed"),
+    "no such program": ("nonsense-program", "failed", 1, "nonsense-program: command not found"),
+    "passed with failed events": (
+        """
+        printf '{"event": "begin"}\\n{"event": "total", "tests": 1}\\n' >> "$TEST_EVENTS"
+        printf '{"event": "result", "test": "a::b", "outcome": "failed"}\\n' >> "$TEST_EVENTS"
+        printf '{"event": "end", "exit": 0}\\n' >> "$TEST_EVENTS"
+        """,
+        "failed",
+        1,
+        "1 failed, and yet it exited with 0",
+    ),
+    "passed without an end": (
+        """
+        printf '{"event": "begin"}\\n{"event": "result", "test": "a", "outcome": "passed"}\\n' \\
+          >> "$TEST_EVENTS"
+        """,
+        "failed",
+        1,
+        "its tests did not come to their end, and yet it exited with 0",
+    ),
+    "failed, though its tests passed": (
+        """
+        printf '{"event": "begin"}\\n{"event": "result", "test": "a", "outcome": "passed"}\\n' \\
+          >> "$TEST_EVENTS"
+        printf '{"event": "end", "exit": 0}\\n' >> "$TEST_EVENTS"
+        exit 6
+        """,
+        "failed",
+        1,
+        "no test failed, but exit 6",
+    ),
+    "events that are no events": (
+        r"""
+        printf '\377\376 {{{\n[]\n{"event": 7}\n{"event":"total"}\n"x"\n' >> "$TEST_EVENTS"
+        """,
+        "passed",
+        0,
+        "PASSED",
+    ),
+    "look-alikes": (
+        r"""
+        printf '=== 3 failed, 97 passed in 1.00s ===\ntests/x.py::test_y FAILED  [ 52%%]\n'
+        printf ' ✓ src/fake.test.tsx (99 tests) 3ms\nmore output\n'
+        """,
+        "passed",
+        0,
+        "PASSED: 1 target",
+    ),
+    "bytes that are no text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 1"),
+}
+
+
+@pytest.mark.parametrize(("recipe", "state", "code", "says"), ENDS.values(), ids=ENDS)
+def test_how_a_target_ends(project: Project, recipe: str, state: str, code: int, says: str) -> None:
+    project.service("api", recipe)
+    done = project.run("--stage", "unit")
+    assert done.returncode == code, done.stdout
+    assert project.target("unit api")["state"] == state
+    assert says in done.stdout
+    assert len(done.stdout.splitlines()) <= 20
+
+
+#: The same for suites that pytest runs.
+SUITES = {
+    "segmentation fault": (SEGFAULT, "crashed", 1, "test_a.py::test_dies crashed: segmentation"),
+    "a hard exit": (
+        "import os\ndef test_quits(): os._exit(0)\n",
+        "failed",
+        1,
+        "its tests did not come to their end, and yet it exited with 0",
+    ),
+    "no tests": ("", "nothing ran", 5, "NOTHING RAN: unit api"),
+    "only skipped tests": (
+        "import pytest\n@pytest.mark.skip\ndef test_one(): pass\n",
+        "nothing ran",
+        5,
+        "NOTHING RAN: unit api",
+    ),
+    "a file that cannot be loaded": (
+        "import nonsense\n",
+        "failed",
+        1,
+        "E   ModuleNotFoundError: No module named 'nonsense'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("suite", "state", "code", "says"), SUITES.values(), ids=SUITES)
+def test_how_a_suite_ends(project: Project, suite: str, state: str, code: int, says: str) -> None:
+    project.pytest("api", test_a=suite)
+    done = project.run("--stage", "unit")
+    assert done.returncode == code, done.stdout
+    assert project.target("unit api")["state"] == state
+    assert says in done.stdout
+
+
+def test_nothing_that_matches_is_no_failure_where_another_target_has_it(project: Project) -> None:
+    project.pytest("api", test_a=PASSES)
+    project.pytest("worker", test_a=PASSES.replace("one", "other"))
+    done = project.run("--stage", "unit", ARGS="-k one")
+    assert done.returncode == 0, done.stdout
+    assert plain(done.stdout).splitlines()[-1] == "PASSED: 1 test (0.0s)"
+    assert project.run("--stage", "unit", ARGS="-k nothing").returncode == 5
+    assert project.run("--stage", "unit", TESTS="tests/test_a.py::test_two").returncode == 0
+
+
+def test_one_root_cause_is_told_once(project: Project) -> None:
+    project.pytest(
+        "api",
+        conftest="""
+            import pytest
+
+            @pytest.fixture(scope="session")
+            def database():
+                raise RuntimeError("no database")
+            """,
+        test_a="""
+            import pytest
+
+            @pytest.mark.parametrize("number", range(200))
+            def test_it(database, number): pass
+            """,
+    )
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    lines = plain(done.stdout).splitlines()
+    assert lines[2:] == [
+        "✗ unit api tests/test_a.py::test_it[0] (+199 more)",
+        '    >   raise RuntimeError("no database")',
+        "    E   RuntimeError: no database",
+        "    services/api/tests/conftest.py:5",
+        "    rerun: make test FAILED=1 STAGE=unit SERVICE=api",
+        "  log: .test-results/RUN/unit-api.log",
+        "FAILED: 200 of 200 tests in unit api (0.0s)",
+    ]
+    assert len(done.stdout.encode()) < 600
+
+
+def test_failed_runs_what_failed_last_and_nothing_else(project: Project) -> None:
+    project.pytest("api", test_a=FAILS, test_b="import nonsense\n")
+    project.pytest("worker", test_a=PASSES)
+    assert project.run("--stage", "unit").returncode == 1
+    # A file that could not be loaded stops pytest before any test.
+    assert project.target("unit api")["failed"] == ["tests/test_b.py"]
+    project.write("services/api/tests/test_b.py", PASSES)
+    assert project.run("--failed").returncode == 0
+    assert project.target("unit api")["executed"] == 2
+    assert project.run("--stage", "unit").returncode == 1
+    assert project.run("--failed").returncode == 1
+    assert [target["name"] for target in project.summary["targets"]] == ["api"]
+    assert project.target("unit api")["executed"] == 1
+    project.write("services/api/tests/test_a.py", PASSES)
+    assert project.run("--failed").returncode == 0
+    done = project.run("--failed")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "NOTHING TO RUN: nothing of it failed in the last run\n",
+    )
+
+
+def test_the_children_of_a_target_are_ended(project: Project) -> None:
+    escapee = f"{sys.executable} -c 'import os, time; os.setsid(); time.sleep(300)' & echo $! > ../../escaped.pid"
+    project.service("api", f"sleep 300 & echo $! > ../../helper.pid\n{escapee}\nsleep 0.3")
+    project.service("web", "(sleep 0.5; touch ../../ended-by-itself) &")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 0
+    assert "it left processes behind, which were ended" in done.stdout
+    assert not alive(project.root / "helper.pid")
+    assert not alive(project.root / "escaped.pid")
+    assert project.has("ended-by-itself")
+
+
+def test_a_hanging_test_is_ended_and_named(project: Project) -> None:
+    project.pytest("api", test_a="import time\ndef test_hangs(): time.sleep(300)\n")
+    done = project.run("--stage", "unit", "--timeout", "2")
+    assert done.returncode == 4
+    assert re.search(r"✗ unit api tests/test_a.py::test_hangs timed out: after \ds", done.stdout)
+    assert plain(done.stdout).splitlines()[-1] == "TIMED OUT: unit api (0.0s)"
+
+
+def test_a_run_has_its_time_too(project: Project) -> None:
+    project.service("api", "trap '' INT TERM; echo $$ > ../../target.pid; sleep 300")
+    project.replace(
+        "scripts/test_runner/processes.py", "PATIENCE = (5.0, 2.0)", "PATIENCE = (0.2, 0.2)"
+    )
+    done = project.run("--run-timeout", "1")
+    assert done.returncode == 4, done.stdout
+    assert not alive(project.root / "target.pid")
+    assert project.target("unit api")["state"] == "timed out"
+
+
+# WHAT IS SHOWN ----------------------------------------------------------------
+def test_100_megabytes_of_output_are_no_burden(project: Project) -> None:
+    line = "import sys; sys.stdout.buffer.write(b'x' * 100_000 + bytes([255, 10]))"
+    project.service("api", f'for i in $(seq 100); do {sys.executable} -c "{line}"; done; exit 1')
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:]); " + (
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *project.command, "--stage", "unit"],
+        cwd=project.root,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout.splitlines()[-1]) < 100 * 1024, "kilobytes, of the largest process"
+    assert len(done.stdout) < 4096
+    assert (project.latest / "unit-api.log").stat().st_size > 100_000_000
+
+
+NASTY = "tests/x.py::test_names[red] [/bold] [link=x]" + "y" * 90 + "/p.py:3"
+
+
+@pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}])
+def test_output_is_literal_and_has_no_escapes_on_a_pipe(two: Project, env: dict[str, str]) -> None:
+    two.service("api", f"printf '\\033[31m%s\\033[0m\\n' '{NASTY}'; exit 1")
+    done = two.run(**env)
+    assert done.returncode == 1
+    assert f"    {NASTY}" in done.stdout.splitlines()
+    assert ESCAPE not in done.stdout + done.stderr
+    if "PYTHONIOENCODING" in env:
+        assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    "env", [{"TERM": "dumb"}, {"CI": "true"}, {"CLAUDECODE": "1"}, {"TEST_OUTPUT": "plain"}]
+)
+def test_a_terminal_that_nobody_watches_gets_plain_lines(two: Project, env: dict[str, str]) -> None:
+    text = rest(two.terminal(FORCE_COLOR="1", **env))
+    assert ESCAPE not in text
+    assert plain(text).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+
+
+def test_ids_and_commands_are_neither_cut_nor_marked_up(project: Project) -> None:
+    nasty = "x[red] [/bold] 'it''s' $HOME `date` # ü" + "z" * 200
+    mark = f"@pytest.mark.parametrize('v', [1], ids=[{nasty!r}])"
+    project.pytest("api", test_a=f"import pytest\n{mark}\ndef test_it(v): assert 0\n")
+    done = project.run("--stage", "unit")
+    line = next(line for line in done.stdout.splitlines() if "rerun: " in line)
+    again = subprocess.run(
+        line.partition("rerun: ")[2],
+        shell=True,
+        cwd=project.root,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert "1 failed" in again.stdout, again.stdout + again.stderr
+
+
+def test_verbose_streams_everything_by_its_target(two: Project) -> None:
+    two.service("api", "seq 1 20000; printf end")
+    two.service("worker", "echo hello; exit 1")
+    lines = two.run("-v").stdout.splitlines()
+    assert [line for line in lines if line.startswith("api | ")] == [
+        *(f"api | {number}" for number in range(1, 20001)),
+        "api | end",
+    ]
+    assert lines.count("worker | hello") == 1
+
+
+def test_verbose_ends_with_the_ten_slowest(project: Project) -> None:
+    tests = "".join(
+        f"def test_{number}():\n    import time; time.sleep({number / 100})\n"
+        for number in range(12)
+    )
+    project.pytest("api", test_a=tests)
+    lines = project.run("-v", "--stage", "unit").stdout.splitlines()
+    slowest = [line.split()[-1].rpartition("_")[2] for line in lines[-11:-1]]
+    assert slowest == [str(number) for number in range(11, 1, -1)]
+
+
+def test_json_is_an_object_a_line(project: Project) -> None:
+    project.pytest("api", test_a=FAILS)
+    done = project.run("--stage", "unit", "--output", "json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["stage", "target", "end"]
+    assert events[1]["causes"][0]["where"] == "tests/test_a.py:3"
+    assert (events[2]["exit"], events[2]["verdict"]) == (1, "FAILED: 1 of 2 tests in unit api")
+
+
+def test_silence_is_broken(project: Project) -> None:
+    project.pytest("api", test_a="import time\ndef test_long(): time.sleep(2.6)\n")
+    project.replace("scripts/test_runner/display.py", "HEARTBEAT = 30", "HEARTBEAT = 1")
+    lines = plain(project.run("--stage", "unit").stdout).splitlines()
+    beats = [line for line in lines if line.startswith("  … ")]
+    assert 1 <= len(beats) <= 3
+    assert re.fullmatch(r"  … api 0/1 \ds test_long", beats[-1])
+
+
+def test_what_is_slow_is_said_once_and_can_fail(project: Project) -> None:
+    project.pytest(
+        "api",
+        test_a="""
+            import time, pytest
+
+            @pytest.fixture
+            def engine(): time.sleep(0.5)
+
+            def test_quick(engine): pass
+            def test_slow(): time.sleep(0.4)
+            """,
+    )
+    done = project.run("--stage", "unit", "--slow-unit", "0.2")
+    assert done.returncode == 0
+    line = re.sub(r"0\.\d", "0", plain(done.stdout).splitlines()[-2])
+    assert line == "slow: unit api: fixture engine 0s, test_slow 0s"
+    done = project.run("--stage", "unit", "--slow-unit", "0.2", "--fail-slow")
+    assert done.returncode == 1
+    assert plain(done.stdout).splitlines()[-1] == "FAILED: 2 too slow (0.0s)"
+    assert "slow" not in project.run("--stage", "unit").stdout
+
+
+# WHAT IS LEFT ON DISK ---------------------------------------------------------
+def test_results_on_disk(project: Project) -> None:
+    project.pytest("api", test_a=FAILS)
+    project.service("web", "exit 1")
+    assert project.run("--stage", "unit").returncode == 1
+    assert sorted(path.name for path in project.latest.iterdir()) == [
+        "junit.xml",
+        "summary.json",
+        "unit-api.events.jsonl",
+        "unit-api.log",
+        "unit-web.log",
+    ]
+    suites = ElementTree.parse(project.latest / "junit.xml").getroot()
+    counts = {suite.get("name"): (suite.get("tests"), suite.get("failures")) for suite in suites}
+    assert counts == {"unit api": ("2", "1"), "unit web": ("1", "0")}
+    failure = suites.find("testsuite/testcase/failure")
+    assert failure is not None and failure.text
+    assert failure.text.splitlines()[-1] == "tests/test_a.py:3"
+
+
+def test_the_last_five_runs_are_kept(two: Project) -> None:
+    for second in range(6):
+        (two.root / f".test-results/20200101-00000{second}-1").mkdir(parents=True)
+    two.write(".test-results/notes.txt", "mine")
+    assert two.run("--stage", "unit").returncode == 0
+    names = sorted(path.name for path in (two.root / ".test-results").iterdir())
+    assert [name for name in names if name.startswith("2020")] == [
+        "20200101-000002-1",
+        "20200101-000003-1",
+        "20200101-000004-1",
+        "20200101-000005-1",
+    ]
+    assert "notes.txt" in names
+
+
+def test_results_that_cannot_be_written_change_no_verdict(project: Project) -> None:
+    project.service("api", "mkdir ../../.test-results/latest/summary.json")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 0, done.stdout
+    assert done.stderr.startswith("! the results could not be written: ")
+
+
+def test_github_gets_annotations_and_a_page(project: Project) -> None:
+    project.pytest("api", test_a=FAILS.replace("3", "'50%,\\nof:it'"))
+    page = project.root / "page.md"
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
+    lines = project.run(
+        "--stage", "unit", **env, GITHUB_WORKSPACE=str(project.root)
+    ).stdout.splitlines()
+    annotations = [line for line in lines if line.startswith("::error ")]
+    assert len(annotations) == 1
+    assert annotations[0].startswith(
+        "::error file=services/api/tests/test_a.py,line=3,"
+        "title=unit api%3A tests/test_a.py%3A%3Atest_two::AssertionError: assert (1 + 1) == '50%25"
+    )
+    assert plain(lines[-1]) == "FAILED: 1 of 2 tests in unit api (0.0s)"
+    text = page.read_text()
+    assert text.startswith("### FAILED: 1 of 2 tests in unit api\n")
+    assert "rerun: make -C services/api test-unit TESTS=tests/test_a.py::test_two" in text
+    # Gitea shows no annotations, only their text.
+    done = project.run("--stage", "unit", **env, GITEA_ACTIONS="true")
+    assert "::error" not in done.stdout
+
+
+def test_xdist_is_used_where_the_last_run_says_that_it_pays(project: Project) -> None:
+    project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\ndef test_b(): pass\n")
+    project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
+
+    def workers() -> int:
+        assert project.run("--stage", "unit").returncode == 0
+        first = (project.latest / "unit-api.events.jsonl").read_text().splitlines()[0]
+        return int(json.loads(first)["workers"])
+
+    assert workers() == 0, "nothing is known yet"
+    assert workers() == os.cpu_count()
+    project.pytest("web", test_a="import time\ndef test_c(): time.sleep(0.6)\n")
+    assert workers() == os.cpu_count(), "nothing is known of web yet"
+    assert workers() == 0, "web takes longer: the cores are busy anyway"
+
+
+# SIGNALS ----------------------------------------------------------------------
 CLEANS_UP = """
-    trap 'sleep 0.3; touch cleaned; exit 1' EXIT
+    trap 'sleep 0.3; touch ../../cleaned; exit 1' EXIT
     trap 'exit 130' INT TERM
-    sleep 300 & echo $! > helper.pid
-    echo $$ > target.pid
-    touch started
+    sleep 300 & echo $! > ../../helper.pid
+    echo $$ > ../../target.pid
+    touch ../../started
     wait
 """
 
@@ -426,124 +700,123 @@ CLEANS_UP = """
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_lets_the_target_clean_up(multi: Project, signum: int, code: int) -> None:
-    multi.script("test-service.sh", CLEANS_UP)
-    runner = multi.start("--service", "api")
-    multi.wait_for("started")
+def test_a_signal_lets_the_target_clean_up(two: Project, signum: int, code: int) -> None:
+    two.service("api", CLEANS_UP)
+    runner = two.start()
+    two.wait_for("started")
     runner.send_signal(signum)
     output, _ = runner.communicate(timeout=30)
     assert runner.returncode == code
-    assert multi.has("cleaned")
-    assert not alive(multi.root / "target.pid")
-    assert not alive(multi.root / "helper.pid"), "what a target leaves behind is ended too"
-    lines = output.splitlines()
-    assert any(line.startswith("  ✗ api interrupted ") for line in lines)
-    assert lines[-1].startswith(f"INTERRUPTED by {signal.Signals(signum).name} after ")
-
-
-def test_an_interrupt_starts_no_further_stage(multi: Project) -> None:
-    multi.service("api", "touch ../../started; exec sleep 300")
-    runner = multi.start()
-    multi.wait_for("started")
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=30)
-    assert runner.returncode == 130
-    assert "Service Tests: not run" in output.splitlines()
-    assert not multi.has("service-api")
+    assert two.has("cleaned")
+    assert not alive(two.root / "target.pid")
+    assert not alive(two.root / "helper.pid"), "what a target leaves behind is ended too"
+    lines = plain(output).splitlines()
+    assert "  ✗ api interrupted 0.0s" in lines
+    assert "○ Service Tests not run" in lines
+    assert lines[-1] == f"INTERRUPTED by {signal.Signals(signum).name} (0.0s)"
+    assert two.summary["exit"] == code
 
 
 STUBBORN = """
     trap '' INT TERM
-    echo $$ > target.pid
-    touch started
+    echo $$ > ../../target.pid
+    touch ../../started
     while :; do sleep 0.1; done
 """
 
 
-def test_a_second_interrupt_kills_at_once(multi: Project) -> None:
-    multi.script("test-service.sh", STUBBORN)
-    runner = multi.start("--service", "api")
-    multi.wait_for("started")
+def test_a_second_interrupt_kills_at_once(two: Project) -> None:
+    two.service("api", STUBBORN)
+    runner = two.start()
+    two.wait_for("started")
     runner.send_signal(signal.SIGINT)
     time.sleep(0.3)
     assert runner.poll() is None
     runner.send_signal(signal.SIGINT)
-    runner.communicate(timeout=10)
+    runner.communicate(timeout=4)
     assert runner.returncode == 130
-    assert not alive(multi.root / "target.pid")
+    assert not alive(two.root / "target.pid")
 
 
 @pytest.mark.parametrize("polite", [False, True], ids=["never", "at the second word"])
-def test_who_does_not_listen_is_ended_in_the_end(multi: Project, polite: bool) -> None:
-    told = "trap '' INT; trap 'touch told; exit 1' TERM"
+def test_who_does_not_listen_is_ended_in_the_end(two: Project, polite: bool) -> None:
+    told = "trap '' INT; trap 'touch ../../told; exit 1' TERM"
     script = STUBBORN.replace("trap '' INT TERM", told) if polite else STUBBORN
-    multi.replace("GRACE_SECONDS = 30.0", "GRACE_SECONDS = 0.5")
-    multi.replace("KILL_SECONDS = 5.0", "KILL_SECONDS = 0.5")
-    multi.script("test-service.sh", script)
-    runner = multi.start("--service", "api")
-    multi.wait_for("started")
+    two.replace(
+        "scripts/test_runner/processes.py", "PATIENCE = (5.0, 2.0)", "PATIENCE = (0.5, 0.5)"
+    )
+    two.service("api", script)
+    runner = two.start()
+    two.wait_for("started")
     runner.send_signal(signal.SIGTERM)
-    runner.communicate(timeout=10)
+    runner.communicate(timeout=20)
     assert runner.returncode == 143
-    assert multi.has("told") == polite
-    assert not alive(multi.root / "target.pid")
+    assert two.has("told") == polite
+    assert not alive(two.root / "target.pid")
 
 
-def test_a_process_left_by_a_green_target_is_ended(project: Project) -> None:
-    project.service("api", "sleep 300 & echo $$! > ../../helper.pid", stack=False)
-    project.service("web", "(sleep 0.5; touch ../../ended-by-itself) &", stack=False)
-    assert project.run().returncode == 0
-    assert not alive(project.root / "helper.pid")
-    assert project.has("ended-by-itself")
+def test_what_a_killed_runner_left_is_ended_by_the_next(two: Project) -> None:
+    two.service("api", CLEANS_UP)
+    runner = two.start()
+    two.wait_for("started")
+    runner.kill()
+    runner.communicate()
+    assert alive(two.root / "target.pid")
+    [lock] = [path for path in (two.root / ".test-results/locks").iterdir() if path.stat().st_size]
+    mark = json.loads(lock.read_text())["run"]
+    assert two.run("--stage", "unit", "--service", "worker").returncode == 0
+    assert not marked(mark)
+    assert not alive(two.root / "target.pid") and not alive(two.root / "helper.pid")
+    assert not lock.read_text()
 
 
-def test_a_reader_that_leaves_changes_nothing(multi: Project) -> None:
-    runner = multi.start()
+def test_a_reader_that_leaves_changes_nothing(two: Project) -> None:
+    runner = two.start()
     assert runner.stdout
     runner.stdout.close()
     assert runner.wait(timeout=30) == 0
-    assert multi.has("integration")
+    assert two.has("unit-api")
 
 
-def test_ctrl_c_on_a_terminal(multi: Project) -> None:
-    multi.script("test-service.sh", CLEANS_UP)
-    child = multi.terminal("--service", "api")
-    multi.wait_for("started")
+def test_ctrl_c_on_a_terminal(two: Project) -> None:
+    two.service("api", CLEANS_UP)
+    child = two.terminal()
+    two.wait_for("started")
     child.sendintr()
     child.expect_exact("Stopping: ")
     child.expect_exact("\x1b[?25h")
-    child.expect_exact("INTERRUPTED by SIGINT after ")
+    child.expect_exact("INTERRUPTED by SIGINT (")
     rest(child)
     child.close()
     assert child.exitstatus == 130
-    assert multi.has("cleaned")
-    assert not alive(multi.root / "target.pid")
+    assert two.has("cleaned")
+    assert not alive(two.root / "target.pid")
 
 
 @pytest.mark.skipif(not shutil.which("uv"), reason="needs uv")
-def test_ctrl_c_through_make_and_uv_is_one_and_not_two(multi: Project) -> None:
-    multi.write("Makefile", "test:\n\t@scripts/test-runner.py --service api\n")
-    multi.script("test-service.sh", CLEANS_UP)
+def test_ctrl_c_through_make_and_uv_is_one_and_not_two(two: Project) -> None:
+    two.write("Makefile", "test:\n\t@scripts/test-runner.py\n")
+    two.service("api", CLEANS_UP)
     child = pexpect.spawn(
         "make",
         ["test"],
-        cwd=str(multi.root),
-        env=multi.environment(TERM="xterm"),
+        cwd=str(two.root),
+        env=two.environment(TERM="xterm"),
         encoding="utf-8",
         timeout=60,
     )
-    wait_until(lambda: multi.has("started"), 60)
+    two.wait_for("started", 60)
     child.sendintr()
-    child.expect_exact("INTERRUPTED by SIGINT after ")
+    child.expect_exact("INTERRUPTED by SIGINT (")
     rest(child)
-    assert multi.has("cleaned"), "a second signal would have killed it before"
-    assert not alive(multi.root / "target.pid")
+    assert two.has("cleaned"), "a second signal would have killed it before"
+    assert not alive(two.root / "target.pid")
 
 
-def test_a_terminal_that_closes_ends_the_tests(multi: Project) -> None:
-    multi.script("test-service.sh", CLEANS_UP)
-    child = multi.terminal("--service", "api")
-    multi.wait_for("started")
+def test_a_terminal_that_closes_ends_the_tests(two: Project) -> None:
+    two.service("api", CLEANS_UP)
+    child = two.terminal()
+    two.wait_for("started")
     os.close(child.child_fd)
-    multi.wait_for("cleaned")
-    wait_until(lambda: not alive(multi.root / "target.pid"))
+    two.wait_for("cleaned")
+    wait_until(lambda: not alive(two.root / "target.pid"))

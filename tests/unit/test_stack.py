@@ -6,7 +6,6 @@ whatever carries that slug is removed after it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -26,6 +25,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.projects import Project
+
 Render = Callable[[Mapping[str, Any]], Path]
 
 #: Resources that carry labels, by the command that lists them.
@@ -37,18 +38,11 @@ LISTINGS = {
 }
 
 
-class Project:
-    """A rendered project with only its scripts, and test stacks of small images."""
+class Stacks(Project):
+    """A project with test stacks of small images."""
 
     def __init__(self, rendered: Path, root: Path, slug: str) -> None:
-        self.root = root
-        self.slug = slug
-        self.instances = {"main-000001"}
-        shutil.copytree(rendered / "scripts", root / "scripts")
-        script = root / "scripts" / "stack.py"
-        text = script.read_text()
-        assert 'PROJECT = "shop"' in text
-        script.write_text(text.replace('PROJECT = "shop"', f'PROJECT = "{slug}"'))
+        super().__init__(rendered, root, slug)
 
     def stack(self, scope: str, services: str) -> Path:
         """Write the compose file of a scope; `labels` and `fast` are there for its services."""
@@ -61,28 +55,31 @@ class Project:
               test.project: {self.slug}
               test.instance: ${{TEST_INSTANCE_ID}}
               test.scope: {scope}
+            x-image-labels: &image-labels
+              test.project: {self.slug}
+              test.instance: ${{TEST_INSTANCE_ID}}
             x-fast: &fast {{interval: 1s, timeout: 5s, retries: 1, start_period: 30s,
                             start_interval: 200ms}}
             networks: {{default: {{labels: *labels}}}}
             services:
         """
+        services = services.replace("SLUG", self.slug)
         body = textwrap.indent(textwrap.dedent(services).strip(), "  ")
         (folder / "docker-compose.yml").write_text(f"{textwrap.dedent(head).strip()}\n{body}\n")
         return folder
 
-    def command(self, *arguments: str) -> list[str]:
+    def script(self, *arguments: str) -> list[str]:
         return [sys.executable, str(self.root / "scripts" / "stack.py"), *arguments]
 
-    def environment(self, instance: str = "main-000001") -> dict[str, str]:
-        self.instances.add(instance)
-        return os.environ | {"TEST_INSTANCE_ID": instance}
+    def of(self, instance: str = "main-000001") -> dict[str, str]:
+        return self.environment(TEST_INSTANCE_ID=instance)
 
-    def run(
+    def call(
         self, *arguments: str, instance: str = "main-000001", **env: str
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment(instance) | env,
+            self.script(*arguments),
+            env=self.of(instance) | env,
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -117,8 +114,8 @@ def rendered(render: Render) -> Path:
 
 
 @pytest.fixture
-def project(rendered: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
-    made = Project(rendered, tmp_path / "shop", f"t{uuid.uuid4().hex[:10]}")
+def project(rendered: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stacks]:
+    made = Stacks(rendered, tmp_path / "shop", f"t{uuid.uuid4().hex[:10]}")
     yield made
     if request.node.get_closest_marker("docker") is None:
         return
@@ -133,20 +130,16 @@ def project(rendered: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
 
 
 @pytest.fixture
-def module(project: Project) -> ModuleType:
-    """Return the script as a module of its own for each test."""
-    path = project.root / "scripts" / "stack.py"
-    spec = importlib.util.spec_from_file_location("stack", path)
-    assert spec is not None and spec.loader is not None
-    sys.modules["stack"] = made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+def module(runner: Callable[[str], ModuleType]) -> ModuleType:
+    return runner("stacks")
 
 
 # ITS PARTS --------------------------------------------------------------------
 def container(ports: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     service = {"com.docker.compose.service": "api"}
     return {
+        "Id": "0123456789ab",
+        "State": {"Running": True},
         "Name": "/shop-api-1",
         "Config": {"Labels": service | dict(labels or {})},
         "NetworkSettings": {"Ports": ports},
@@ -163,13 +156,13 @@ def container(ports: Mapping[str, Any], labels: Mapping[str, str] | None = None)
 )
 def test_the_published_port(module: ModuleType, bindings: list[dict[str, str]]) -> None:
     ports = {"8000/tcp": bindings, "9000/tcp": [{"HostIp": "", "HostPort": "1"}]}
-    assert module.published_port(container(ports), 8000) == 49153
+    assert module.docker.published_port(container(ports), 8000) == 49153
 
 
 @pytest.mark.parametrize("ports", [{}, {"8000/tcp": None}, {"8000/tcp": []}, {"8000/udp": [{}]}])
 def test_a_port_that_is_not_published(module: ModuleType, ports: Mapping[str, Any]) -> None:
-    with pytest.raises(module.StackError, match="shop-api-1 does not publish its port 8000"):
-        module.published_port(container(ports), 8000)
+    with pytest.raises(module.DockerError, match="shop-api-1 does not publish its port 8000"):
+        module.docker.published_port(container(ports), 8000)
 
 
 @pytest.fixture
@@ -177,11 +170,10 @@ def addresses(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     """Return the function that finds the addresses in a stack of made-up containers."""
 
     def found(*containers: dict[str, Any], own: str = "") -> dict[str, str]:
-        monkeypatch.setattr(module, "ids", lambda *_: ["some"])
-        monkeypatch.setattr(module, "inspect", lambda *_: list(containers))
-        monkeypatch.setattr(module, "own_container", lambda: own)
-        monkeypatch.setattr(module, "join", lambda *_: None)
-        answer: dict[str, str] = module.Stack("api", "main-1").addresses()
+        monkeypatch.setattr(module.docker, "containers", lambda *_: list(containers))
+        monkeypatch.setattr(module.docker, "own_container", lambda: own)
+        monkeypatch.setattr(module.docker, "join", lambda *_: None)
+        answer: dict[str, str] = module.Stack("api", "main-1", "run").addresses()
         return answer
 
     return found
@@ -221,60 +213,61 @@ def test_a_label_without_an_address(
         addresses(container(PORTS, {"test.url": label}))
 
 
-def test_scopes(project: Project, module: ModuleType) -> None:
-    assert module.scopes() == ["full"]
+def test_scopes(project: Stacks, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOT", project.root)
+    assert module.known_scopes() == []
     for scope in ("web", "api", "full"):
         project.stack(scope, "{}")
-    assert module.scopes() == ["api", "web", "full"]
+    assert module.known_scopes() == ["api", "web", "full"]
 
 
 def test_the_compose_project_carries_slug_instance_and_scope(
-    project: Project, module: ModuleType
+    module: ModuleType,
 ) -> None:
-    assert module.Stack("api", "main-1").project == f"{project.slug}-test-main-1-api"
+    assert module.Stack("api", "main-1", "run").project == "shop-test-main-1-api"
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["start"], ["run"], ["up"], ["run", "api"], ["run", "api", "--"], ["clean", "api"]]
-    + [["clean-all", "--force"], ["up", "api", "core"]],
+    [[], ["start"], ["run"], ["env"], ["run", "api"], ["run", "api", "--"], ["clean", "api"]]
+    + [["clean-all", "--force"], ["env", "api", "core"]],
     ids=" ".join,
 )
-def test_wrong_usage(project: Project, arguments: list[str]) -> None:
-    done = project.run(*arguments)
+def test_wrong_usage(project: Stacks, arguments: list[str]) -> None:
+    done = project.call(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "stack.py" in done.stderr
 
 
-def test_help(project: Project) -> None:
-    done = project.run("--help")
+def test_help(project: Stacks) -> None:
+    done = project.call("--help")
     assert done.returncode == 0
     for command in ("run", "up", "env", "down", "clean", "clean-all"):
         assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
 
 
-def test_an_illegal_instance(project: Project) -> None:
-    done = project.run("up", "api", TEST_INSTANCE_ID="Main")
+def test_an_illegal_instance(project: Stacks) -> None:
+    done = project.call("up", "api", TEST_INSTANCE_ID="Main")
     assert done.returncode == 3
     [line] = done.stderr.splitlines()
     assert line.startswith("TEST_INSTANCE_ID Main must")
 
 
-def test_no_such_stack(project: Project) -> None:
+def test_no_such_stack(project: Stacks) -> None:
     project.stack("api", "{}")
-    done = project.run("up", "web")
+    done = project.call("up", "web")
     assert done.returncode == 3
-    assert done.stderr == "no test stack called 'web': choose from api, full\n"
+    assert done.stderr == "no test stack called 'web': choose from api\n"
 
 
-def test_a_machine_without_docker(project: Project, tmp_path: Path) -> None:
+def test_a_machine_without_docker(project: Stacks, tmp_path: Path) -> None:
     project.stack("api", "{}")
     (tmp_path / "bash").symlink_to(shutil.which("bash") or "")
     for arguments in (["up", "api"], ["run", "api", "true"], ["down", "api"], ["clean"]):
-        done = project.run(*arguments, PATH=str(tmp_path))
+        done = project.call(*arguments, PATH=str(tmp_path))
         assert done.returncode == 3
-        assert done.stderr == "docker: No such file or directory\n"
+        assert done.stderr == "docker is not installed, or not on the PATH\n"
 
 
 # ON A REAL ENGINE -------------------------------------------------------------
@@ -303,7 +296,7 @@ SICK = """
       labels: *labels
       init: true
       command: [sh, -c, "echo no disk left; exec sleep 1000"]
-      healthcheck: {test: ["CMD", "false"], interval: 200ms, retries: 1}
+      healthcheck: {test: echo no answer; false, interval: 200ms, retries: 1}
 """
 
 real = pytest.mark.usefixtures("docker_engine")
@@ -324,9 +317,9 @@ with socket.create_connection((url.hostname, url.port), 5) as connection:
 
 
 @on_engine
-def test_run_gives_a_command_the_stack_and_removes_it(project: Project) -> None:
+def test_run_gives_a_command_the_stack_and_removes_it(project: Stacks) -> None:
     project.stack("api", REDIS)
-    done = project.run("run", "api", "--", sys.executable, "-c", PING)
+    done = project.call("run", "api", "--", sys.executable, "-c", PING)
     assert done.stdout == f"+PONG main-000001 {project.root}\n", done.stderr
     assert done.returncode == 0
     assert done.stderr == ""
@@ -334,52 +327,52 @@ def test_run_gives_a_command_the_stack_and_removes_it(project: Project) -> None:
 
 
 @on_engine
-def test_the_exit_code_is_the_commands(project: Project) -> None:
+def test_the_exit_code_is_the_commands(project: Stacks) -> None:
     project.stack("api", REDIS)
-    assert project.run("run", "api", "--", "sh", "-c", "exit 42").returncode == 42
+    assert project.call("run", "api", "--", "sh", "-c", "exit 42").returncode == 42
     assert project.left() == {}
-    assert project.run("run", "api", "--", "sh", "-c", "kill -9 $$").returncode == 137
+    assert project.call("run", "api", "--", "sh", "-c", "kill -9 $$").returncode == 137
     assert project.left() == {}
-    missing = project.run("run", "api", "--", "no-such-command")
+    missing = project.call("run", "api", "--", "no-such-command")
     assert missing.returncode == 127
     assert missing.stderr == "no-such-command: No such file or directory\n"
     assert project.left() == {}
 
 
 @on_engine
-def test_up_env_and_down(project: Project) -> None:
+def test_up_env_and_down(project: Stacks) -> None:
     project.stack("api", REDIS)
-    up = project.run("up", "api")
-    assert re.fullmatch(r"export TEST_CACHE_URL=redis://127\.0\.0\.1:\d+/0\n", up.stdout)
-    assert project.run("env", "api").stdout == up.stdout
+    up = project.call("up", "api")
+    assert re.fullmatch(r"# api\nexport TEST_CACHE_URL=redis://127\.0\.0\.1:\d+/0\n", up.stdout)
+    assert project.call("env", "api").stdout == up.stdout.removeprefix("# api\n")
     assert project.left()["containers"] == [f"{project.slug}-test-main-000001-api-cache-1"]
-    down = project.run("down", "api")
-    assert (down.returncode, down.stdout, down.stderr) == (0, "", "")
+    down = project.call("down", "api")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "removed the stack of api\n", "")
     assert project.left() == {}
-    again = project.run("down", "api")
+    again = project.call("down", "api")
     assert (again.returncode, again.stderr) == (0, "")
-    env = project.run("env", "api")
+    env = project.call("env", "api")
     assert (env.returncode, env.stdout) == (3, "")
     assert "is not running: start it with stack.py up api" in env.stderr
 
 
 @on_engine
-def test_down_needs_no_compose_file(project: Project) -> None:
+def test_down_needs_no_compose_file(project: Stacks) -> None:
     folder = project.stack("api", REDIS)
-    project.run("up", "api")
+    project.call("up", "api")
     shutil.rmtree(folder)
-    assert project.run("down", "api").returncode == 0
+    assert project.call("down", "api").returncode == 0
     assert project.left() == {}
 
 
 @on_engine
-def test_volumes_and_built_images_go_too(project: Project) -> None:
+def test_volumes_and_built_images_go_too(project: Stacks) -> None:
     folder = project.stack(
         "api",
         """
         api:
-          build: {context: ., labels: *labels}
-          image: ${COMPOSE_PROJECT_NAME}-api
+          build: {context: ., labels: *image-labels}
+          image: SLUG-test-${TEST_INSTANCE_ID}/api
           labels: *labels
           volumes: ["data:/data", "/anonymous"]
         """,
@@ -388,84 +381,103 @@ def test_volumes_and_built_images_go_too(project: Project) -> None:
         file.write("volumes: {data: {}}\n")
     (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=1\n")
     before = docker("volume", "ls", "--quiet").split()
-    assert project.run("up", "api").returncode == 0
+    assert project.call("up", "api").returncode == 0
     left = project.left()
     assert left.keys() == {"containers", "networks", "volumes", "images"}
     anonymous = json.loads(docker("inspect", left["containers"][0]))[0]["Mounts"]
     assert len(anonymous) == 2
     # A rebuild leaves the old image without a name.
     (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=2\n")
-    assert project.run("up", "api").returncode == 0
-    assert project.run("clean").returncode == 0
+    assert project.call("up", "api").returncode == 0
+    assert project.call("clean").returncode == 0
     assert project.left() == {}
     after = docker("volume", "ls", "--quiet").split()
     assert not {mount["Name"] for mount in anonymous} & set(after) - set(before)
-    label = f"label=com.docker.compose.project={project.slug}-test-main-000001-api"
-    assert docker("image", "ls", "--quiet", "--filter", label) == ""
+    assert docker("image", "ls", "--quiet", f"--filter=label=test.project={project.slug}") == ""
 
 
 @on_engine
-def test_what_an_override_file_adds_is_honoured_and_removed(project: Project) -> None:
+def test_what_an_override_file_adds_is_honoured_and_removed(project: Stacks) -> None:
     folder = project.stack("api", REDIS)
     (folder / "docker-compose.override.yml").write_text(
         "services: {mail: {image: 'redis:8-alpine', volumes: ['letters:/letters']}}\n"
         "volumes: {letters: {}}\nnetworks: {extra: {}}\n"
     )
-    project.run("up", "api")
+    project.call("up", "api")
     left = project.left()
     assert f"{project.slug}-test-main-000001-api-mail-1" in left["containers"]
     assert left["volumes"] == [f"{project.slug}-test-main-000001-api_letters"]
-    assert project.run("clean").stdout == f"removed {project.slug}-test-main-000001-api\n"
+    assert project.call("clean").stdout == "removed the stack of api\n"
     assert project.left() == {}
 
 
 @on_engine
-def test_a_start_that_fails_explains_itself(project: Project) -> None:
+def test_a_start_that_fails_explains_itself(project: Stacks) -> None:
     project.stack("api", REDIS.rstrip() + textwrap.dedent(SICK).replace("\n", "\n    "))
-    done = project.run("run", "api", "--", "echo", "ran")
+    done = project.call("run", "api", "--", "echo", "ran")
     assert done.returncode == 3
     assert done.stdout == ""
-    name = f"{project.slug}-test-main-000001-api"
-    lines = done.stderr.splitlines()
-    assert lines[0] == f"{name} did not come up"
-    assert f"--- {name}-sick-1: unhealthy (exit code 0)" in lines
-    assert lines[-1] == "no disk left"
-    # Of what is healthy, nothing is said.
-    assert f"--- {name}-cache-1" not in done.stderr
-    assert len(lines) < 40
+    assert done.stderr.splitlines() == [
+        "the stack of api does not start",
+        "container sick is unhealthy",
+        "  health check: no answer",
+        "  no disk left",
+    ]
     assert project.left() == {}
 
 
 @on_engine
 @pytest.mark.parametrize(
-    ("services", "says"),
+    ("services", "cause", "says"),
     [
-        ("x: {image: 'localhost:9/no/such:image', labels: *labels}", "localhost:9"),
-        ("x: {imagine: 'redis'}", "imagine"),
-        ("x: {image: 'redis:8-alpine', command: 'no-such-program'}", "no-such-program"),
-        ("x: {image: 'redis:8-alpine', command: 'sh -c \"echo bye; exit 7\"'}", "bye"),
+        (
+            "x: {image: 'localhost:9/no/such:image', labels: *labels}",
+            "the stack of api does not start: the registry cannot be reached",
+            "localhost:9",
+        ),
+        ("x: {imagine: 'redis'}", "the stack of api does not build", "imagine"),
+        (
+            "x: {image: 'redis:8-alpine', command: 'no-such-program'}",
+            "the stack of api does not start",
+            "no-such-program",
+        ),
+        (
+            "x: {image: 'redis:8-alpine', command: 'sh -c \"echo bye; exit 7\"'}",
+            "the stack of api does not start",
+            "bye",
+        ),
+        (
+            'x: {image: mine, build: {dockerfile_inline: "FROM redis:8-alpine\\nRUN echo bye; false"}}',
+            "the stack of api does not build: an image does not build",
+            "bye",
+        ),
     ],
-    ids=["no image", "no compose file", "no program", "exits"],
+    ids=["no registry", "no compose file", "no program", "exits", "no build"],
 )
-def test_reasons_that_a_start_fails_for(project: Project, services: str, says: str) -> None:
+def test_reasons_that_a_start_fails_for(
+    project: Stacks, services: str, cause: str, says: str
+) -> None:
     project.stack("api", services)
-    done = project.run("run", "api", "--", "echo", "ran")
+    done = project.call("run", "api", "--", "echo", "ran")
     assert done.returncode == 3
     assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == cause
     assert says in done.stderr
+    assert len(lines) <= 12
     assert project.left() == {}
 
 
 @on_engine
-def test_clean_never_meets_an_instance_with_a_longer_name(project: Project) -> None:
+def test_clean_never_meets_an_instance_with_a_longer_name(project: Stacks) -> None:
     project.stack("api", REDIS)
     for instance in ("main", "main-2", "2-main", "main-2-api"):
-        assert project.run("up", "api", instance=instance).returncode == 0
-    cleaned = project.run("clean", instance="main")
-    assert cleaned.stdout == f"removed {project.slug}-test-main-api\n"
+        assert project.call("up", "api", instance=instance).returncode == 0
+    cleaned = project.call("clean", instance="main")
+    assert cleaned.stdout == "removed the stack of api\n"
     for instance in ("main-2", "2-main", "main-2-api"):
         assert len(project.left("api", instance)["containers"]) >= 1
-    assert project.run("down", "api", instance="main-2").returncode == 0
+    assert project.call("down", "api", instance="main-2").returncode == 0
     left = project.left()
     assert left["containers"] == [
         f"{project.slug}-test-{instance}-api-cache-1" for instance in ("main-2-api", "2-main")
@@ -474,21 +486,21 @@ def test_clean_never_meets_an_instance_with_a_longer_name(project: Project) -> N
 
 
 @on_engine
-def test_clean_removes_all_scopes_and_says_so(project: Project) -> None:
+def test_clean_removes_all_scopes_and_says_so(project: Stacks) -> None:
     for scope in ("api", "core", "full"):
         project.stack(scope, REDIS)
-        project.run("up", scope)
+    assert project.call("up").returncode == 0
     # The compose files are not asked.
     shutil.rmtree(project.root / "services")
-    cleaned = project.run("clean")
-    name = f"{project.slug}-test-main-000001"
-    assert cleaned.stdout == f"removed {name}-api\nremoved {name}-core\nremoved {name}-full\n"
+    cleaned = project.call("clean")
+    scopes = ("api", "core", "full")
+    assert cleaned.stdout == "".join(f"removed the stack of {scope}\n" for scope in scopes)
     assert project.left() == {}
-    assert project.run("clean").stdout == ""
+    assert project.call("clean").stdout == ""
 
 
 @pytest.fixture
-def stranger(project: Project) -> Iterator[str]:
+def stranger(project: Stacks) -> Iterator[str]:
     """Start a container and a network of another project, whose slug begins like ours."""
     name = f"{project.slug}-2-test-main-000001-api"
     labels = [f"test.project={project.slug}-2", f"com.docker.compose.project={name}"]
@@ -501,22 +513,22 @@ def stranger(project: Project) -> Iterator[str]:
 
 
 @on_engine
-def test_clean_all_asks_first(project: Project, stranger: str) -> None:
+def test_clean_all_asks_first(project: Stacks, stranger: str) -> None:
     project.stack("api", REDIS)
     for instance in ("main-000001", "other-000002"):
-        project.run("up", "api", instance=instance)
+        project.call("up", "api", instance=instance)
     names = [f"{project.slug}-test-{name}-api" for name in ("main-000001", "other-000002")]
 
-    refused = project.run("clean-all")
+    refused = project.call("clean-all")
     assert refused.returncode == 2
-    assert refused.stdout.splitlines()[1:] == [f"  {name}" for name in names]
+    assert refused.stdout.splitlines()[1:] == [*(f"  {name}" for name in names), "  and 0 images"]
     assert refused.stderr == "not removed: confirm on a terminal, or pass --yes\n"
     assert len(project.left()["containers"]) == 2
 
     for answer, code, removed in (("n", 0, False), ("", 0, False), ("y", 0, True)):
         terminal = pexpect.spawn(
-            shlex.join(project.command("clean-all")),
-            env=project.environment(),
+            shlex.join(project.script("clean-all")),
+            env=project.of(),
             encoding="utf-8",
             timeout=60,
         )
@@ -530,15 +542,17 @@ def test_clean_all_asks_first(project: Project, stranger: str) -> None:
 
 
 @on_engine
-def test_clean_all_with_yes(project: Project, stranger: str) -> None:
+def test_clean_all_with_yes(project: Stacks, stranger: str) -> None:
     project.stack("api", REDIS)
-    project.run("up", "api", instance="other-000002")
-    done = project.run("clean-all", "--yes")
+    project.call("up", "api", instance="other-000002")
+    done = project.call("clean-all", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"  {project.slug}-test-other-000002-api\nremoved 1\n")
+    assert done.stdout.endswith(
+        f"  {project.slug}-test-other-000002-api\n  and 0 images\nremoved 1\n"
+    )
     assert project.left() == {}
     assert docker("inspect", "--format={{.State.Status}}", stranger) == "running\n"
-    nothing = project.run("clean-all")
+    nothing = project.call("clean-all")
     assert (nothing.returncode, nothing.stdout) == (
         0,
         f"nothing of {project.slug}'s tests is left\n",
@@ -560,14 +574,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> None:
 )
 @pytest.mark.parametrize("whom", ["the script", "the process group"])
 def test_a_signal_while_the_command_runs(
-    project: Project, tmp_path: Path, number: signal.Signals, code: int, whom: str
+    project: Stacks, tmp_path: Path, number: signal.Signals, code: int, whom: str
 ) -> None:
     project.stack("api", REDIS)
     mark = tmp_path / "mark"
     command = ["sh", "-c", f"echo $$ > {mark}; exec sleep 1000"]
     process = subprocess.Popen(
-        project.command("run", "api", "--", *command),
-        env=project.environment(),
+        project.script("run", "api", "--", *command),
+        env=project.of(),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -602,12 +616,12 @@ def alive(pid: int) -> bool:
     ids=["SIGTERM", "SIGINT"],
 )
 def test_a_signal_while_the_stack_starts(
-    project: Project, number: signal.Signals, code: int
+    project: Stacks, number: signal.Signals, code: int
 ) -> None:
     project.stack("api", SLOW)
     process = subprocess.Popen(
-        project.command("run", "api", "--", "echo", "ran"),
-        env=project.environment(),
+        project.script("run", "api", "--", "echo", "ran"),
+        env=project.of(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -631,25 +645,25 @@ def test_a_signal_while_the_stack_starts(
 
 
 @on_engine
-def test_what_a_killed_run_left_is_removed_by_clean(project: Project, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_removed_by_clean(project: Stacks, tmp_path: Path) -> None:
     project.stack("api", REDIS)
     mark = tmp_path / "mark"
     process = subprocess.Popen(
-        project.command("run", "api", "--", "sh", "-c", f"touch {mark}; exec sleep 1000"),
-        env=project.environment(),
+        project.script("run", "api", "--", "sh", "-c", f"touch {mark}; exec sleep 1000"),
+        env=project.of(),
         start_new_session=True,
     )
     wait_for(mark.exists, "the command did not start")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert "containers" in project.left()
-    assert project.run("clean").returncode == 0
+    assert project.call("clean").returncode == 0
     assert project.left() == {}
 
 
 @on_engine
-def test_verbose_shows_what_compose_does(project: Project) -> None:
+def test_verbose_shows_what_compose_does(project: Stacks) -> None:
     project.stack("api", REDIS)
-    done = project.run("--verbose", "run", "api", "--", "true")
+    done = project.call("--verbose", "run", "api", "--", "true")
     assert done.returncode == 0
     assert "cache-1" in done.stderr

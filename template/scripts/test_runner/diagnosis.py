@@ -31,6 +31,7 @@ CAUSES = (
         "a port is taken",
         'write "127.0.0.1::PORT", and Docker chooses a free one; or end what uses it',
     ),
+    (r"did not complete successfully", "an image does not build", ""),
     (
         r"dial tcp|no such host|i/o timeout|TLS handshake timeout|Temporary failure in name"
         r"|too many requests|toomanyrequests",
@@ -43,16 +44,12 @@ CAUSES = (
         "an image does not exist",
         "look at its name and tag; for a private registry: `docker login`",
     ),
-    (
-        r"failed to solve|did not complete successfully|Dockerfile",
-        "an image does not build",
-        "",
-    ),
+    (r"failed to solve", "an image does not build", ""),
 )
 
 
-#: How many lines of a container's log are shown.
-LAST_WORDS = 6
+#: How many lines of a container's log are shown, and of a step of a build.
+LAST_WORDS, STEP = 6, 6
 
 
 @dataclass
@@ -71,10 +68,12 @@ class StackError(Exception):
 def cause_of(output: str) -> tuple[str, str, list[str]]:
     """Name what made a command fail: the cause, what to try, and the lines that say so."""
     lines = [line for line in output.splitlines() if line.strip()]
+    step = re.findall(r"^------\n(.*?)^------$", output, re.MULTILINE | re.DOTALL)
     for pattern, cause, hint in CAUSES:
         telling = [line for line in lines if re.search(pattern, line, re.IGNORECASE)]
         if telling:
-            return cause, hint, telling[-2:]
+            # The step of a build that failed is repeated between two such lines.
+            return cause, hint, step[-1].splitlines()[-STEP:] if step else telling[-2:]
     return "", "", lines[-3:]
 
 

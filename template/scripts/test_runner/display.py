@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .logs import Log, literal
 from .results import described
 from .targets import STAGES, State, Target
 
@@ -30,9 +30,9 @@ STYLES = {State.RUNNING: "cyan", State.PASSED: "green"} | dict.fromkeys(
 CALM = frozenset(STYLES) - {State.RUNNING}
 
 #: Where the terminal's encoding has none of these.
-ASCII = str.maketrans({"○": "o", "●": "*", "✓": "+", "✗": "x", "━": "#", "░": ".", "→": ">", "…": "~"})
-
-CONTROL = re.compile(r"\x1b\[[\d;:?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f]")
+ASCII = str.maketrans(
+    {"○": "o", "●": "*", "✓": "+", "✗": "x", "━": "#", "░": ".", "→": ">", "…": "~"}
+)
 
 #: How a program tells that it is a coding agent: a terminal is then read by nobody.
 AGENTS = (
@@ -44,7 +44,6 @@ BAR = 20  #: cells
 PULSE = 5  #: of them, where nobody knows how far it is
 FRAME = 0.25  #: seconds between two frames
 HEARTBEAT = 30  #: seconds of silence
-CHUNK = 1 << 16
 
 
 def line(target: Target, *, bar: bool = False) -> str:
@@ -118,7 +117,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line literally, without the escapes that it may hold."""
-        text = CONTROL.sub("", text.rstrip("\r").rpartition("\r")[2])
+        text = literal(text.rstrip("\r").rpartition("\r")[2])
         text = text.translate(ASCII) if self._ascii else text
         self.lines, self.bytes = self.lines + 1, self.bytes + len(text.encode(errors="replace")) + 1
         self._quiet_since = time.monotonic()
@@ -137,8 +136,10 @@ class Display:
 
     def _stream(self, target: Target) -> None:
         if self.verbose and target.log.is_file():
-            log = self._logs.setdefault(target.title, Log(target))
-            for text in log.new_lines():
+            if target.title not in self._logs:
+                self._logs[target.title] = Log(target.log)
+            log = self._logs[target.title]
+            for text in log.new_lines(ended=target.ended > 0):
                 self.say(f"{target.name} | {text}")
 
     def _pulse(self) -> str:
@@ -151,26 +152,6 @@ class Display:
             elif target.state == State.PENDING and (why := self.waiting(target)):
                 told.append(f"{target.name} {why}")
         return f"  … {', '.join(told) or 'cleaning up'}"
-
-
-class Log:
-    """A target's log, as it grows."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.file: BinaryIO = target.log.open("rb")
-
-    def new_lines(self) -> Iterator[str]:
-        """What was logged since the last call: whole lines, as long as more may come."""
-        while True:
-            start, text = self.file.tell(), self.file.read(CHUNK)
-            end = text.rfind(b"\n") + 1
-            if not end and (self.target.ended or len(text) == CHUNK):
-                end = len(text)
-            self.file.seek(start + end)
-            if not end:
-                return
-            yield from text[:end].decode(errors="replace").splitlines()
 
 
 class Live(Display):
@@ -228,7 +209,7 @@ class Live(Display):
         if self.footer:
             rows.append(Row(self.footer, "bold", "title"))
         for number, row in enumerate(rows):
-            words = CONTROL.sub("", row.words)
+            words = literal(row.words)
             words = words.translate(ASCII) if self._ascii else words
             text.append(("\n" if number else "") + words, row.style)
         return text

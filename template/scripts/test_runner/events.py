@@ -179,7 +179,6 @@ class Events:
         if phase == "call" and outcome not in FAILED:
             self.unfinished.pop(test, None)
 
-
     def _fail(self, failure: Failure) -> None:
         key = cause_key(failure)
         if key not in self.causes:

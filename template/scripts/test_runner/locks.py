@@ -1,7 +1,7 @@
 """Who uses what: a file that is locked for as long as its owner lives, however it ends.
 
 The kernel gives up a dead process's locks. What the owner wrote into the file is still there then,
-and tells what it left behind; an owner that cleaned up empties it.
+and tells what it left behind; an owner that cleans up empties it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,9 +29,10 @@ class Owner:
     """Who holds a lock, and what it has to remove in the end."""
 
     pid: int
-    run: str  #: the mark of its processes
+    run: str  #: the mark of its processes; nothing: it has none
     instance: str = ""
     scope: str = ""
+    kept: bool = False  #: what is left is to stay
 
 
 class Lock:
@@ -40,19 +42,27 @@ class Lock:
         self.path = FOLDER / name
         self.file: BinaryIO | None = None
 
-    def take(self, owner: Owner) -> None:
-        """Take it for this owner alone.
+    def take(self, owner: Owner) -> Owner:
+        """Take it for this owner alone. Return what the one before left behind.
 
         Raises:
             Taken: another one holds it.
         """
         if not self._open(fcntl.LOCK_EX):
-            self.release(clean=False)
-            raise Taken(f"process {read(self.path).pid}")
+            holder = read(self.path)
+            self.release()
+            raise Taken(f"process {holder.pid}")
+        before = read(self.path)
+        self.leave(owner)
+        return before
+
+    def leave(self, owner: Owner | None) -> None:
+        """Write down what there is to remove, or that there is nothing."""
         assert self.file
+        self.file.seek(0)
         self.file.truncate()
-        self.file.write(json.dumps(asdict(owner)).encode())
-        self.file.flush()
+        if owner:
+            self.file.write(json.dumps(asdict(owner)).encode())
 
     def share(self) -> None:
         """Take it together with others; wait for one who holds it alone, which is short."""
@@ -62,11 +72,9 @@ class Lock:
         """Try to hold alone what was shared; False when others share it."""
         return self._open(fcntl.LOCK_EX)
 
-    def release(self, *, clean: bool = True) -> None:
-        """Give it up. Only when all is removed that there was to remove, it is clean."""
+    def release(self) -> None:
+        """Let others take it; what is written in it stays."""
         if self.file:
-            if clean:
-                self.file.truncate(0)
             self.file.close()
             self.file = None
 
@@ -97,8 +105,6 @@ def abandoned() -> Iterator[tuple[Lock, Owner]]:
         if not owner.run:
             continue
         lock = Lock(path.name)
-        try:
+        with suppress(Taken):
             lock.take(owner)
-        except Taken:
-            continue
-        yield lock, owner
+            yield lock, owner

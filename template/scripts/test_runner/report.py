@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .display import CONTROL, in_words, titles
+from .display import in_words, titles
 from .events import Cause, own_name
+from .logs import crash, last_words, literal
 from .results import shown
 from .targets import BAD, State, Target
 
@@ -26,10 +27,6 @@ NAMED = 3
 
 #: GitHub shows so many annotations of a step.
 ANNOTATIONS = 10
-
-#: A frame of a traceback that is neither a library's nor Python's own.
-FRAME = re.compile(r'File "(?!.*/(site-packages|lib/python[\d.]+)/)(?!<)')
-MAKE_ERROR = re.compile(r"^make(\[\d+\])?: \*\*\* ")
 
 
 @dataclass(frozen=True)
@@ -95,36 +92,31 @@ def causes(target: Target, most: int) -> Iterator[list[str]]:
     if target.error:
         lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
         hint = [f"    try: {target.error.hint}"] if target.error.hint else []
-        yield [f"✗ {target.title}: {target.error.what}", *lines, *hint, f"    rerun: {target.again}"]
+        yield [
+            f"✗ {target.title}: {target.error.what}",
+            *lines,
+            *hint,
+            f"    rerun: {target.again}",
+        ]
     for cause in list(target.events.causes.values())[:most]:
         yield of_tests(target, cause)
     if target.state in (State.CRASHED, State.TIMED_OUT):
         yield of_culprit(target)
     elif not target.events.causes and not target.error:
-        lines = [f"    {cut(line)}" for line in tail(target.log, TAIL)]
+        lines = [f"    {cut(line)}" for line in last_words(target.log, TAIL)]
         yield [f"✗ {target.title}: {in_words(target)}", *lines, f"    rerun: {target.again}"]
 
 
 def of_culprit(target: Target) -> list[str]:
     """Tell of what broke off a target: the test that was running, if one is known, and the log."""
     tests = [target.culprit] if target.culprit else []
-    lines = crash(target.log) or tail(target.log, TAIL)
+    lines = crash(target.log) or last_words(target.log, TAIL)
     again = rerun_of(target, tests) if tests else target.again
     return [
         f"✗ {' '.join([target.title, *tests])} {in_words(target)}",
         *(f"    {cut(line)}" for line in lines),
         f"    rerun: {again}",
     ]
-
-
-def crash(log: Path) -> list[str]:
-    """Return what Python wrote when it died: the error, and the frames that are no library's."""
-    lines = [line.strip() for line in tail(log, 200)]
-    for number, line in enumerate(lines):
-        if error := re.search("Fatal Python error: .*", line):
-            frames = [frame for frame in lines[number:] if FRAME.match(frame)]
-            return [error[0], *frames[: EXCERPT - 1]]
-    return []
 
 
 def of_tests(target: Target, cause: Cause) -> list[str]:
@@ -178,20 +170,8 @@ def variable(name: str, value: str) -> str:
 
 def cut(text: str) -> str:
     """Cut a line of an excerpt to its width."""
-    text = CONTROL.sub("", text)
+    text = literal(text)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
-
-
-def tail(log: Path, count: int) -> list[str]:
-    """Return the last lines of a log that say something."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 16_000))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line for line in lines if line.strip() and not MAKE_ERROR.match(line)][-count:]
 
 
 def slow(target: Target, limit: float) -> list[str]:
@@ -255,7 +235,7 @@ def verdict(
     return f"PASSED: {what[:-1] if what.startswith('1 ') else what}", 0
 
 
-def annotations(targets: list[Target]) -> Iterator[str]:
+def github_annotations(targets: list[Target]) -> Iterator[str]:
     """Write the first causes as GitHub's annotations, which it shows beside the lines."""
     workspace = Path(os.environ.get("GITHUB_WORKSPACE", ".")).resolve()
     for target in targets:

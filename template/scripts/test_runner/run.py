@@ -154,7 +154,9 @@ class Run:
                     self.display.stage_not_run(stage)
         finally:
             self._clean_up()
-        lock.release(clean=not self.left)
+        if not self.left:
+            lock.leave(None)
+        lock.release()
 
     def _run_stage(self, members: list[Target]) -> bool:
         """Run a stage's targets, all of them to their end; True when none ended badly."""
@@ -271,7 +273,7 @@ class Run:
             target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s"
         else:
             judge(target, code)
-        if leaked and not target.note:
+        if leaked and target.state == State.PASSED:
             target.note = "it left processes behind, which were ended"
         self._finish(target)
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,11 +40,16 @@ def instance_id() -> str:
     return done.stdout.strip()
 
 
-def scopes() -> list[str]:
+def known_scopes() -> list[str]:
     """List the scopes that have a test stack: the services, then `full`."""
     files = ROOT.glob("services/*/deploy/test/docker-compose.yml")
     full = ["full"] if (ROOT / "deploy/test/docker-compose.yml").is_file() else []
     return [*sorted(path.parts[-4] for path in files), *full]
+
+
+def no_stack(scope: str) -> StackError:
+    """Return the error for a scope that has no stack."""
+    return StackError(f"no test stack called '{scope}': choose from {', '.join(known_scopes())}")
 
 
 def mine(instance: str) -> tuple[str, str]:
@@ -75,9 +81,7 @@ class Stack:
             DockerError: Docker does not do what it is asked to.
         """
         if not (self.folder / "docker-compose.yml").is_file():
-            raise StackError(
-                f"no test stack called '{self.scope}': choose from {', '.join(scopes())}"
-            )
+            raise no_stack(self.scope)
         try:
             self._lock()
         except Taken as taken:
@@ -85,15 +89,20 @@ class Stack:
                 f"the stack of {self.scope} is in use by {taken}",
                 hint="wait for it, or set TEST_INSTANCE_ID to run beside it",
             ) from None
-        self._images.share()
         found = docker.containers(self.label)
-        self.warm = any(c["Config"]["Labels"].get("test.keep") == "true" for c in found)
-        self.kept = self.kept or self.warm
+        self.warm = bool(found) and self.kept
         if found and not self.warm:
             docker.remove(self.label)
 
     def _lock(self) -> None:
-        self._own.take(Owner(os.getpid(), self.run, self.instance, self.scope))
+        before = self._own.take(self._owner())
+        self.kept = self.kept or before.kept
+        self._own.leave(self._owner())
+        self._images.share()
+
+    def _owner(self, *, run: bool = True) -> Owner:
+        pid = os.getpid() if run else 0
+        return Owner(pid, self.run if run else "", self.instance, self.scope, self.kept)
 
     def compose(self, *args: str, log: IO[bytes], stop: Callable[[], bool], **env: str) -> int:
         """Run docker compose on this stack. Return its exit code.
@@ -104,7 +113,6 @@ class Stack:
         own = {
             "COMPOSE_PROJECT_NAME": self.project,
             "TEST_INSTANCE_ID": self.instance,
-            "TEST_KEEP": "true" if self.kept else "false",
         }
         inherited = processes.environment(self.run)
         inherited.pop("COMPOSE_FILE", None)
@@ -155,7 +163,7 @@ class Stack:
 
     def _unchanged(self) -> bool:
         """Whether all containers run, as the compose files and the images are now."""
-        env = {**os.environ, "COMPOSE_PROJECT_NAME": self.project, "TEST_KEEP": "true"}
+        env = {**os.environ, "COMPOSE_PROJECT_NAME": self.project}
         done = subprocess.run(
             ["docker", "compose", "config", "--hash=*"],
             cwd=self.folder,
@@ -170,22 +178,21 @@ class Stack:
             for container in docker.containers(self.label)
         }
         names = {container["Config"]["Image"] for container in found.values()}
-        images = {
-            name: image["Id"]
-            for image in docker.inspect(names, "image")
-            for name in image["RepoTags"]
-        }
+        images = {name: docker.inspect([name], "image") for name in names}
 
-        def tagged(name: str) -> str:
-            return images.get(name, images.get(f"{name}:latest", ""))
+        def current(service: str, container: dict[str, Any]) -> bool:
+            image = images[container["Config"]["Image"]]
+            state, labels = container["State"]["Status"], container["Config"]["Labels"]
+            return (
+                state != "created"
+                and not unready(container)
+                and labels["com.docker.compose.config-hash"] == wanted[service]
+                and bool(image)
+                and container["Image"] == image[0]["Id"]
+            )
 
-        return wanted.keys() == found.keys() and all(
-            not unready(container)
-            and container["State"]["Status"] != "created"
-            and container["Config"]["Labels"]["com.docker.compose.config-hash"] == wanted[service]
-            and container["Image"] == tagged(container["Config"]["Image"])
-            for service, container in found.items()
-        )
+        same = wanted.keys() == found.keys()
+        return same and all(current(service, container) for service, container in found.items())
 
     def addresses(self) -> dict[str, str]:
         """Return the environment variables that lead to the stack's containers.
@@ -245,10 +252,9 @@ class Stack:
         Raises:
             DockerError: something could not be removed.
         """
+        self.kept = self.warm
         # What Compose asked for last may still be made after Compose is gone.
-        for _ in range(5):
-            if self.warm:
-                break
+        for _ in range(0 if self.warm else 5):
             docker.remove(self.label)
             if not docker.ids("container", self.label) and not docker.ids("network", self.label):
                 break
@@ -262,10 +268,12 @@ class Stack:
             DockerError: something could not be removed.
         """
         self._lock()
+        self.kept = False
         docker.remove(self.label)
         self._release()
 
     def _release(self) -> None:
+        self._own.leave(self._owner(run=False) if self.kept else None)
         self._own.release()
         self._images.release()
 
@@ -299,18 +307,15 @@ def sweep() -> list[str]:
     """
     swept = []
     for lock, owner in abandoned():
-        processes.kill_marked(owner.run)
-        removed = not owner.scope
         try:
-            if owner.scope:
-                label = f"{COMPOSE_PROJECT}={SLUG}-test-{owner.instance}-{owner.scope}"
-                if not docker.ids("container", label, "test.keep=true"):
-                    docker.remove(label)
-                    swept.append(owner.scope)
+            processes.kill_marked(owner.run)
+            if owner.scope and not owner.kept:
+                docker.remove(f"{COMPOSE_PROJECT}={SLUG}-test-{owner.instance}-{owner.scope}")
                 remove_images(owner.instance)
-            removed = True
+                swept.append(owner.scope)
+            lock.leave(replace(owner, run="") if owner.kept else None)
         finally:
-            lock.release(clean=removed)
+            lock.release()
     return swept
 
 
@@ -319,9 +324,18 @@ def discard(instance: str, scopes: Iterable[str] = ()) -> tuple[list[str], list[
 
     Returns:
         The scopes that were removed, and those that are in use.
+
+    Raises:
+        StackError: there is no such scope.
+        DockerError: something could not be removed.
     """
+    found = found_labels("test.scope", *mine(instance))
+    wanted = list(scopes)
+    for scope in wanted:
+        if scope not in (*found, *known_scopes()):
+            raise no_stack(scope)
     removed, used = [], []
-    for scope in scopes or found_labels("test.scope", *mine(instance)):
+    for scope in (scope for scope in found if scope in (wanted or found)):
         stack = Stack(scope, instance, "clean")
         try:
             stack.discard()
@@ -339,7 +353,9 @@ def found_labels(wanted: str, *labels: str) -> list[str]:
     found = {
         value
         for listing in listings
-        for value in docker.docker(*listing, *filters, f'--format={{{{.Label "{wanted}"}}}}').split()
+        for value in docker.docker(
+            *listing, *filters, f'--format={{{{.Label "{wanted}"}}}}'
+        ).split()
     }
     return sorted(found)
 

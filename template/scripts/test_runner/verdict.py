@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .logs import tail
 from .patterns import exit_code
 from .targets import State, Target
 
@@ -41,9 +42,7 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
 
 def how_it_ended(target: Target, code: int) -> str:
     """Say how a command ended: make turns whatever happened in a recipe into its own 2."""
-    with target.log.open("rb") as file:
-        file.seek(max(0, file.seek(0, 2) - 4096))
-        code = exit_code(file.read().decode(errors="replace")) or code
+    code = exit_code("\n".join(tail(target.log))) or code
     code = code if code >= 0 else 128 - code
     words = {134: "aborted", 137: "was killed (out of memory?)", 139: "segmentation fault"}
     return words.get(code, f"exit {code}")

@@ -1,0 +1,195 @@
+"""Small real projects for the scripts of generated projects: real processes, real terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+#: What would change how the runner shows itself, or what it runs.
+UNSET = frozenset(
+    "AI_AGENT AGENT ARGS AUGMENT_AGENT CI CLAUDECODE CODEX_SANDBOX CODEX_THREAD_ID CURSOR_AGENT "
+    "FORCE_COLOR GEMINI_CLI GITEA_ACTIONS GITHUB_ACTIONS GITHUB_STEP_SUMMARY GOOSE_PROVIDER "
+    "MAKEFLAGS MAKELEVEL NO_COLOR OPENCODE PYTEST_ADDOPTS REPL_ID TERM TESTS TEST_INSTANCE_ID "
+    "TEST_OUTPUT TEST_RUN TEST_RUNNER_ROOT".split()
+)
+
+
+class Project:
+    """A folder with the scripts of a rendered project, and whatever a test writes into it."""
+
+    def __init__(self, rendered: Path, root: Path, slug: str = "shop") -> None:
+        self.root, self.slug = root, slug
+        junk = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(rendered / "scripts", root / "scripts", ignore=junk)
+        self.replace("scripts/test_runner/project.py", 'SLUG = "shop"', f'SLUG = "{slug}"')
+
+    def write(self, name: str, text: str, *, executable: bool = False) -> Path:
+        """Write a file, its text dedented."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+        if executable:
+            path.chmod(0o755)
+        return path
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Change a file where it says something."""
+        path = self.root / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{name} does not hold {old!r}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def makefile(self, folder: str, **recipes: str) -> None:
+        """Write a Makefile: each target's recipe is one shell script; `_` stands for a hyphen."""
+        lines = ["SHELL := /bin/bash", ".ONESHELL:"]
+        for name, recipe in recipes.items():
+            target = name.replace("_", "-")
+            script = textwrap.dedent(recipe).strip("\n").replace("$", "$$")
+            lines += [
+                f".PHONY: {target}",
+                f"{target}:",
+                textwrap.indent("@set -e\n" + script, "\t"),
+            ]
+        path = self.root / folder / "Makefile"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def service(self, name: str, unit: str = "true", **recipes: str) -> None:
+        """Write a service with unit tests, and without a stack."""
+        self.makefile(f"services/{name}", test_unit=unit, **recipes)
+
+    def pytest(self, name: str, **files: str) -> None:
+        """Write a service whose unit tests are run by the pytest of this test session.
+
+        Without this session's plugins, which take longer to load than the tests to run.
+        """
+        pytest = f"{sys.executable} -m pytest -p no:cacheprovider -p xdist"
+        recipe = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {pytest} $(TESTS) $(ARGS)"
+        self.write(f"services/{name}/Makefile", f".PHONY: test-unit\ntest-unit:\n\t{recipe}\n")
+        for file, text in files.items():
+            self.write(f"services/{name}/tests/{file}.py", text)
+
+    @property
+    def command(self) -> list[str]:
+        """What starts the runner itself."""
+        return [sys.executable, "scripts/test-runner.py"]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """This environment, without what would change the runner."""
+        return {name: value for name, value in os.environ.items() if name not in UNSET} | more
+
+    def run(
+        self, *arguments: str, timeout: float = 120, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the runner to its end."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            cwd=self.root,
+            env=self.environment(**env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """Start the runner."""
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            cwd=self.root,
+            env=self.environment(**env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+
+    def terminal(
+        self, *arguments: str, rows: int = 24, columns: int = 80, **env: str
+    ) -> pexpect.spawn[str]:
+        """Start the runner on a terminal of its own."""
+        return pexpect.spawn(
+            self.command[0],
+            [*self.command[1:], *arguments],
+            cwd=str(self.root),
+            env=self.environment(**{"TERM": "xterm", **env}),
+            dimensions=(rows, columns),
+            encoding="utf-8",
+            timeout=60,
+        )
+
+    @property
+    def latest(self) -> Path:
+        """The folder of the last run."""
+        return self.root / ".test-results/latest"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the last run wrote for machines."""
+        found: dict[str, Any] = json.loads((self.latest / "summary.json").read_text())
+        return found
+
+    def target(self, title: str) -> dict[str, Any]:
+        """What the last run wrote of a target, such as `unit api`."""
+        stage, name = title.split()
+        found = [t for t in self.summary["targets"] if (t["stage"], t["name"]) == (stage, name)]
+        assert len(found) == 1, f"no target {title}"
+        return found[0]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file."""
+        return (self.root / name).exists()
+
+    def wait_for(self, name: str, seconds: float = 30) -> None:
+        """Wait until there is a file."""
+        wait_until(lambda: self.has(name), seconds)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Return as soon as the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def rest(child: pexpect.spawn[str]) -> str:
+    """What a program on a terminal still writes until it ends."""
+    child.expect(pexpect.EOF)
+    assert isinstance(child.before, str)
+    return child.before
+
+
+def alive(pid_file: Path) -> bool:
+    """Whether the process named in a file runs (one that waits for its parent's look does not)."""
+    status = Path(f"/proc/{pid_file.read_text().strip()}/status")
+    try:
+        return "\nState:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def marked(run: str = "") -> list[int]:
+    """The processes that bear the mark of a run of ours (any run of a project below /tmp)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            text = path.read_bytes()
+        except OSError:
+            continue
+        if f"TEST_RUN={run}".encode() in text.split(b"\0"):
+            found.append(int(path.parent.name))
+    return found
