@@ -9,7 +9,9 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,107 @@ class Project:
         wait_until(lambda: self.has(name), seconds)
 
 
+#: Resources that carry labels, by the command that lists them.
+LISTINGS = {
+    "containers": ("ps", "--all"),
+    "networks": ("network", "ls"),
+    "volumes": ("volume", "ls"),
+    "images": ("image", "ls"),
+}
+
+REDIS = """
+    cache:
+      image: redis:8-alpine
+      command: redis-server --save "" --appendonly no
+      labels: {<<: *labels, test.url: "TEST_CACHE_URL=redis://HOST:6379/0"}
+      ports: ["127.0.0.1::6379"]
+      healthcheck: {<<: *fast, test: [CMD, redis-cli, ping]}
+"""
+
+
+class Stacks(Project):
+    """A project with test stacks of small images."""
+
+    def stack(self, scope: str, services: str) -> Path:
+        """Write the compose file of a scope; `labels` and `fast` are there for its services."""
+        service = "" if scope == "full" else f"services/{scope}/"
+        folder = self.root / f"{service}deploy/test"
+        folder.mkdir(parents=True, exist_ok=True)
+        head = f"""
+            name: {self.slug}-test-${{TEST_INSTANCE_ID:?}}-{scope}
+            x-labels: &labels
+              test.project: {self.slug}
+              test.instance: ${{TEST_INSTANCE_ID}}
+              test.scope: {scope}
+            x-image-labels: &image-labels
+              test.project: {self.slug}
+              test.instance: ${{TEST_INSTANCE_ID}}
+            x-fast: &fast {{interval: 1s, timeout: 5s, retries: 1, start_period: 30s,
+                            start_interval: 200ms}}
+            networks: {{default: {{labels: *labels}}}}
+            services:
+        """
+        services = services.replace("SLUG", self.slug)
+        body = textwrap.indent(textwrap.dedent(services).strip(), "  ")
+        (folder / "docker-compose.yml").write_text(f"{textwrap.dedent(head).strip()}\n{body}\n")
+        return folder
+
+    def script(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.root / "scripts" / "stack.py"), *arguments]
+
+    def of(self, instance: str = "main-000001") -> dict[str, str]:
+        return self.environment(TEST_INSTANCE_ID=instance)
+
+    def call(
+        self, *arguments: str, instance: str = "main-000001", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.script(*arguments),
+            env=self.of(instance) | env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def left(self, scope: str = "", instance: str = "") -> dict[str, list[str]]:
+        """List what the engine still holds, by its kind; nothing of a kind is left out."""
+        found = {}
+        for kind, command in LISTINGS.items():
+            output = docker(*command, "--format", "{{json .}}")
+            things = [json.loads(line) for line in output.splitlines()]
+            names = [
+                thing.get("Names") or thing.get("Name") or thing["Repository"] for thing in things
+            ]
+            prefix = f"{self.slug}-test-{instance}-{scope}" if instance else f"{self.slug}-test-"
+            mine = [name for name in names if name.startswith(prefix)]
+            if mine:
+                found[kind] = mine
+        return found
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def stacks_of(rendered: Path, folder: Path) -> Iterator[Stacks]:
+    """Make a project with a slug of its own; in the end remove what of it a failed test left."""
+    project = Stacks(rendered, folder / "shop", f"t{uuid.uuid4().hex[:10]}")
+    yield project
+    left = project.left()
+    for kind, command in (
+        ("containers", ("rm", "--force", "--volumes")),
+        ("networks", ("network", "rm")),
+        ("volumes", ("volume", "rm", "--force")),
+        ("images", ("image", "rm", "--force")),
+    ):
+        for name in left.get(kind, []):
+            docker(*command, name)
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Return as soon as the condition holds."""
     end = time.monotonic() + seconds
@@ -182,14 +285,14 @@ def alive(pid_file: Path) -> bool:
         return False
 
 
-def marked(run: str = "") -> list[int]:
-    """The processes that bear the mark of a run of ours (any run of a project below /tmp)."""
+def processes_of(project: Project) -> list[str]:
+    """The command lines of the processes that were started for a project, in their environment."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            text = path.read_bytes()
+            environment, command = (path / "environ").read_bytes(), (path / "cmdline").read_bytes()
         except OSError:
             continue
-        if f"TEST_RUN={run}".encode() in text.split(b"\0"):
-            found.append(int(path.parent.name))
+        if str(project.root).encode() in environment:
+            found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found

@@ -17,7 +17,6 @@ import argparse
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -25,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from test_runner import report, results, targets
+from test_runner import processes, report, results, targets
 from test_runner.display import Display, choose
 from test_runner.project import ROOT
 from test_runner.run import INSIDE, Options, Run, at_once
@@ -176,6 +175,16 @@ def tell_forge(found: list[Target], last: str) -> None:
             file.write(report.step_summary(found, last))
 
 
+def has_tools(caught: list[int]) -> bool:
+    """Whether Docker and uv are there; otherwise it is said what is missing."""
+    check = ["scripts/check-tools.sh", "docker", "uv"]
+    try:
+        process = processes.Process(check, sys.stderr.buffer)
+        return processes.wait(process, lambda: bool(caught)) == 0
+    except InterruptedError:
+        return True  # The run tells of it.
+
+
 def write_results(folder: Path, found: list[Target], code: int, took: float) -> None:
     """Write what machines read of a run; a full disk must not change its verdict."""
     from test_runner.junit import write_junit  # Not needed to begin with.
@@ -190,7 +199,7 @@ def write_results(folder: Path, found: list[Target], code: int, took: float) -> 
 def main() -> int:
     """Find the targets, check the tools, run stage after stage, tell the verdict."""
     parser, options = parse()
-    began = time.monotonic()
+    began, caught = time.monotonic(), processes.catch_signals()
     try:
         found, idle = choose_targets(options)
     except UsageError as error:
@@ -200,8 +209,7 @@ def main() -> int:
         return 0
     # Before the unit tests, so that nobody waits for a run that cannot get to its end.
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
-    check = ["scripts/check-tools.sh", "docker", "uv"]
-    if needs_docker and subprocess.run(check, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
+    if needs_docker and not has_tools(caught):
         return 3
     partial = options.failed or any(os.environ.get(name) for name in ("ARGS", "TESTS"))
     if not partial:
@@ -212,7 +220,7 @@ def main() -> int:
     display = choose(options.output, found, verbose=options.verbose)
     limits = Options(options.jobs, options.timeout, options.run_timeout)
     instance = instance_id() if needs_docker else ""
-    run = Run(found, display, limits, folder.name, instance)
+    run = Run(found, display, limits, folder.name, instance, caught)
     try:
         run.run()
     finally:
@@ -222,11 +230,13 @@ def main() -> int:
     slow = tell(found, display, slow_from, folder)
     for line in run.left:
         display.say(f"! {line}; later: make test-clean")
-    caught = signal.Signals(run.caught[0]).name if run.caught else ""
     last, code = report.verdict(
-        found, signal_name=caught, too_slow=slow * options.fail_slow, partial=partial
+        found,
+        signal_name=signal.Signals(caught[0]).name if caught else "",
+        too_slow=slow * options.fail_slow,
+        partial=partial,
     )
-    code = 128 + run.caught[0] if run.caught else code or 3 * bool(run.left)
+    code = 128 + caught[0] if caught else code or 3 * bool(run.left)
     took = time.monotonic() - began
     write_results(folder, found, code, took)
     if not partial:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pexpect
 import pytest
 
-from tests.projects import Project, alive, marked, rest, wait_until
+from tests.projects import Project, alive, processes_of, rest, wait_until
 
 ESCAPE = "\x1b"
 
@@ -177,7 +177,8 @@ def test_missing_tools_are_told_before_the_unit_tests(two: Project) -> None:
         "scripts/check-tools.sh", "#!/bin/sh\necho 'Docker is not running: start it'; exit 1\n"
     )
     done = two.run()
-    assert (done.returncode, done.stdout) == (3, "Docker is not running: start it\n")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "Docker is not running: start it\n"
     assert not two.has("unit-api")
     assert two.run("--stage", "unit").returncode == 0, "unit tests need no Docker"
     (two.root / "scripts/check-tools.sh").unlink()
@@ -762,12 +763,9 @@ def test_what_a_killed_runner_left_is_ended_by_the_next(two: Project) -> None:
     runner.kill()
     runner.communicate()
     assert alive(two.root / "target.pid")
-    [lock] = [path for path in (two.root / ".test-results/locks").iterdir() if path.stat().st_size]
-    mark = json.loads(lock.read_text())["run"]
     assert two.run("--stage", "unit", "--service", "worker").returncode == 0
-    assert not marked(mark)
     assert not alive(two.root / "target.pid") and not alive(two.root / "helper.pid")
-    assert not lock.read_text()
+    assert not processes_of(two)
 
 
 def test_a_reader_that_leaves_changes_nothing(two: Project) -> None:

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import textwrap
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -25,87 +24,9 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.projects import Project
+from tests.projects import REDIS, Stacks, docker, stacks_of
 
 Render = Callable[[Mapping[str, Any]], Path]
-
-#: Resources that carry labels, by the command that lists them.
-LISTINGS = {
-    "containers": ("ps", "--all"),
-    "networks": ("network", "ls"),
-    "volumes": ("volume", "ls"),
-    "images": ("image", "ls"),
-}
-
-
-class Stacks(Project):
-    """A project with test stacks of small images."""
-
-    def __init__(self, rendered: Path, root: Path, slug: str) -> None:
-        super().__init__(rendered, root, slug)
-
-    def stack(self, scope: str, services: str) -> Path:
-        """Write the compose file of a scope; `labels` and `fast` are there for its services."""
-        service = "" if scope == "full" else f"services/{scope}/"
-        folder = self.root / f"{service}deploy/test"
-        folder.mkdir(parents=True, exist_ok=True)
-        head = f"""
-            name: {self.slug}-test-${{TEST_INSTANCE_ID:?}}-{scope}
-            x-labels: &labels
-              test.project: {self.slug}
-              test.instance: ${{TEST_INSTANCE_ID}}
-              test.scope: {scope}
-            x-image-labels: &image-labels
-              test.project: {self.slug}
-              test.instance: ${{TEST_INSTANCE_ID}}
-            x-fast: &fast {{interval: 1s, timeout: 5s, retries: 1, start_period: 30s,
-                            start_interval: 200ms}}
-            networks: {{default: {{labels: *labels}}}}
-            services:
-        """
-        services = services.replace("SLUG", self.slug)
-        body = textwrap.indent(textwrap.dedent(services).strip(), "  ")
-        (folder / "docker-compose.yml").write_text(f"{textwrap.dedent(head).strip()}\n{body}\n")
-        return folder
-
-    def script(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(self.root / "scripts" / "stack.py"), *arguments]
-
-    def of(self, instance: str = "main-000001") -> dict[str, str]:
-        return self.environment(TEST_INSTANCE_ID=instance)
-
-    def call(
-        self, *arguments: str, instance: str = "main-000001", **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.script(*arguments),
-            env=self.of(instance) | env,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def left(self, scope: str = "", instance: str = "") -> dict[str, list[str]]:
-        """List what the engine still holds, by its kind; nothing of a kind is left out."""
-        found = {}
-        for kind, command in LISTINGS.items():
-            output = docker(*command, "--format", "{{json .}}")
-            things = [json.loads(line) for line in output.splitlines()]
-            names = [
-                thing.get("Names") or thing.get("Name") or thing["Repository"] for thing in things
-            ]
-            prefix = f"{self.slug}-test-{instance}-{scope}" if instance else f"{self.slug}-test-"
-            mine = [name for name in names if name.startswith(prefix)]
-            if mine:
-                found[kind] = mine
-        return found
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -115,18 +36,11 @@ def rendered(render: Render) -> Path:
 
 @pytest.fixture
 def project(rendered: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stacks]:
-    made = Stacks(rendered, tmp_path / "shop", f"t{uuid.uuid4().hex[:10]}")
-    yield made
-    if request.node.get_closest_marker("docker") is None:
-        return
-    for container in made.left().get("containers", []):
-        docker("rm", "--force", "--volumes", container)
-    for network in made.left().get("networks", []):
-        docker("network", "rm", network)
-    for volume in made.left().get("volumes", []):
-        docker("volume", "rm", "--force", volume)
-    for image in made.left().get("images", []):
-        docker("image", "rm", "--force", image)
+    if request.node.get_closest_marker("docker"):
+        with stacks_of(rendered, tmp_path) as made:
+            yield made
+    else:
+        yield Stacks(rendered, tmp_path / "shop", "shop")
 
 
 @pytest.fixture
@@ -271,15 +185,6 @@ def test_a_machine_without_docker(project: Stacks, tmp_path: Path) -> None:
 
 
 # ON A REAL ENGINE -------------------------------------------------------------
-REDIS = """
-    cache:
-      image: redis:8-alpine
-      command: redis-server --save "" --appendonly no
-      labels: {<<: *labels, test.url: "TEST_CACHE_URL=redis://HOST:6379/0"}
-      ports: ["127.0.0.1::6379"]
-      healthcheck: {<<: *fast, test: [CMD, redis-cli, ping]}
-"""
-
 #: Starts, and never becomes healthy within a test's time.
 SLOW = """
     slow:

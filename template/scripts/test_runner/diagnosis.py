@@ -51,6 +51,9 @@ CAUSES = (
 #: How many lines of a container's log are shown, and of a step of a build.
 LAST_WORDS, STEP = 6, 6
 
+#: From how many characters on a line is cut to what tells.
+WIDTH = 140
+
 
 @dataclass
 class StackError(Exception):
@@ -70,11 +73,18 @@ def cause_of(output: str) -> tuple[str, str, list[str]]:
     lines = [line for line in output.splitlines() if line.strip()]
     step = re.findall(r"^------\n(.*?)^------$", output, re.MULTILINE | re.DOTALL)
     for pattern, cause, hint in CAUSES:
-        telling = [line for line in lines if re.search(pattern, line, re.IGNORECASE)]
+        found = (re.search(pattern, line, re.IGNORECASE) for line in lines)
+        telling = [ending(match) for match in found if match]
         if telling:
             # The step of a build that failed is repeated between two such lines.
             return cause, hint, step[-1].splitlines()[-STEP:] if step else telling[-2:]
     return "", "", lines[-3:]
+
+
+def ending(match: re.Match[str]) -> str:
+    """Return the line of a match; of a long one, what leads to the match."""
+    start = max(0, match.end() - WIDTH)
+    return match.string if len(match.string) <= WIDTH else f"…{match.string[start:][:WIDTH]}"
 
 
 def unready(container: dict[str, Any], *, one_shot: bool = True) -> str:

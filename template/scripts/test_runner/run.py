@@ -114,11 +114,17 @@ class Run:
     """One run of some targets."""
 
     def __init__(
-        self, targets: list[Target], display: Display, options: Options, name: str, instance: str
+        self,
+        targets: list[Target],
+        display: Display,
+        options: Options,
+        name: str,
+        instance: str,
+        caught: list[int],
     ) -> None:
+        """Prepare a run; `caught` gets the signals that ask it to end."""
         self.targets, self.display, self.options = targets, display, options
-        self.name, self.instance = name, instance
-        self.caught = processes.catch_signals()
+        self.name, self.instance, self.caught = name, instance, caught
         self.began = time.monotonic()
         self.late = False  #: the run's time is over
         self.left: list[str] = []  #: what could not be removed, and why

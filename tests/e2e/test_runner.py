@@ -1,0 +1,434 @@
+"""The runner on a real engine, with small stacks: it is interrupted, and what it needs breaks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.projects import REDIS, Stacks, docker, processes_of, stacks_of, wait_until
+
+Render = Callable[..., Path]
+
+#: A database as the template has it, for tests that break it.
+DATABASE = """
+    database:
+      image: postgres:18-alpine
+      labels: {<<: *labels, test.url: "TEST_DATABASE_URL=postgresql://postgres:x@HOST:5432/postgres"}
+      environment: {POSTGRES_PASSWORD: x}
+      ports: ["127.0.0.1::5432"]
+      tmpfs: [/var/lib/postgresql]
+      healthcheck:
+        <<: *fast
+        test: [CMD, pg_isready, --host=127.0.0.1, --username=postgres]
+"""
+
+#: An image of the project's own, and a cache.
+BUILT = (
+    REDIS
+    + """
+    own:
+      build: {context: ../../../../image, labels: *image-labels}
+      image: SLUG-test-${TEST_INSTANCE_ID}/own
+      labels: *labels
+      command: [sleep, infinity]
+      init: true
+"""
+)
+
+#: Starts, and does not become healthy within a test's time.
+SLOW = """
+    slow:
+      image: redis:8-alpine
+      labels: *labels
+      command: redis-server --save ""
+      healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
+"""
+
+#: What a target does: it may hold, and it says when it is there and when it is done.
+RECIPE = """
+    touch {root}/there-{stage}
+    if [ "$HOLD" = {stage} ]; then sleep 300; fi
+    touch {root}/done-{stage}
+"""
+
+
+@pytest.fixture
+def project(render: Render, tmp_path: Path) -> Iterator[Stacks]:
+    """An api with unit tests, a stack of its own and the whole one; everything passes at once."""
+    rendered = render({"project_slug": "shop", "services": "api:custom, core:custom"})
+    with stacks_of(rendered, tmp_path) as made:
+        recipes = {stage: RECIPE.format(root=made.root, stage=stage) for stage in STAGES}
+        made.makefile("services/api", test_unit=recipes["unit"], test_service=recipes["service"])
+        made.makefile(".", test_against_stack=recipes["integration"])
+        made.write(
+            "image/Dockerfile", "FROM redis:8-alpine\nRUN cat /proc/sys/kernel/random/uuid > /id\n"
+        )
+        made.stack("api", BUILT)
+        made.stack("full", BUILT.replace("../../../../image", "../../image"))
+        made.write("tests/integration/test_nothing.py", "")
+        yield made
+
+
+STAGES = ("unit", "service", "integration")
+
+
+@pytest.fixture
+def temporary(project: Stacks) -> Path:
+    """The folder that takes a run's temporary files."""
+    folder = project.root / "tmp"
+    folder.mkdir()
+    return folder
+
+
+def check_nothing_is_left(project: Stacks, temporary: Path) -> None:
+    assert project.left() == {}
+    assert processes_of(project) == []
+    # What uv, pytest and Compose make there is theirs to remove; ours would be a leak.
+    assert list(temporary.iterdir()) == []
+    assert [p for p in (project.root / ".test-results/locks").iterdir() if p.stat().st_size] == []
+
+
+def at(project: Stacks, stage: str, moment: str) -> tuple[dict[str, str], Callable[[], object]]:
+    """Prepare a moment of a stage: return what the run is told, and what says that it has come."""
+    scope = "full" if stage == "integration" else "api"
+    if moment == "while its stack starts":
+        project.stack(scope, SLOW)
+        hold = "unit" if stage == "unit" else ""
+        before = STAGES[max(0, STAGES.index(stage) - 1)]
+        return (
+            {"HOLD": hold},
+            lambda: (
+                project.has(f"{'there' if stage == 'unit' else 'done'}-{before}")
+                and project.left(scope, "main-000001").get("containers")
+            ),
+        )
+    if moment == "while its tests run":
+        return {"HOLD": stage}, lambda: project.has(f"there-{stage}")
+    # The first that is seen of the unit stage; of the others, the removal of what they needed.
+    if stage == "unit":
+        return {}, lambda: project.has(".test-results/latest")
+    return {}, lambda: project.has(f"done-{stage}")
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("moment", ["while its stack starts", "while its tests run", "at its edge"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_signal_leaves_nothing(
+    project: Stacks, temporary: Path, stage: str, moment: str, number: str
+) -> None:
+    env, come = at(project, stage, moment)
+    env |= {"TMPDIR": str(temporary), "TEST_INSTANCE_ID": "main-000001"}
+    runner = project.start(**env)
+    wait_until(come, 60)
+    runner.send_signal(signal.Signals[number])
+    output, _ = runner.communicate(timeout=60)
+    if number == "SIGKILL":
+        assert runner.returncode == -signal.SIGKILL
+        # The next run, of whatever, removes the rest.
+        project.run("--stage", "unit", TEST_INSTANCE_ID="main-000001")
+    else:
+        assert runner.returncode == 128 + signal.Signals[number], output
+        assert re.fullmatch(rf"INTERRUPTED by {number} \(\d+\.\ds\)", output.splitlines()[-1])
+        assert project.summary["exit"] == 128 + signal.Signals[number]
+    check_nothing_is_left(project, temporary)
+
+
+def test_green_builds_an_image_once_and_leaves_nothing(project: Stacks, temporary: Path) -> None:
+    see = "docker exec $(docker ps -q --filter label=com.docker.compose.project={}) cat /id > {}"
+    for target, scope in (("test_service", "api"), ("test_against_stack", "full")):
+        name = f"{project.slug}-test-main-000001-{scope}"
+        label = f"{name} --filter label=com.docker.compose.service=own"
+        recipe = see.format(label, project.root / f"id-{scope}")
+        folder = "services/api" if scope == "api" else "."
+        more = {"test_unit": "true"} if scope == "api" else {}
+        project.makefile(folder, **{target: recipe}, **more)
+    done = project.run(TMPDIR=str(temporary), TEST_INSTANCE_ID="main-000001")
+    assert done.returncode == 0, done.stdout
+    ids = {(project.root / f"id-{scope}").read_text() for scope in ("api", "full")}
+    assert len(ids) == 1, "the full stack got an image of its own"
+    assert ids != {""}
+    check_nothing_is_left(project, temporary)
+
+
+def test_a_failing_unit_test_cancels_the_stacks_that_were_started(
+    project: Stacks, temporary: Path
+) -> None:
+    project.stack("api", SLOW)
+    # It fails as soon as there is something to be removed.
+    wait = f'until [ -n "$(docker ps -q --filter label=test.project={project.slug})" ]; do sleep 0.1; done'
+    project.makefile("services/api", test_unit=f"{wait}\nexit 1", test_service="exit 7")
+    done = project.run(TMPDIR=str(temporary))
+    assert done.returncode == 1
+    assert "○ Service Tests not run" in done.stdout
+    check_nothing_is_left(project, temporary)
+
+
+# WHAT THE TESTS NEED BREAKS ---------------------------------------------------
+KILL = "docker kill $(docker ps -q --filter label=test.project={slug} --filter label={label}) >&2"
+
+
+@pytest.mark.parametrize("stage", ["service", "integration"])
+def test_a_database_that_dies_is_named(project: Stacks, temporary: Path, stage: str) -> None:
+    scope = "api" if stage == "service" else "full"
+    project.stack(scope, DATABASE)
+    recipe = (
+        KILL.format(slug=project.slug, label="com.docker.compose.service=database")
+        + "\necho 'connection refused: the database'; exit 1"
+    )
+    if stage == "service":
+        project.makefile("services/api", test_unit="true", test_service=recipe)
+    else:
+        project.makefile(".", test_against_stack=recipe)
+    done = project.run(TMPDIR=str(temporary))
+    assert done.returncode == 3, done.stdout
+    assert f"the stack of {scope} fell over while its tests ran" in done.stdout
+    assert "    container database exited with 137" in done.stdout.splitlines()
+    assert re.match(rf"NO STACK: {stage} ", done.stdout.splitlines()[-1])
+    assert len(done.stdout.splitlines()) <= 25
+    check_nothing_is_left(project, temporary)
+
+
+def test_a_full_tmpfs_is_named(project: Stacks, temporary: Path) -> None:
+    project.stack(
+        "api", DATABASE.replace("[/var/lib/postgresql]", "['/var/lib/postgresql:size=90m']")
+    )
+    fill = (
+        f"id=$(docker ps -q --filter label=test.project={project.slug} "
+        f"--filter label=com.docker.compose.project={project.slug}-test-main-000001-api)\n"
+        "docker exec --user postgres $id psql --quiet --command "
+        "'CREATE TABLE t AS SELECT repeat(md5(i::text), 50) FROM generate_series(1, 1000000) i'"
+    )
+    project.makefile("services/api", test_unit="true", test_service=fill)
+    done = project.run("--stage", "service", TMPDIR=str(temporary), TEST_INSTANCE_ID="main-000001")
+    assert done.returncode != 0
+    assert "No space left on device" in done.stdout, done.stdout
+    check_nothing_is_left(project, temporary)
+
+
+def test_a_taken_port_is_named(project: Stacks, temporary: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        project.stack("api", REDIS.replace("127.0.0.1::6379", f"127.0.0.1:{port}:6379"))
+        done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert done.returncode == 3
+    assert "✗ service api: the stack of api does not start: a port is taken" in done.stdout
+    assert str(port) in done.stdout
+    assert 'try: write "127.0.0.1::PORT"' in done.stdout
+    check_nothing_is_left(project, temporary)
+
+
+def test_an_image_that_is_missing_is_named(project: Stacks, temporary: Path) -> None:
+    project.stack("api", "x: {image: 'localhost:9/no/such:image', labels: *labels}")
+    done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert done.returncode == 3
+    assert "the stack of api does not start: the registry cannot be reached" in done.stdout
+    check_nothing_is_left(project, temporary)
+
+
+# STACKS THAT STAY -------------------------------------------------------------
+def containers(project: Stacks, scope: str) -> dict[str, str]:
+    """The containers of a scope's stack: their ids by their service."""
+    label = f"label=com.docker.compose.project={project.slug}-test-main-000001-{scope}"
+    form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
+    lines = docker("ps", "--filter", label, "--format", form).splitlines()
+    return dict(line.split() for line in lines)
+
+
+def test_warm_stacks_are_used_and_only_what_changed_is_made_anew(
+    project: Stacks, temporary: Path
+) -> None:
+    assert project.call("up").returncode == 0
+    before = {scope: containers(project, scope) for scope in ("api", "full")}
+    assert [sorted(found) for found in before.values()] == [["cache", "own"]] * 2
+
+    env = {"TMPDIR": str(temporary), "TEST_INSTANCE_ID": "main-000001"}
+    assert project.run(**env).returncode == 0
+    assert {scope: containers(project, scope) for scope in ("api", "full")} == before
+    assert project.call("run", "api", "--", "true").returncode == 0
+    assert containers(project, "api") == before["api"]
+
+    project.write("image/Dockerfile", "FROM redis:8-alpine\nENV NEW=1\n")
+    assert project.run(**env).returncode == 0
+    for scope, found in before.items():
+        now = containers(project, scope)
+        assert now["cache"] == found["cache"]
+        assert now["own"] != found["own"]
+
+    # A build that fails leaves them as they are.
+    now = containers(project, "api")
+    project.write("image/Dockerfile", "FROM redis:8-alpine\nRUN false\n")
+    assert project.run(**env).returncode == 3
+    assert containers(project, "api") == now
+
+    # Killed in the middle of a run, they are still warm.
+    project.write("image/Dockerfile", "FROM redis:8-alpine\nENV NEW=1\n")
+    runner = project.start(**env, HOLD="service")
+    project.wait_for("there-service", 60)
+    runner.kill()
+    runner.communicate()
+    assert project.run(**env).returncode == 0
+    assert containers(project, "api") == now
+
+    assert project.call("down", "api").returncode == 0
+    assert containers(project, "api") == {}
+    assert containers(project, "full")
+    assert project.call("down").returncode == 0
+    check_nothing_is_left(project, temporary)
+
+
+def test_two_runs_of_one_checkout_do_not_meet(project: Stacks, temporary: Path) -> None:
+    env = {"TMPDIR": str(temporary), "TEST_INSTANCE_ID": "main-000001"}
+    first = project.start(**env, HOLD="service")
+    project.wait_for("there-service", 60)
+    second = project.run("--stage", "service", **env)
+    assert second.returncode == 3
+    assert f"the stack of api is in use by process {first.pid}" in second.stdout
+    assert "set TEST_INSTANCE_ID to run beside it" in second.stdout
+    beside = project.run("--stage", "service", **env | {"TEST_INSTANCE_ID": "other"})
+    assert beside.returncode == 0, beside.stdout
+    assert containers(project, "api")
+    cleaned = project.call("clean")
+    assert cleaned.returncode == 3
+    assert "the stack of api is in use, and stays" in cleaned.stderr
+    assert containers(project, "api")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert first.returncode == 130
+    check_nothing_is_left(project, temporary)
+
+
+# THE ENGINE ITSELF ------------------------------------------------------------
+#: Brings up the loopback device, as `ip link set lo up` would where that is installed.
+LOOPBACK_UP = """
+import fcntl, socket, struct
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
+"""
+
+
+class OwnEngine:
+    """A second Docker engine, in a network namespace of its own: one that a test may kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/docker.sock"
+        self.pid_file = folder / "docker.pid"
+        self.namespace = folder / "network"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env"]
+
+    def __enter__(self) -> Self:
+        """Start it with the one image that the tests use."""
+        self.namespace.touch()
+        unshare = ["unshare", f"--net={self.namespace}", "true"]
+        subprocess.run([*self.sudo, *unshare], check=True)
+        subprocess.run(self.inside(sys.executable, "-c", LOOPBACK_UP), check=True)
+        self.start()
+        with subprocess.Popen(["docker", "save", "redis:8-alpine"], stdout=subprocess.PIPE) as save:
+            command = ["docker", f"--host={self.host}", "load", "--quiet"]
+            subprocess.run(self.inside(*command), stdin=save.stdout, check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and all that it started."""
+        if self.answers():
+            subprocess.run(self.inside("kill", self.pid_file.read_text().strip()), check=True)
+        for process in self.processes:
+            process.wait(60)
+        subprocess.run([*self.sudo, "umount", self.namespace], check=True)
+
+    def inside(self, *command: str) -> list[str]:
+        """A command in the engine's network namespace, where its published ports are."""
+        return [*self.sudo, "nsenter", f"--net={self.namespace}", *command]
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # The program that the other engine runs, with the helpers that lie beside it.
+        daemon = subprocess.run(["pgrep", "-o", "-x", "dockerd"], capture_output=True, text=True)
+        program = subprocess.run(
+            [*self.sudo, "readlink", f"/proc/{daemon.stdout.strip()}/exe"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        helpers = Path(program).parents[1] / "bin"
+        with (self.folder / "log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    self.inside(
+                        *("env", f"PATH={helpers}:{os.environ['PATH']}", program),
+                        *(f"--host={self.host}", f"--data-root={self.folder}/data"),
+                        *(f"--exec-root={self.folder}/exec", f"--pidfile={self.pid_file}"),
+                    ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+        wait_until(self.answers, 60)
+
+    def answers(self) -> bool:
+        """Whether it does."""
+        command = self.inside("docker", f"--host={self.host}", "info")
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def docker(self, *arguments: str) -> str:
+        """Ask it."""
+        command = self.inside("docker", f"--host={self.host}", *arguments)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def run(self, project: Stacks, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a project's tests there."""
+        return subprocess.run(
+            self.inside(*project.command),
+            cwd=project.root,
+            env=project.environment(**env, DOCKER_HOST=self.host),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+        )
+
+
+@pytest.fixture
+def own_engine(tmp_path: Path) -> Iterator[OwnEngine]:
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    with OwnEngine(folder) as engine:
+        yield engine
+
+
+def test_an_engine_that_stops_is_named_and_the_next_run_cleans_up(
+    project: Stacks, temporary: Path, own_engine: OwnEngine
+) -> None:
+    project.stack("api", REDIS)
+    project.stack("full", REDIS)
+    stop = f"kill -9 $(cat {own_engine.pid_file}); sleep 1; echo 'connection refused'; exit 1"
+    project.makefile("services/api", test_unit="true", test_service=stop)
+    env = {"TMPDIR": str(temporary)}
+    done = own_engine.run(project, **env)
+    assert done.returncode == 3, done.stdout
+    assert "Docker does not answer" in done.stdout
+    assert re.search(
+        r"^! the stack of api could not be removed: .*make test-clean$", done.stdout, re.MULTILINE
+    )
+    assert len(done.stdout.splitlines()) <= 25
+
+    own_engine.start()
+    project.makefile("services/api", test_unit="true", test_service="true")
+    done = own_engine.run(project, **env)
+    assert done.returncode == 0, done.stdout
+    assert own_engine.docker("ps", "--all", "--quiet") == ""
+    assert own_engine.docker("network", "ls", "--quiet", "--filter=label=test.project") == ""
+    assert processes_of(project) == []
