@@ -342,16 +342,24 @@ class OwnEngine:
         """End it, and all that it started."""
         if self.answers():
             subprocess.run(self.inside("kill", self.pid_file.read_text().strip()), check=True)
-        for process in self.processes:
-            process.wait(60)
-        subprocess.run([*self.sudo, "umount", self.namespace], check=True)
+            self.reap()
+        # A killed engine leaves the networks of its containers mounted.
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        ours = [place for place in reversed(mounted) if place.startswith(f"{self.folder}/")]
+        subprocess.run([*self.sudo, "umount", *ours], check=True)
 
     def inside(self, *command: str) -> list[str]:
         """A command in the engine's network namespace, where its published ports are."""
         return [*self.sudo, "nsenter", f"--net={self.namespace}", *command]
 
+    def reap(self) -> None:
+        """Wait for the end of those that were started: a dead process keeps its id until then."""
+        while self.processes:
+            self.processes.pop().wait(60)
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.reap()
         # The program that the other engine runs, with the helpers that lie beside it.
         daemon = subprocess.run(["pgrep", "-o", "-x", "dockerd"], capture_output=True, text=True)
         program = subprocess.run(

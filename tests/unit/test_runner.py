@@ -341,7 +341,7 @@ ENDS = {
         0,
         "PASSED: 1 target",
     ),
-    "bytes that are no text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 1"),
+    "bytes that are no text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 2"),
 }
 
 
@@ -486,7 +486,7 @@ def test_a_run_has_its_time_too(project: Project) -> None:
 
 # WHAT IS SHOWN ----------------------------------------------------------------
 def test_100_megabytes_of_output_are_no_burden(project: Project) -> None:
-    line = "import sys; sys.stdout.buffer.write(b'x' * 100_000 + bytes([255, 10]))"
+    line = "import sys; sys.stdout.buffer.write((b'x' * 100_000 + bytes([255, 10])) * 10)"
     project.service("api", f'for i in $(seq 100); do {sys.executable} -c "{line}"; done; exit 1')
     code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:]); " + (
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

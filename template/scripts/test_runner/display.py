@@ -163,8 +163,12 @@ class Live(Display):
         from rich.console import Console
         from rich.live import Live as RichLive
 
+        # COLUMNS and LINES, where they are set, may be those of another time or terminal.
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         self.footer = ""
-        self.console = Console(force_terminal=True, force_interactive=True, highlight=False)
+        self.console = Console(
+            force_terminal=True, force_interactive=True, highlight=False, _environ=environment
+        )
         self.live: RichLive = RichLive(
             console=self.console,
             auto_refresh=False,

@@ -45,14 +45,19 @@ class Log:
             yield from text[:end].decode(errors="replace").splitlines()
 
 
-def tail(log: Path) -> list[str]:
-    """Return the last lines of a log, those that say something."""
+def end_of(log: Path) -> bytes:
+    """Return the end of a log; nothing where there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
-            lines = file.read().decode(errors="replace").splitlines()
+            return file.read()
     except OSError:
-        return []
+        return b""
+
+
+def tail(log: Path) -> list[str]:
+    """Return the last lines of a log, those that say something."""
+    lines = end_of(log).decode(errors="replace").splitlines()
     return [line for line in lines if line.strip()]
 
 

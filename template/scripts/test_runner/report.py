@@ -51,35 +51,30 @@ def failures(targets: list[Target], folder: Path, lines: int, size: int) -> list
         size: how many bytes.
     """
     most = max(1, CAUSES - len(targets) + 1)
+    # The verdict names all of them, and a line may have to say how many are left out.
+    lines, size = lines + 2, size + 100 + volume([titles(targets)])
     told: list[str] = []
+
+    def fits(block: list[str]) -> bool:
+        together = [*told, *block]
+        return len(together) <= LINES - lines and volume(together) <= BYTES - size
+
     for number, target in enumerate(targets):
-        # Each target that follows, and the verdict, need their place.
-        left = len(targets) - number
-        room = Room(LINES - lines - left - 2, BYTES - size - 120 * left - 160, told)
-        blocks = list(causes(target, most))
-        shown_blocks = [block for block in blocks if room.takes(block)]
-        hidden = max(len(target.events.causes), len(blocks)) - len(shown_blocks)
-        if not shown_blocks and not room.takes([f"✗ {target.title} {target.state}"]):
-            told.append(f"… {left} more, in {shown(folder)}/")
-            break
-        more = f"+{hidden} more in " if hidden and shown_blocks else ""
-        told.append(f"  {more}log: {shown(target.log)}")
+        log = f"  log: {shown(target.log)}"
+        first, *others = causes(target, most)
+        if not fits([*first, log]):
+            first = [cut(first[0])]
+        if not fits([*first, log]):
+            return [*told, f"… {len(targets) - number} more, in {shown(folder)}/"]
+        told += first
+        count = 1
+        for block in others:
+            if fits([*block, log]):
+                told += block
+                count += 1
+        hidden = max(len(target.events.causes), 1 + len(others)) - count
+        told.append(f"  +{hidden} more in {log.strip()}" if hidden else log)
     return told
-
-
-class Room:
-    """Lines that are told, as long as they find room."""
-
-    def __init__(self, lines: int, size: int, told: list[str]) -> None:
-        self.lines, self.size, self.told = lines, size, told
-
-    def takes(self, block: list[str]) -> bool:
-        """Tell a block if it fits; not only a part of it."""
-        together = [*self.told, *block]
-        fits = len(together) <= self.lines and volume(together) <= self.size
-        if fits:
-            self.told.extend(block)
-        return fits
 
 
 def volume(lines: Iterable[str]) -> int:

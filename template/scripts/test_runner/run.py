@@ -273,6 +273,7 @@ class Run:
         if process.signal(0) and time.monotonic() - target.ended < LINGER:
             return
         leaked = process.signal(signal.SIGKILL)
+        target.fallback.end()
         if code and self.caught:
             target.state = State.INTERRUPTED
         elif code and target.timed_out:

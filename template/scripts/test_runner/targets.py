@@ -127,14 +127,15 @@ class Target:
         """How many tests failed."""
         if self.tells:
             return self.events.failed
-        return self.fallback.counts.failed if self.fallback.counts else 0
+        return self.fallback.counts.failures if self.fallback.counts else 0
 
     @property
     def executed(self) -> int:
         """How many tests were run to an outcome."""
         if self.tells:
             return self.events.executed
-        return self.fallback.counts.executed if self.fallback.counts else 0
+        counts = self.fallback.counts
+        return counts.tests - counts.skipped if counts else 0
 
 
 def has_unit_tests(folder: str) -> bool:

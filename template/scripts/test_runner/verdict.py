@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .logs import tail
-from .patterns import exit_code
+from .logs import end_of
+from .patterns import exit_code_behind_make
 from .targets import State, Target
 
 #: What pytest ends with when it found no test to run.
@@ -24,16 +24,15 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
             return State.FAILED, f"{target.failed} failed, and yet it exited with 0"
         if crashed:
             return State.FAILED, "its tests did not come to their end, and yet it exited with 0"
-        nothing = target.tells or target.fallback.counts is not None
-        return (State.NOTHING, "") if nothing and not target.executed else (State.PASSED, "")
+        counted = target.tells or target.fallback.counts is not None
+        return (State.NOTHING, "") if counted and not target.executed else (State.PASSED, "")
     if crashed:
         target.culprit = target.events.running
         return State.CRASHED, how_it_ended(target, code)
     if target.failed:
         return State.FAILED, f"{target.failed} failed"
-    if not target.executed and (
-        events.exit == NO_TESTS or (not target.tells and target.fallback.nothing_ran)
-    ):
+    counts = target.fallback.counts
+    if not target.executed and (events.exit == NO_TESTS or (counts and counts.nothing_ran)):
         return State.NOTHING, ""
     if target.executed:
         return State.FAILED, f"no test failed, but {how_it_ended(target, code)}"
@@ -42,7 +41,7 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
 
 def how_it_ended(target: Target, code: int) -> str:
     """Say how a command ended: make turns whatever happened in a recipe into its own 2."""
-    code = exit_code("\n".join(tail(target.log))) or code
+    code = exit_code_behind_make(end_of(target.log)) or code
     code = code if code >= 0 else 128 - code
     words = {134: "aborted", 137: "was killed (out of memory?)", 139: "segmentation fault"}
     return words.get(code, f"exit {code}")

@@ -33,13 +33,13 @@ ATTRIBUTE = "test_events"
 #: What is recorded of a failure at most: characters of a message, of a line, and lines.
 MESSAGE, WIDTH, EXCERPT, CAPTURED, CAUSES = 500, 160, 8, 3, 3
 #: How much of a text is looked at, how long a test's id may be (characters), an event (bytes).
-LOOKED_AT, ID, EVENT = 100_000, 1000, 4000
+LOOKED_AT, ID, EVENT = 100_000, 500, 4000
 #: A fixture that takes less than this is not worth an event, in seconds.
 SLOW_FIXTURE = 0.1
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 #: The lines of an assertion's explanation that are the same on both sides, or say nothing.
-CONTEXT = re.compile(r"    |\s*\?[\s^+-]*$|  (?:Full diff|Omitting |Skipping |Use -v)")
+CONTEXT = re.compile(r"    |\s*\?[\s^+-]*$|  (?:Full diff|Omitting |Skipping |Use -v|\.\.\.)")
 XUNIT = re.compile(r"^_(?:xunit|unittest)_(\w+?)_fixture_.*$")
 STDLIB = (os.path.dirname(os.__file__), sysconfig.get_paths()["stdlib"])  # noqa: PTH120
 
@@ -60,7 +60,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
             recorder.emit("end", exit=int(pytest.ExitCode.USAGE_ERROR))
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to record, on the controller; begin to observe where tests run."""
     worker = getattr(config, "workerinput", None)
@@ -99,7 +98,7 @@ class Observer:
 
     def __init__(self, config: pytest.Config, selected: list[str] | None) -> None:
         self.config = config
-        self.selected = None if selected is None else {shortened(one) for one in selected}
+        self.selected = None if selected is None else set(selected)
         self.fixtures: list[tuple[str, str, float]] = []
         self.nested: list[float] = []
 
@@ -108,8 +107,11 @@ class Observer:
         """Deselect what is not selected, after everybody else has had a say."""
         yield
         if self.selected is not None:
-            kept = [item for item in items if test_id(item, self.config) in self.selected]
-            rest = [item for item in items if test_id(item, self.config) not in self.selected]
+            kept: list[pytest.Item] = []
+            rest: list[pytest.Item] = []
+            for item in items:
+                names = {item.nodeid, test_id(item, self.config)}
+                (kept if names & self.selected else rest).append(item)
             items[:] = kept
             if rest:
                 self.config.hook.pytest_deselected(items=rest)
@@ -205,7 +207,7 @@ class Recorder:
             "begin",
             tool="pytest",
             version=pytest.__version__,
-            xdist=self.config.pluginmanager.hasplugin("xdist"),
+            xdist=hasattr(self.config.option, "numprocesses"),
             workers=len(workers) if parallel else 0,
         )
 
@@ -506,7 +508,7 @@ def cut(text: str, width: int) -> str:
 
 def encoded(event: dict[str, Any]) -> bytes:
     """Return an event as a line of UTF-8, its failure cut down until it is short enough."""
-    for width in (WIDTH, WIDTH // 2, WIDTH // 4):
+    for width in (WIDTH, 80, 40, 10):
         failure = event.get("failure")
         if failure and width < WIDTH:
             for key in ("excerpt", "captured"):
