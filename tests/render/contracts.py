@@ -169,7 +169,8 @@ def own_services(root: Path) -> dict[str, Path]:
 def is_own(compose: Compose, name: str) -> bool:
     """Whether a container runs an image of this project."""
     image = compose.services[name].get("image", "")
-    return name in own_services(compose.root) or image.startswith("${COMPOSE_PROJECT_NAME}-")
+    own = image.startswith("${COMPOSE_PROJECT_NAME}-") or "${TEST_INSTANCE_ID}/" in image
+    return own or name in own_services(compose.root)
 
 
 def env_example(path: Path) -> list[Variable]:
@@ -461,6 +462,7 @@ def isolates_tests(root: Path) -> Iterator[str]:
             continue
         slug = compose_file(root, "prod").data["name"]
         name = compose.data.get("name", "")
+        prefix = f"{slug}-test-${{TEST_INSTANCE_ID}}"
         if not re.fullmatch(
             rf"{slug}-test-\$\{{TEST_INSTANCE_ID:\?[^}}]+\}}-{compose.scope}", name
         ):
@@ -472,7 +474,8 @@ def isolates_tests(root: Path) -> Iterator[str]:
         }
         if compose.data.get("volumes"):
             yield f"{compose.name}: has named volumes"
-        for kind in ("networks", "volumes", "configs", "secrets"):
+        # A config's content is written into the container; the engine keeps nothing of it.
+        for kind in ("networks", "volumes", "secrets"):
             for key, found in (compose.data.get(kind) or {}).items():
                 if not labels.items() <= ((found or {}).get("labels") or {}).items():
                     yield f"{compose.name}: {kind}.{key} is not labelled"
@@ -482,13 +485,13 @@ def isolates_tests(root: Path) -> Iterator[str]:
         for key, service in compose.services.items():
             if not labels.items() <= (service.get("labels") or {}).items():
                 yield f"{compose.name}: {key} is not labelled"
-            build = service.get("build")
-            if build and (isinstance(build, str) or build.get("labels") != labels):
+            build, image = service.get("build"), service.get("image", "")
+            # An image is built once for all stacks of an instance, so it carries no scope.
+            of_instance = {name: labels[name] for name in ("test.project", "test.instance")}
+            if build and (isinstance(build, str) or build.get("labels") != of_instance):
                 yield f"{compose.name}: the image of {key} is not labelled"
-            if (build or is_own(compose, key)) and not service.get("image", "").startswith(
-                "${COMPOSE_PROJECT_NAME}-"
-            ):
-                yield f"{compose.name}: the image of {key} is shared with other stacks"
+            if (build or is_own(compose, key)) and not image.startswith(f"{prefix}/"):
+                yield f"{compose.name}: the image of {key} is shared with other instances"
             for word in ("volumes", "restart", "env_file", "network_mode", "networks", "develop"):
                 if word in service:
                     yield f"{compose.name}: {key} has {word}"

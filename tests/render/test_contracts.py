@@ -85,7 +85,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("README.md", r"    make setup", "    make install", "README.md: make install"),
         ("README.md", r"\Z", "\nSee [this](docs/gone.md).\n", "links to docs/gone.md"),
         (
-            "scripts/stack.py",
+            "scripts/test_runner/stacks.py",
             r"scripts/get-test-instance-id",
             "scripts/get-id",
             "scripts/get-id.sh is",
@@ -103,7 +103,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     ],
     "isolates_tests": [
         (TEST, r"    labels: \*labels\n    environment", "    environment", "is not labelled"),
-        (TEST, r"      labels: \*labels\n", "", "the image of"),
+        (TEST, r"      labels: \*image-labels\n", "", "the image of"),
         (TEST, r"networks:\n  default:\n    labels: .*\n", "", "default network is not labelled"),
         (TEST, r"    tmpfs:\n      - /data\n", "", "cache keeps its data on a disk"),
         (TEST, r"^  api:\n", "  api:\n    volumes: [./x:/x]\n", "api has volumes"),
@@ -117,7 +117,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ),
         (
             TEST,
-            r"(?<=build:\n      context: ../../services/api\n      labels: \*labels\n    image: )\S+",
+            r"(?<=build:\n      context: ../../services/api\n      labels: \*image-labels\n    image: )\S+",
             "api",
             "is shared",
         ),

@@ -353,9 +353,7 @@ def found_labels(wanted: str, *labels: str) -> list[str]:
     found = {
         value
         for listing in listings
-        for value in docker.docker(
-            *listing, *filters, f'--format={{{{.Label "{wanted}"}}}}'
-        ).split()
+        for value in docker.docker(*listing, *filters, '--format={{.Label "%s"}}' % wanted).split()
     }
     return sorted(found)
 

@@ -208,7 +208,7 @@ def service(name: str) -> Target:
         name,
         ["make", "-C", folder, "test-service"],
         scope=name,
-        again=f"make test-service SERVICE={name}",
+        again=" ".join(["make", "test-service", f"SERVICE={name}"]),
         folder=folder,
     )
     file = f"{folder}/deploy/test/docker-compose.yml"

@@ -40,7 +40,7 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
 
 
 def how_it_ended(target: Target, code: int) -> str:
-    """Say how a command ended: make turns whatever happened in a recipe into its own 2."""
+    """Say how a command ended: whatever happened in a recipe, make itself ends with 2."""
     code = exit_code_behind_make(end_of(target.log)) or code
     code = code if code >= 0 else 128 - code
     words = {134: "aborted", 137: "was killed (out of memory?)", 139: "segmentation fault"}
