@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,14 @@ def test_a_new_project_is_green_and_leaves_nothing(
     said = project.make("test")
     stages = ["Unit", "Integration"] if "layout" in answers else ["Unit", "Service", "Integration"]
     assert re.findall(r"^(\w+) Tests", said, re.MULTILINE) == stages
+    lines = [
+        line for line in said.splitlines() if not line.startswith(("Installed", "Downloading"))
+    ]
+    assert len(lines) <= 14
+    assert sum(len(line.encode()) + 1 for line in lines) <= 800
+    # Everything but a custom service's own unittest tells how many.
+    counted = re.findall(r"^  ✓ (\S+) (\d+)/\2 \d+\.\ds$", said, re.MULTILINE)
+    assert {name for name, _ in counted} >= set(re.findall(r"✓ (\S+)", said)) - {"billing"}
     assert project.left() == NOTHING
     # What setup and the tests made is git-ignored or meant to be committed: lock files only.
     new = project.run("git", "status", "--porcelain", "--untracked-files=all")
@@ -75,20 +86,15 @@ def run_tests(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, said)
 
 
-def test_a_failing_unit_test_stops_before_any_container(project: Project) -> None:
+def test_a_failing_unit_test_cancels_the_stacks(project: Project) -> None:
     test = project.path / "services/api/tests/unit/test_broken.py"
     test.write_text("def test_broken() -> None:\n    assert 1 == 2\n")
     try:
-        events = subprocess.Popen(
-            ["docker", "events", f"--filter=label=test.project={project.slug}"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
         done = run_tests(project.path)
-        events.terminate()
         assert done.returncode == 1, done.stdout
-        assert "test_broken" in done.stdout
-        assert events.communicate()[0] == ""
+        assert "✗ unit api tests/unit/test_broken.py::test_broken" in done.stdout
+        assert "○ Service Tests not run" in done.stdout
+        assert project.left() == NOTHING
     finally:
         test.unlink()
 
@@ -100,40 +106,58 @@ def test_a_failing_service_test_cleans_up(project: Project) -> None:
         done = run_tests(project.path)
         assert done.returncode == 1, done.stdout
         assert "test_broken" in done.stdout
-        assert "Integration Tests" not in done.stdout or "not run" in done.stdout
+        assert "○ Integration Tests not run" in done.stdout
         assert project.left() == NOTHING
     finally:
         test.unlink()
 
 
-def test_two_worktrees_share_nothing(project: Project, tmp_path: Path) -> None:
-    seen: dict[str, dict[str, set[str]]] = {}
-    trees = {"feature/Login-Form": tmp_path / "one", "feature/login-form": tmp_path / "two"}
+def test_four_worktrees_at_once(
+    generate: Callable[..., Project], tmp_path: Path, docker_engine: None
+) -> None:
+    """One is interrupted, one fails: the others stay green, nothing is shared, nothing is left."""
+    project = generate(services="worker")
+    project.make("setup")
+    project.commit()
+    names = ("feature/Login-Form", "feature/login-form", "interrupted", "failing")
+    trees = {name: tmp_path / str(number) for number, name in enumerate(names)}
     for branch, path in trees.items():
         project.run("git", "worktree", "add", "--quiet", "-b", branch, str(path))
         Project(path, project.slug).make("setup")
+    tests = trees["failing"] / "services/worker/tests/integration"
+    (tests / "test_broken.py").write_text("def test_broken() -> None:\n    assert 1 == 2\n")
+    tests = trees["interrupted"] / "services/worker/tests/integration"
+    (tests / "test_long.py").write_text(
+        "import pathlib, time\n\n\ndef test_long() -> None:\n"
+        f"    pathlib.Path({str(tmp_path / 'there')!r}).touch()\n    time.sleep(300)\n"
+    )
+    seen: dict[str, dict[str, set[str]]] = {}
 
-    def tested(path: Path) -> subprocess.CompletedProcess[str]:
+    def tested(branch: str) -> subprocess.CompletedProcess[str]:
+        path = trees[branch]
         instance = subprocess.run(
             [path / "scripts/get-test-instance-id.sh"], capture_output=True, text=True, check=True
         ).stdout.strip()
-        seen[instance] = {noun: set() for noun in NOTHING}
+        found = seen[branch] = {noun: set() for noun in NOTHING}
         with start_tests(path) as process:
             while process.poll() is None:
                 for noun, ids in docker_holds(f"test.instance={instance}").items():
-                    seen[instance][noun] |= set(ids)
-                try:
+                    found[noun] |= set(ids)
+                if branch == "interrupted" and (tmp_path / "there").exists():
+                    # uv hands it on to the runner, as it does what a shell sends.
+                    process.send_signal(signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)
-                except subprocess.TimeoutExpired:
-                    continue
             assert process.stdout
             return subprocess.CompletedProcess([], process.returncode, process.stdout.read())
 
     with ThreadPoolExecutor() as pool:
-        for done in pool.map(tested, trees.values()):
-            assert done.returncode == 0, done.stdout
-    one, two = seen.values()
-    for noun in NOTHING:
-        assert one[noun].isdisjoint(two[noun])
-        assert one[noun] or noun == "volume", f"no {noun} was seen"
+        done = dict(zip(trees, pool.map(tested, trees), strict=True))
+    codes = {branch: one.returncode for branch, one in done.items()}
+    assert codes == dict(zip(names, (0, 0, 143, 1), strict=True)), done
+    assert "test_broken.py::test_broken" in done["failing"].stdout
+    for one, other in combinations(seen.values(), 2):
+        for noun in NOTHING:
+            assert one[noun].isdisjoint(other[noun])
+            assert one[noun] or noun == "volume", f"no {noun} was seen"
     assert project.left() == NOTHING
