@@ -160,4 +160,4 @@ def test_four_worktrees_at_once(
         for noun in NOTHING:
             assert one[noun].isdisjoint(other[noun])
             assert one[noun] or noun == "volume", f"no {noun} was seen"
-    assert project.left() == NOTHING
+    assert project.left() == NOTHING, done

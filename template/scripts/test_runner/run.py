@@ -143,6 +143,11 @@ class Run:
         """Whether all is to end."""
         return bool(self.caught) or self.late
 
+    @property
+    def _given_up(self) -> bool:
+        """Whether somebody presses Ctrl-C a third time: the next run removes the rest."""
+        return self.caught.count(signal.SIGINT) > 2
+
     def run(self) -> None:
         """Run all, stage after stage; whatever happens, leave nothing behind."""
         lock = Lock(f"run.{self.name}")
@@ -327,14 +332,13 @@ class Run:
         for preparation in begun:
             preparation.done.set()
         threads = [self._sweeper, *begun]
-        # Whoever presses Ctrl-C a third time does not want to wait; the next run removes the rest.
-        while any(thread.is_alive() for thread in threads) and len(self.caught) < 3:
+        while any(thread.is_alive() for thread in threads) and not self._given_up:
             self.display.update()
             time.sleep(TICK)
         self.left = [preparation.left for preparation in begun if preparation.left]
         self.left += [f"{one.stack.project} was left" for one in begun if one.is_alive()]
         processes.kill_marked(self.name)
-        if begun and len(self.caught) < 3:
+        if begun and not self._given_up:
             try:
                 stacks.remove_images(self.instance)
             except DockerError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,9 @@ from .diagnosis import StackError, cause_of, trouble, troubles, unready
 from .docker import COMPOSE_PROJECT, DockerError
 from .locks import Lock, Owner, Taken, abandoned
 from .project import ROOT, SLUG
+
+#: A stack whose start was broken off is gone when it was so often seen to be, seconds apart.
+SETTLED, SETTLE = 3, 0.2
 
 #: Seconds that a stack may take to become healthy, once its images are built.
 START_TIMEOUT = 300
@@ -254,10 +258,12 @@ class Stack:
         """
         self.kept = self.warm
         # What Compose asked for last may still be made after Compose is gone.
-        for _ in range(0 if self.warm else 5):
+        quiet = SETTLED if self.warm else 0
+        while quiet < SETTLED:
             docker.remove(self.label)
-            if not docker.ids("container", self.label) and not docker.ids("network", self.label):
-                break
+            time.sleep(SETTLE)
+            left = docker.ids("container", self.label) + docker.ids("network", self.label)
+            quiet = 0 if left else quiet + 1
         self._release()
 
     def discard(self) -> None:
