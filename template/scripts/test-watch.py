@@ -71,23 +71,26 @@ def main() -> int:
     _, options = parser.parse_known_args()
     saved: set[str] = set()
     runner: subprocess.Popen[bytes] | None = None
-    print("Watching; save a file to run its tests, Ctrl-C ends.", flush=True)
+    watching = False
     try:
         for changes in watch(
             ROOT, watch_filter=Sources(), debounce=SETTLE, rust_timeout=LOOK, yield_on_timeout=True
         ):
+            if not watching:
+                watching = True
+                print("Watching; save a file to run its tests, Ctrl-C ends.", flush=True)
+            if runner and runner.poll() is not None:
+                if runner.returncode == 2:
+                    return 2
+                if runner.returncode == 0:
+                    saved.clear()
+                runner = None
             new = sources(path for _, path in changes)
             if new and concerned(ROOT, new, "was saved").integration:
                 saved |= new
                 if runner:
                     stop(runner)
                 runner = start(saved, options)
-            elif runner and runner.poll() is not None:
-                if runner.returncode == 2:
-                    return 2
-                if runner.returncode == 0:
-                    saved.clear()
-                runner = None
     except KeyboardInterrupt:
         # It has reached the tests as well.
         if runner:

@@ -387,6 +387,8 @@ def test_how_a_suite_ends(project: Project, suite: str, state: str, code: int, s
     assert done.returncode == code, done.stdout
     assert project.target("unit api")["state"] == state
     assert says in done.stdout
+    assert len(done.stdout.splitlines()) <= 14
+    assert len(done.stdout.encode()) <= 1200
 
 
 def test_nothing_that_matches_is_no_failure_where_another_target_has_it(project: Project) -> None:

@@ -327,6 +327,7 @@ def test_a_start_that_fails_explains_itself(project: Stacks) -> None:
         "container sick is unhealthy",
         "  health check: no answer",
         "  no disk left",
+        "try: `uv run --script scripts/stack.py --verbose up api`, and look at it",
     ]
     assert project.left() == {}
 

@@ -163,7 +163,8 @@ class Stack:
                 # A container that tells why is the cause; Compose only says that it waited.
                 lines = [*found, *(lines if cause or not found else [])]
         what = f"the stack of {self.scope} does not {verb}"
-        raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint)
+        look = f"`uv run --script scripts/stack.py --verbose up {self.scope}`, and look at it"
+        raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint or look)
 
     def _unchanged(self) -> bool:
         """Whether all containers run, as the compose files and the images are now."""

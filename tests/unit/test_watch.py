@@ -1,0 +1,135 @@
+"""scripts/test-watch.py: what a saved file concerns is run, and what is saved meanwhile breaks it off."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.projects import Project, processes_of, wait_until
+
+
+class Watch:
+    """The script, watching a project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.log = project, project.root.parent / "watch.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "scripts/test-watch.py", "--stage=unit"],
+                cwd=project.root,
+                env=project.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait_for("Watching; save a file")
+
+    @property
+    def said(self) -> str:
+        return re.sub(r"\d+\.\ds", "0.0s", self.log.read_text())
+
+    def wait_for(self, words: str, times: int = 1) -> None:
+        wait_until(lambda: self.said.count(words) >= times)
+
+    def stop(self) -> int:
+        """Ctrl-C, as a terminal sends it: to all of them."""
+        if self.process.poll() is None:
+            for pid in (self.process.pid, *self._runners()):
+                subprocess.run(["kill", "-INT", str(pid)])
+        return self.process.wait(30)
+
+    def _runners(self) -> list[int]:
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
+        return [int(pid) for pid in listed.stdout.split()]
+
+
+@pytest.fixture
+def project(render: Callable[..., Path], tmp_path: Path) -> Project:
+    made = Project(render({"project_slug": "shop", "services": "api"}), tmp_path / "shop")
+    made.service("api", "test ! -e ../../slow || sleep 300; test ! -e ../../red")
+    made.service("worker", "true")
+    made.write(".gitignore", "*.log\n.test-results/\n")
+    made.write("README.md", "")
+    subprocess.run(["git", "init", "--quiet"], cwd=made.root, check=True)
+    return made
+
+
+@pytest.fixture
+def watch(project: Project) -> Iterator[Watch]:
+    made = Watch(project)
+    yield made
+    made.stop()
+    assert processes_of(project) == []
+
+
+def test_a_saved_file_runs_what_it_concerns(project: Project, watch: Watch) -> None:
+    project.write("services/api/main.py", "a = 1\n")
+    watch.wait_for("PASSED: 1 target")
+    assert "✓ api" in watch.said
+    assert "worker" not in watch.said
+    # What no test reads, and what git ignores, runs nothing.
+    project.write("README.md", "# Shop\n")
+    project.write("services/worker/debug.log", "x\n")
+    project.write("services/worker/main.py", "a = 1\n")
+    watch.wait_for("PASSED: 1 target", 2)
+    assert watch.said.count("✓ worker") == 1
+    # A shared file concerns all.
+    project.write("Makefile", "# new\n")
+    watch.wait_for("PASSED: 2 targets")
+    assert watch.stop() == 0
+    assert "Traceback" not in watch.said
+
+
+def test_a_file_that_is_saved_meanwhile_breaks_it_off(project: Project, watch: Watch) -> None:
+    project.write("slow", "")
+    project.write("services/api/main.py", "a = 1\n")
+    watch.wait_for("Unit Tests")
+    (project.root / "slow").unlink()
+    project.write("services/api/main.py", "a = 2\n")
+    watch.wait_for("INTERRUPTED by SIGINT")
+    watch.wait_for("PASSED: ")
+
+
+def test_what_failed_is_run_again_until_it_passes(project: Project, watch: Watch) -> None:
+    project.write("services/api/red", "")
+    project.write("red", "")
+    watch.wait_for("FAILED: unit api")
+    (project.root / "red").unlink()
+    project.write("services/worker/main.py", "a = 1\n")
+    watch.wait_for("PASSED: 2 targets")
+    project.write("services/worker/main.py", "a = 2\n")
+    watch.wait_for("PASSED: 1 target (")
+    assert project.target("unit worker")["state"] == "passed"
+
+
+def test_ctrl_c_ends_the_tests_that_run(project: Project, watch: Watch) -> None:
+    project.write("slow", "")
+    watch.wait_for("Unit Tests")
+    assert watch.stop() == 0
+    assert signal.Signals.SIGINT.name in watch.said
+
+
+def test_a_wrong_option_ends_it(project: Project) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "scripts/test-watch.py", "--nonsense"],
+        cwd=project.root,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith("Watching")
+    project.write("services/api/main.py", "a = 1\n")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "unrecognized arguments: --nonsense" in said
