@@ -1,0 +1,526 @@
+"""A pytest plugin that tells the test runner what happens: JSON lines in the file TEST_EVENTS names.
+
+Loaded with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pytest_events"`, in whatever Python
+and pytest a service has: Python 3.8 and pytest 7 at least, the standard library alone. It prints
+nothing, and a run never fails because of it. Without TEST_EVENTS it does nothing.
+
+TEST_SELECT may name a file with a JSON list of test ids: everything else is deselected.
+
+What each event holds is in the functions of `Recorder`. Under pytest-xdist they are written by the
+controller alone; what only a worker knows travels as an attribute of its reports.
+"""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import re
+import sysconfig
+import time
+import traceback
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAME = "pytest_events"
+#: The attribute of a report that holds what its worker found out, as JSON.
+ATTRIBUTE = "test_events"
+#: What is recorded of a failure at most: characters of a message, of a line, and lines.
+MESSAGE, WIDTH, EXCERPT, CAPTURED, CAUSES = 500, 160, 8, 3, 3
+#: How much of a text is looked at, how long a test's id may be (characters), an event (bytes).
+LOOKED_AT, ID, EVENT = 100_000, 500, 4000
+#: A fixture that takes less than this is not worth an event, in seconds.
+SLOW_FIXTURE = 0.1
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+#: The lines of an assertion's explanation that are the same on both sides, or say nothing.
+CONTEXT = re.compile(r"    |\s*\?[\s^+-]*$|  (?:Full diff|Omitting |Skipping |Use -v|\.\.\.)")
+XUNIT = re.compile(r"^_(?:xunit|unittest)_(\w+?)_fixture_.*$")
+STDLIB = (os.path.dirname(os.__file__), sysconfig.get_paths()["stdlib"])  # noqa: PTH120
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
+    """Record a conftest.py that cannot be imported: pytest gives up before it configures us."""
+    outcome = yield
+    path = os.environ.get("TEST_EVENTS")
+    if path and outcome.excinfo:
+        error = outcome.excinfo[1]
+        recorder = Recorder(early_config, path)
+        with suppress(Exception):
+            where = place(getattr(error, "path", ""), early_config.rootpath)
+            recorder.begin()
+            recorder.collect_error(where, describe(unwrapped(error), early_config.rootpath))
+        if type(error).__name__ in ("ConftestImportFailure", "UsageError"):
+            recorder.emit("end", exit=int(pytest.ExitCode.USAGE_ERROR))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to record, on the controller; begin to observe where tests run."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        # A pytest that a test starts is not the run that is recorded.
+        path, select = os.environ.pop("TEST_EVENTS", ""), os.environ.pop("TEST_SELECT", "")
+        if not path:
+            return
+        selected = read_selection(select) if select else None
+        config.pluginmanager.register(Recorder(config, path, selected), "test-events-recorder")
+        if config.getoption("dist", "no") != "no":
+            return
+    elif ATTRIBUTE in worker:
+        selected = json.loads(worker[ATTRIBUTE])
+    else:
+        return
+    config.pluginmanager.register(Observer(config, selected), "test-events-observer")
+    # Nor need it find this plugin. xdist's workers do: they read the same options again.
+    options = os.environ.get("PYTEST_ADDOPTS", "")
+    os.environ["PYTEST_ADDOPTS"] = options.replace(f"-p {NAME}", "").strip()
+
+
+def read_selection(path: str) -> list[str]:
+    """Read the ids of the tests that are to run; a UsageError says what is wrong with the file."""
+    try:
+        ids = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"TEST_SELECT={path}: {error}") from None
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise pytest.UsageError(f"TEST_SELECT={path}: must be a JSON list of test ids")
+    return ids
+
+
+class Observer:
+    """Sees tests run, in this process: selects them, times fixtures, explains failures."""
+
+    def __init__(self, config: pytest.Config, selected: list[str] | None) -> None:
+        self.config = config
+        self.selected = None if selected is None else set(selected)
+        self.fixtures: list[tuple[str, str, float]] = []
+        self.nested: list[float] = []
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Deselect what is not selected, after everybody else has had a say."""
+        yield
+        if self.selected is not None:
+            kept: list[pytest.Item] = []
+            rest: list[pytest.Item] = []
+            for item in items:
+                names = {item.nodeid, test_id(item, self.config)}
+                (kept if names & self.selected else rest).append(item)
+            items[:] = kept
+            if rest:
+                self.config.hook.pytest_deselected(items=rest)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        """Time a fixture, without those that it asks for while it is set up."""
+        self.nested.append(0.0)
+        began = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - began
+        own = seconds - self.nested.pop()
+        if self.nested:
+            self.nested[-1] += seconds
+        if own >= SLOW_FIXTURE:
+            name = XUNIT.sub(r"\1", str(fixturedef.argname))
+            self.fixtures.append((name, str(fixturedef.scope), round(own, 4)))
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, None]:
+        """Attach to a test's report why it failed, and the fixtures that took long."""
+        outcome = yield
+        if outcome.excinfo:
+            return
+        report = outcome.get_result()
+        found: dict[str, Any] = {}
+        if self.fixtures:
+            found["fixtures"], self.fixtures = self.fixtures, []
+        with suppress(Exception):
+            if report.failed and call.excinfo:
+                found["failure"] = describe(
+                    call.excinfo.value, self.config.rootpath, report.location, report.longrepr
+                )
+        if found:
+            setattr(report, ATTRIBUTE, json.dumps(found))
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self) -> Generator[None, Any, None]:
+        """Attach to a collection's report what is the true cause."""
+        outcome = yield
+        if outcome.excinfo:
+            return
+        report = outcome.get_result()
+        with suppress(Exception):
+            if report.failed:
+                location = (report.nodeid.split("::")[0], None, "")
+                error = unwrapped(report.call.excinfo.value)
+                found = {"failure": describe(error, self.config.rootpath, location)}
+                setattr(report, ATTRIBUTE, json.dumps(found))
+
+
+class Recorder:
+    """Writes the events, one JSON object a line; the first that cannot be written is the last."""
+
+    def __init__(self, config: pytest.Config, path: str, selected: list[str] | None = None) -> None:
+        self.config, self.selected = config, selected
+        self.process = os.getpid()
+        self.total_known = False
+        self.session: pytest.Session | None = None
+        self.locations: dict[str, tuple[str, int | None, str]] = {}
+        self.seconds: dict[str, float] = {}
+        self.seen: set[str] = set()
+        self.failed_subtests: set[str] = set()
+        try:
+            self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except (OSError, ValueError):
+            self.file = -1
+
+    def emit(self, event: str, **values: Any) -> None:
+        """Write one event at once, as one line of UTF-8."""
+        if self.file < 0 or os.getpid() != self.process:  # a test that forks must not repeat us
+            return
+        try:
+            os.write(self.file, encoded({"event": event, **values}))
+        except (OSError, ValueError):
+            self.file = -1
+
+    # A run.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """`begin`, before xdist starts its workers."""
+        self.session = session
+        self.begin()
+
+    def begin(self) -> None:
+        """`begin`: the tool; whether `-n` can be used, and how many workers are."""
+        parallel = self.config.getoption("dist", "no") != "no"
+        workers = self.config.getoption("tx", None) or []
+        self.emit(
+            "begin",
+            tool="pytest",
+            version=pytest.__version__,
+            xdist=hasattr(self.config.option, "numprocesses"),
+            workers=len(workers) if parallel else 0,
+        )
+
+    def pytest_unconfigure(self) -> None:
+        """`end`: the exit code that pytest is about to end with."""
+        if self.session is not None:
+            self.emit("end", exit=int(self.session.exitstatus))
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """`collect_error`: a hook of some plugin or conftest.py raised, which ends the run."""
+        if "internal error" not in self.seen:  # the first one explains the others
+            self.seen.add("internal error")
+            with suppress(Exception):
+                self.collect_error("internal error", describe(excinfo.value, self.config.rootpath))
+
+    # Its workers.
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker that there is something to observe, and what to select."""
+        node.workerinput[ATTRIBUTE] = json.dumps(self.selected)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """`worker_lost`: a worker ended before it was told to."""
+        if error:
+            self.emit("worker_lost", worker=str(node.gateway.id), message=cut(str(error), MESSAGE))
+
+    # Its collection.
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """`total`: how many tests there are to run."""
+        self.total(len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """`total`, of the first worker that knows: all of them collect the same."""
+        self.total(len(ids))
+
+    def total(self, tests: int) -> None:
+        """Record the number of tests, once."""
+        if not self.total_known:
+            self.total_known = True
+            self.emit("total", tests=tests)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """`collect_error`, once, although every worker has it."""
+        if report.failed and report.nodeid not in self.seen:
+            self.seen.add(report.nodeid)
+            location = (report.nodeid.split("::")[0], None, "")
+            failure = attached(report).get("failure") or described(report.longrepr, location)
+            self.collect_error(report.nodeid or ".", failure, last_lines(report))
+
+    def collect_error(
+        self, test: str, failure: dict[str, Any], captured: Sequence[str] = ()
+    ) -> None:
+        """Record that something could not be collected."""
+        self.emit("collect_error", test=shortened(test), failure={**failure, "captured": captured})
+
+    # Its tests.
+
+    def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
+        """`start`: a test begins, once more for each time that it is run again."""
+        test = test_id(nodeid, self.config)
+        self.locations[test] = location
+        self.emit("start", test=test)
+
+    # After the terminal's, which makes a test fail that has failed subtests.
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """`fixture`, `result`: what became of one phase of a test.
+
+        A test has no result for a phase that just passed, and two if its teardown fails after it:
+        the worst is the test's. A failed subtest is a failure of its test.
+        """
+        test = test_id(report.nodeid, self.config)
+        subtest = type(report).__name__.lower() == "subtestreport"
+        found = attached(report)
+        for name, scope, seconds in found.get("fixtures", ()):
+            self.emit("fixture", name=cut(name, WIDTH), scope=scope, test=test, seconds=seconds)
+        if not subtest:
+            self.seconds[test] = self.seconds.get(test, 0.0) + report.duration
+        outcome = outcome_of(report)
+        if subtest and outcome == "failed":
+            self.failed_subtests.add(test)
+        elif subtest or not outcome:
+            return
+        elif (
+            report.when == "call"
+            and test in self.failed_subtests
+            and (outcome == "passed" or isinstance(report.longrepr, str))
+        ):
+            return  # its subtests have said it all
+        phase = report.when if report.when in ("setup", "call", "teardown") else "call"
+        values: dict[str, Any] = {"outcome": outcome, "phase": phase}
+        values["seconds"] = round(report.duration, 4)
+        if outcome in ("failed", "error", "rerun"):
+            location = self.locations.get(test, report.location)
+            failure = found.get("failure") or described(report.longrepr, location)
+            if subtest:
+                head = getattr(report, "head_line", "").partition(" ")[2]
+                failure["message"] = cut(f"{head} {failure['message']}", MESSAGE)
+            failure["captured"] = last_lines(report)
+            values["failure"] = failure
+        self.emit("result", test=test, **values)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """`finish`: a test is over, and took so many seconds in all."""
+        test = test_id(nodeid, self.config)
+        self.locations.pop(test, None)
+        self.emit("finish", test=test, seconds=round(self.seconds.pop(test, 0.0), 4))
+
+
+def outcome_of(report: pytest.TestReport) -> str:
+    """Name the outcome of a phase; empty where it is no outcome of a test."""
+    outcome: str = report.outcome
+    if hasattr(report, "wasxfail"):
+        return {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
+    if outcome == "failed" and report.when in ("setup", "teardown"):
+        return "error"
+    if outcome == "passed" and report.when != "call":
+        return ""
+    return outcome
+
+
+def test_id(item: pytest.Item | str, config: pytest.Config) -> str:
+    """Return a test's id as the command line takes it, without the group that xdist appends."""
+    nodeid = item if isinstance(item, str) else item.nodeid
+    grouped = config.getoption("loadgroup", False) or config.getoption("dist", "") == "loadgroup"
+    if "@" in nodeid and grouped:
+        head, _, group = nodeid.rpartition("@")
+        nodeid = head if "::" in head and not group.endswith("]") else nodeid
+    return shortened(nodeid)
+
+
+def shortened(test: str) -> str:
+    """Return a test's id, or what stands for one that would burst an event."""
+    if len(test) <= ID:
+        return test
+    return f"{test[:ID]}…{zlib.crc32(test.encode(errors='surrogatepass')):08x}"
+
+
+def attached(report: Any) -> dict[str, Any]:
+    """Return what the process that made a report found out."""
+    found: dict[str, Any] = json.loads(getattr(report, ATTRIBUTE, None) or "{}")
+    return found
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return what keeps a file from being imported, rather than pytest's words for it."""
+    cause = error.__cause__
+    wraps = type(error).__name__ in ("CollectError", "ConftestImportFailure")
+    # Here the words of pytest are the better ones.
+    if not wraps or cause is None or type(cause).__name__ == "ImportPathMismatchError":
+        return error
+    return cause
+
+
+def describe(
+    error: BaseException,
+    root: Path,
+    location: tuple[str, int | None, str] | None = None,
+    longrepr: object = None,
+) -> dict[str, Any]:
+    """Explain an exception: its type and message, where to look, and the lines that tell.
+
+    The path is relative to pytest's root if it is in it. Line 0 means that none is known.
+    """
+    lines = error_lines(error)
+    path, line = deepest_frame(error)
+    asked = str(getattr(longrepr, "errorstring", ""))
+    if asked:  # a fixture that does not exist: pytest alone has words for it
+        lines = [one.strip() for one in asked.strip().splitlines()]
+        path, line = (
+            str(getattr(longrepr, "filename", "")),
+            getattr(longrepr, "firstlineno", -1) + 1,
+        )
+    source = linecache.getline(path, line).strip() if line else ""
+    if not path and location:
+        path, line = location[0], (-1 if location[1] is None else location[1]) + 1
+        source = linecache.getline(str(root / path), line).strip() if line else ""
+    told = [] if asked else [f"E   {error_lines(one)[0]}" for one in causes(error)]
+    told += [f">   {source}"] * bool(source)
+    told += [f"E   {one}" for one in telling(lines, EXCERPT - len(told))]
+    name = type(error).__name__
+    lines = lines[:1] if asked else lines
+    head, separator, rest = lines[0].partition(": ")
+    if head.rpartition(".")[2] == name:
+        lines = [rest if separator else "", *lines[1:]]
+    return {
+        "type": name,
+        "message": cut("\n".join(lines).strip(), MESSAGE),
+        "path": place(path, root),
+        "line": line,
+        "excerpt": [cut(one, WIDTH) for one in told],
+    }
+
+
+def described(longrepr: object, location: tuple[str, int | None, str]) -> dict[str, Any]:
+    """Explain what is no exception of this process: a lost worker, a test that passed strictly."""
+    crash = getattr(longrepr, "reprcrash", None)
+    text = str(getattr(crash, "message", longrepr))[:LOOKED_AT].strip()
+    return {
+        "type": "",
+        "message": cut(text, MESSAGE),
+        "path": location[0].replace(os.sep, "/"),
+        "line": (-1 if location[1] is None else location[1]) + 1,
+        "excerpt": [f"E   {cut(one, WIDTH - 4)}" for one in telling(text.splitlines(), EXCERPT)],
+    }
+
+
+def error_lines(error: BaseException) -> list[str]:
+    """Return an exception in words, as a traceback ends; of a group also what is in it."""
+    text = "".join(traceback.format_exception_only(type(error), error))[:LOOKED_AT]
+    lines = ESCAPES.sub("", text).rstrip().splitlines() or [type(error).__name__]
+    if isinstance(error, SyntaxError):
+        # Before its words comes where it is.
+        lines = [one for one in lines if not one.startswith(" ")] or lines
+    if lines[0].startswith("AssertionError: assert "):
+        lines[0] = lines[0].partition(" ")[2]
+    for one in getattr(error, "exceptions", ())[:CAUSES]:
+        if isinstance(one, BaseException):
+            lines += [f"  {line}" for line in error_lines(one)[:2]]
+    return lines
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that an exception came of, the first one first."""
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and all(cause is not one for one in found):
+        found.append(cause)
+        hidden = None if cause.__suppress_context__ else cause.__context__
+        cause = cause.__cause__ or hidden
+    return found[:0:-1][:CAUSES]
+
+
+def deepest_frame(error: BaseException) -> tuple[str, int]:
+    """Return the innermost line of the project's own code that an exception went through."""
+    if isinstance(error, SyntaxError) and error.filename and is_ours(error.filename):
+        return error.filename, error.lineno or 0
+    for one in getattr(error, "exceptions", ())[:1]:
+        found = deepest_frame(one)
+        if found[0]:
+            return found
+    path, number, trace = "", 0, error.__traceback__
+    for frame, line in traceback.walk_tb(trace):
+        name = frame.f_code.co_filename
+        if is_ours(name):
+            hide = frame.f_globals.get("__tracebackhide__", False)
+            hide = frame.f_locals.get("__tracebackhide__", hide)
+            if callable(hide) and trace:
+                hide = hide(pytest.ExceptionInfo.from_exc_info((type(error), error, trace)))
+            if not hide:
+                path, number = name, line
+    return path, number
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file is the project's: not Python's, not an installed package's, not ours."""
+    parts = Path(path).parts
+    foreign = "site-packages" in parts or "dist-packages" in parts or path.startswith(STDLIB)
+    return not (foreign or path.startswith("<") or path == __file__)
+
+
+def place(path: str | Path, root: Path) -> str:
+    """Return a path relative to pytest's root, or as it is outside of it."""
+    try:
+        return Path(path).relative_to(root).as_posix()
+    except ValueError:
+        return str(path).replace(os.sep, "/")
+
+
+def telling(lines: list[str], room: int) -> list[str]:
+    """Return as many lines as there is room for, without a difference's context if it is long."""
+    lines = [one for one in lines if one.strip()]
+    if len(lines) > room:
+        lines = [lines[0], *(one for one in lines[1:] if not CONTEXT.match(one))]
+    return lines[:room]
+
+
+def last_lines(report: pytest.TestReport | pytest.CollectReport) -> list[str]:
+    """Return the last lines that the test wrote, to whatever is captured, in the order of pytest."""
+    lines: list[str] = []
+    for _, text in reversed(report.sections):
+        end = ESCAPES.sub("", text[-4 * WIDTH * CAPTURED :])
+        found = [cut(one.rstrip(), WIDTH) for one in end.splitlines() if one.strip()]
+        lines = [*found, *lines][-CAPTURED:]
+        if len(lines) == CAPTURED:
+            break
+    return lines
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text, or its beginning if it is too long."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def encoded(event: dict[str, Any]) -> bytes:
+    """Return an event as a line of UTF-8, its failure cut down until it is short enough."""
+    for width in (WIDTH, 80, 40, 10):
+        failure = event.get("failure")
+        if failure and width < WIDTH:
+            for key in ("excerpt", "captured"):
+                failure = {**failure, key: [cut(one, width) for one in failure.get(key, ())]}
+            failure["message"] = cut(failure["message"], 2 * width)
+            event = {**event, "failure": failure}
+        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        try:
+            line = text.encode()
+        except UnicodeEncodeError:  # half a character, as in a name that is no UTF-8
+            line = json.dumps(event, separators=(",", ":")).encode()
+        if len(line) <= EVENT:
+            break
+    return line + b"\n"
