@@ -240,8 +240,8 @@ LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
 
 @pytest.mark.parametrize(("log", "expected"), LOOK_ALIKES.values(), ids=LOOK_ALIKES)
 def test_look_alikes(patterns: ModuleType, log: str, expected: dict[str, int] | None) -> None:
-    for line_end in ("\n", "\r\n"):
-        counts = read(patterns, log.replace("\n", line_end).encode(), [7]).counts
+    for line_end, size in itertools.product(("\n", "\r\n", "\r\r\n"), (1, 7)):
+        counts = read(patterns, log.replace("\n", line_end).encode(), [size]).counts
         assert counts == (None if expected is None else patterns.Counts(**expected))
 
 
@@ -264,6 +264,12 @@ def test_what_looks_like_progress(patterns: ModuleType, line: str) -> None:
     assert (progress.done, progress.total, progress.percent) == (2, 4, 50)
 
 
+def test_progress_does_not_go_back(patterns: ModuleType) -> None:
+    rows = ["collected 100 items", ".. [ 50%]", "tests/test_a.py::test_b RERUN [ 40%]", ". [3/100]"]
+    reader = read(patterns, "\n".join(rows).encode(), [10])
+    assert reader.progress == patterns.Progress(50, 100, 50, "tests/test_a.py::test_b")
+
+
 def test_which_test_is_running(patterns: ModuleType) -> None:
     reader = patterns.Fallback()
     for chunk, current in [
@@ -272,6 +278,7 @@ def test_which_test_is_running(patterns: ModuleType) -> None:
         (b"PASSED  [ 50%]\ntests/te", "tests/test_a.py::test_a[x y]"),
         (b"st_a.py::test_b ", "tests/test_a.py::test_b"),
         (b"Fatal Python error: Segmentation fault\n", "tests/test_a.py::test_b"),
+        (b"==== FAILURES ====\ntests/test_a.py::test_printed ", "tests/test_a.py::test_b"),
     ]:
         reader.feed(chunk)
         assert reader.progress.current == current
@@ -279,11 +286,15 @@ def test_which_test_is_running(patterns: ModuleType) -> None:
 
 def test_a_log_costs_no_memory(patterns: ModuleType) -> None:
     reader = patterns.Fallback()
+    reader.feed(b"5 passed in 1.00s\n")
+    assert reader.counts == patterns.Counts(passed=5)
     piece = bytes(range(256)).replace(b"\n", b"").replace(b"\r", b"") * 4000
     tracemalloc.start()
     try:
         for _ in range(12):
             reader.feed(piece)
+        reader.feed(b"\n")
+        assert reader.counts is None
         reader.feed(b"\n" + b"\xff" * 5000 + b"\r1 passed in 0.01s")
         reader.end()
         _, peak = tracemalloc.get_traced_memory()

@@ -113,6 +113,8 @@ def project(tmp_path: Path) -> Project:
 APP = """\
     import json
 
+    import packaging.version
+
     def load(key):
         try:
             return {"a": 1}[key]
@@ -125,6 +127,15 @@ APP = """\
 
     def parse(text):
         return json.loads(text)
+
+    def version(text):
+        return packaging.version.Version(text)
+
+    def start():
+        try:
+            load("zz")
+        except RuntimeError:
+            raise SystemError("cannot start")
     """
 
 CONFTEST = """\
@@ -158,6 +169,12 @@ TESTS = """\
 
     def test_library():
         app.parse("{")
+
+    def test_package():
+        app.version("new")
+
+    def test_long_chain():
+        app.start()
 
     def test_assert():
         left, right = [*range(40)], [*range(20), 99, *range(21, 40)]
@@ -229,6 +246,8 @@ OUTCOMES = {
     "test_chain": [("failed", "call")],
     "test_helper": [("failed", "call")],
     "test_library": [("failed", "call")],
+    "test_package": [("failed", "call")],
+    "test_long_chain": [("failed", "call")],
     "test_assert": [("failed", "call")],
     "test_fixture": [("error", "setup")],
     "test_teardown": [("passed", "call"), ("error", "teardown")],
@@ -282,6 +301,22 @@ FAILURES: dict[str, tuple[str, str, str, str, list[str]]] = {
         [
             ">   return json.loads(text)",
             f"E   json.decoder.JSONDecodeError: {JSON_ERROR}",
+        ],
+    ),
+    "test_package": (
+        "InvalidVersion", "Invalid version: 'new'", "app.py", "packaging.version.Version",
+        [
+            ">   return packaging.version.Version(text)",
+            "E   packaging.version.InvalidVersion: Invalid version: 'new'",
+        ],
+    ),
+    "test_long_chain": (
+        "SystemError", "cannot start", "app.py", "raise SystemError",
+        [
+            "E   KeyError: 'zz'",
+            "E   RuntimeError: no such thing",
+            '>   raise SystemError("cannot start")',
+            "E   SystemError: cannot start",
         ],
     ),
     "test_fixture": (
@@ -496,6 +531,7 @@ def test_collection_errors_name_the_cause(project: Project, workers: tuple[str, 
     project.write("tests/sub/test_sub.py", "def test_sub(): pass\n")
     run = project.run("-o", "pythonpath=.", *workers, "tests")
     found = {one["test"]: one["failure"] for one in run.of("collect_error")}
+    assert len(found) == len(run.of("collect_error"))
     assert set(found) == {f"tests/test_{name}.py" for name in ("import", "syntax", "value")} | {
         "tests/sub"
     }
@@ -743,6 +779,8 @@ def test_another_run_within_the_run_is_not_recorded(project: Project) -> None:
         def test_starts_another():
             env = {**os.environ, "PYTHONPATH": "elsewhere"}
             subprocess.run([sys.executable, "-m", "pytest", "inner"], env=env, check=True)
+            options = ["-p", "pytest_events"]
+            subprocess.run([sys.executable, "-m", "pytest", *options, "inner"], check=True)
 
         def test_forks():
             child = os.fork()

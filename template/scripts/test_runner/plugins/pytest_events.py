@@ -60,7 +60,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
             recorder.emit("end", exit=int(pytest.ExitCode.USAGE_ERROR))
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to record, on the controller; begin to observe where tests run."""
     worker = getattr(config, "workerinput", None)
@@ -276,8 +275,6 @@ class Recorder:
         self.locations[test] = location
         self.emit("start", test=test)
 
-    # After the terminal's, which makes a test fail that has failed subtests.
-    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """`fixture`, `result`: what became of one phase of a test.
 
