@@ -8,9 +8,10 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -476,6 +477,26 @@ def test_ids_are_exact_and_can_be_selected(project: Project, workers: tuple[str,
     nothing = project.run(*workers, select=["tests/test_gone.py::test_gone"])
     assert nothing.code == 5
     assert (nothing.of("total")[0]["tests"], nothing.events[-1]["exit"]) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "expected"),
+    [
+        ("a@b/test_c.py::test_d@g1", "a@b/test_c.py::test_d"),
+        ("a@b/test_c.py::test_d[e@f]@g1", "a@b/test_c.py::test_d[e@f]"),
+        ("a@b/test_c.py::test_d", "a@b/test_c.py::test_d"),
+        ("test_c.py::test_d[e@f]", "test_c.py::test_d[e@f]"),
+    ],
+)
+def test_an_id_has_no_group(load: Callable[[str], ModuleType], nodeid: str, expected: str) -> None:
+    """The newest pytest-xdist does not append it any more."""
+
+    class Config:
+        def getoption(self, name: str, default: object) -> object:
+            return "loadgroup" if name == "dist" else default
+
+    plugin = load("template/scripts/test_runner/plugins/pytest_events.py")
+    assert plugin.test_id(nodeid, Config()) == expected
 
 
 def test_half_a_character_breaks_nothing(project: Project) -> None:
