@@ -155,7 +155,7 @@ def test_the_progress_of_a_capture(
 
 
 @given(name=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_it_does_not_matter_how_a_log_is_cut(
     patterns: ModuleType, name: str, sizes: list[int]
 ) -> None:
@@ -169,21 +169,23 @@ def test_it_does_not_matter_how_a_log_is_cut(
         st.one_of(
             st.sampled_from([b"\r", b"\n", b"\r\n", b"\x1b[32m", b"\x1b]0;title\x07", b"\x1b", b" "]),
             st.sampled_from([b"1 passed in 0.01s", b"collected 3 items", b"a.py::b PASSED [ 50%]"]),
-            st.sampled_from([b"[2/3]", b".. [ 99%]", b"make: *** [x] Error 1", b"x" * 9000]),
+            st.sampled_from([b"[2/3]", b".. [ 99%]", b"make: *** [x] Error 1", b"x" * 90]),
             st.sampled_from([b" RUN  v4.1.12 /x", b" Test Files  1 passed (1)", b"\xe2\x9c"]),
             st.sampled_from([b"      Tests  1 passed (1)", b"   Duration  1s (x)", b"stdout | a.ts"]),
             st.binary(max_size=20),
         ),
-        max_size=30,
+        max_size=20,
     ),
-    sizes=st.lists(st.integers(1, 500), min_size=1, max_size=10),
+    sizes=st.lists(st.integers(1, 200), min_size=1, max_size=10),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_nor_does_it_matter_what_is_in_it(
     patterns: ModuleType, pieces: list[bytes], sizes: list[int]
 ) -> None:
     log = b"".join(pieces)
-    whole, cut = read(patterns, log), read(patterns, log, sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patterns, "LONGEST_LINE", 80)
+        whole, cut = read(patterns, log), read(patterns, log, sizes)
     assert cut.counts == whole.counts
     assert cut.progress.percent == whole.progress.percent
     assert cut.progress.done == whole.progress.done
