@@ -24,7 +24,7 @@ const eventsReporter = process.env.TEST_EVENTS_REPORTER;
 
 export default defineConfig({
   test: {
-    ...(eventsReporter && { reporters: ["default", eventsReporter] }),
+    ...(eventsReporter && { reporters: [eventsReporter, "default"] }),
     projects: [{ test: { name: "unit", include: ["tests/**/*.test.ts"] } }],
   },
 });
