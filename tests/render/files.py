@@ -16,6 +16,8 @@ import yaml
 
 #: The oldest Python that the scripts promise to run on, whatever the services run on.
 SCRIPTS_PYTHON = (3, 11)
+#: The oldest that the runner's plugins are loaded into: whatever a service has.
+PLUGINS_PYTHON = (3, 8)
 
 #: What looks like Jinja and is not: GitHub's expressions, Docker's format strings, bash's `${#`.
 NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|json |range |println )[^{}]*\}\}|\$\{#")
@@ -68,9 +70,11 @@ def syntax(name: str, text: str) -> Iterator[str]:
         elif path.suffix == ".json":
             json.loads(text)
         elif path.suffix == ".py" and path.parts[0] == "scripts":
-            ast.parse(text, name, feature_version=SCRIPTS_PYTHON)
+            oldest = PLUGINS_PYTHON if "plugins" in path.parts else SCRIPTS_PYTHON
+            ast.parse(text, name, feature_version=oldest)
             promised = re.search(r'^# requires-python = ">=(\d+)\.(\d+)"$', text, re.MULTILINE)
-            if not promised or (int(promised[1]), int(promised[2])) != SCRIPTS_PYTHON:
+            promise = (int(promised[1]), int(promised[2])) if promised else None
+            if text.startswith("#!") and promise != SCRIPTS_PYTHON:
                 yield f"{name}: does not say that it runs on Python {SCRIPTS_PYTHON}"
     except (yaml.YAMLError, ValueError, SyntaxError) as error:
         yield f"{name}: {str(error).splitlines()[0]}"

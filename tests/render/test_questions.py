@@ -26,7 +26,7 @@ BANNERS = ["SETTINGS", "QUESTIONS", "COMPUTED", "TASKS", "MIGRATIONS"]
 FILES = sorted(
     path.relative_to(pairwise.ROOT / "template")
     for path in (pairwise.ROOT / "template").rglob("*")
-    if path.is_file()
+    if path.is_file() and "__pycache__" not in path.parts
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 LONGEST_LINE = 8192
 #: How much is looked at in one go (bytes), so that a large chunk is not copied as a whole.
 PIECE = 65_536
+LINE_END = re.compile(rb"\r*\n|\r+")
 #: How much of a log's end (bytes) may hold the words of make.
 MAKE_TAIL = 16_384
 
@@ -181,7 +182,7 @@ class Fallback:
         data = self._rest + data
         whole = data.rstrip(b"\r")  # what is still to come may be the `\n` of a line's end
         start = 0
-        for match in re.finditer(rb"\r*\n|\r+", whole):
+        for match in LINE_END.finditer(whole):
             line, start = whole[start : match.start()], match.end()
             if self._too_long or len(line) > LONGEST_LINE:
                 self._too_long, self._pytest = False, None

@@ -41,7 +41,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 #: The lines of an assertion's explanation that are the same on both sides, or say nothing.
 CONTEXT = re.compile(r"    |\s*\?[\s^+-]*$|  (?:Full diff|Omitting |Skipping |Use -v|\.\.\.)")
 XUNIT = re.compile(r"^_(?:xunit|unittest)_(\w+?)_fixture_.*$")
-STDLIB = (os.path.dirname(os.__file__), sysconfig.get_paths()["stdlib"])  # noqa: PTH120
+STDLIB = (str(Path(os.__file__).parent), sysconfig.get_paths()["stdlib"])
+#: Made once: a new encoder for each event takes longer than to encode it.
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -275,8 +277,6 @@ class Recorder:
         self.locations[test] = location
         self.emit("start", test=test)
 
-    # After the terminal's, which makes a test fail that has failed subtests.
-    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """`fixture`, `result`: what became of one phase of a test.
 
@@ -336,8 +336,9 @@ def outcome_of(report: pytest.TestReport) -> str:
 def test_id(item: pytest.Item | str, config: pytest.Config) -> str:
     """Return a test's id as the command line takes it, without the group that xdist appends."""
     nodeid = item if isinstance(item, str) else item.nodeid
-    grouped = config.getoption("loadgroup", False) or config.getoption("dist", "") == "loadgroup"
-    if "@" in nodeid and grouped:
+    if "@" in nodeid and (
+        config.getoption("loadgroup", False) or config.getoption("dist", "") == "loadgroup"
+    ):
         head, _, group = nodeid.rpartition("@")
         nodeid = head if "::" in head and not group.endswith("]") else nodeid
     return shortened(nodeid)
@@ -515,7 +516,7 @@ def encoded(event: dict[str, Any]) -> bytes:
                 failure = {**failure, key: [cut(one, width) for one in failure.get(key, ())]}
             failure["message"] = cut(failure["message"], 2 * width)
             event = {**event, "failure": failure}
-        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        text = COMPACT.encode(event)
         try:
             line = text.encode()
         except UnicodeEncodeError:  # half a character, as in a name that is no UTF-8

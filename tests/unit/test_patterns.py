@@ -1,0 +1,352 @@
+"""What is read of logs: real ones of pytest and Vitest, and what only looks like them."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import tarfile
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+CAPTURES = Path(__file__).parents[1] / "captures" / "captures.tar.xz"
+
+with tarfile.open(CAPTURES) as archive:
+    LOGS = {
+        member.name.removesuffix(".log"): file.read()
+        for member in archive
+        if (file := archive.extractfile(member))
+    }
+#: Those that many chunks are cut of.
+SHORT = sorted(name for name, log in LOGS.items() if len(log) < 8000)
+
+EDGE = {"passed": 6, "failed": 3, "errors": 2, "skipped": 1, "xfailed": 1, "xpassed": 1}
+EDGE_RERUN = EDGE | {"passed": 8, "failed": 2, "rerun": 5}
+#: Two files that cannot be read, and one error that nobody caught; a `todo` is skipped.
+VITEST_EDGE = {"passed": 12, "failed": 2, "errors": 3, "skipped": 3, "xfailed": 1}
+
+GREEN, RED = {"passed": 955}, {"passed": 952, "failed": 3}
+
+#: By hand: what the last lines of each say. None where the tool did not come to say it.
+TABLE: list[tuple[str, dict[str, int] | None]] = [
+    ("colerr-default colerr-q colerr-v", {"errors": 2}),
+    ("colerr-n2-q colerr-n2-v", {"passed": 1, "errors": 2}),
+    ("crash-default crash-q crash-v", None),
+    ("crash-n2-q crash-n2-v", {"passed": 3, "failed": 1}),
+    ("empty-default empty-q empty-v empty-n2-q empty-n2-v", {}),
+    ("green-default green-q green-v green-n2-q green-n2-v", GREEN),
+    ("green-q-tbline green-q-tbno green-q-tbshort", GREEN),
+    ("red3-default red3-q red3-v red3-n2-q red3-n2-v", RED),
+    ("red3-q-tbline red3-q-tbno red3-q-tbshort", RED),
+    ("green-qq red3-qq", None),
+    ("edge-count edge-s edge-s-v edge-make edge-tbno-rA", EDGE),
+    ("edge-default edge-q edge-v edge-n2-q edge-n2-v", EDGE_RERUN),
+    ("edge-k", {"passed": 3, "failed": 1, "deselected": 9}),
+    ("edge-k-nothing", {"deselected": 13}),
+    ("edge-x", {"passed": 3, "failed": 1}),
+    ("vt3-green-basic vt3-green-default vt3-green-dot vt3-green-verbose", GREEN),
+    ("vt3-red-basic vt3-red-default vt3-red-dot vt3-red-verbose", RED),
+    ("vt3-green-github-actions vt3-green-hanging-process", None),
+    ("vt3-red-github-actions vt3-red-hanging-process", None),
+    ("vt3-green-json vt3-green-junit vt3-red-tap", None),
+    ("vt3-badflag vt3-crash", None),
+    ("vt3-empty vt3-empty-pass vt4-empty", {}),
+    ("vt3-nomatch vt4-nomatch", {"skipped": 955}),
+    # Of 40 tests; what became of the others is not told.
+    ("vt3-bail", {"passed": 7, "failed": 1}),
+    ("vt4-edge-agent vt4-edge-default vt4-edge-dot vt4-edge-minimal", VITEST_EDGE),
+    ("vt4-green-agent vt4-green-autoAGENT vt4-green-minimal", GREEN),
+    ("vt4-green-default vt4-green-dot", GREEN),
+    ("vt4-red-agent vt4-red-autoAGENT vt4-red-minimal", RED),
+    ("vt4-red-auto vt4-red-default vt4-red-dot", RED),
+]
+COUNTS = {name: counts for names, counts in TABLE for name in names.split()}
+
+
+@pytest.fixture(scope="module")
+def patterns(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("template/scripts/test_runner/patterns.py")
+
+
+def chunks(log: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    start = 0
+    for size in sizes:
+        if start >= len(log):
+            return
+        yield log[start : start + size]
+        start += size
+
+
+def read(patterns: ModuleType, log: bytes, sizes: Iterable[int] = (1 << 30,)) -> Any:
+    """Feed a log in chunks of some sizes, over and over; progress must never go back."""
+    reader = patterns.Fallback()
+    before = reader.progress
+    for chunk in chunks(log, itertools.cycle(sizes)):
+        reader.feed(chunk)
+        now = reader.progress
+        assert now.percent >= before.percent and now.done >= before.done
+        assert 0 <= now.percent <= 100 and (not now.total or now.done <= now.total)
+        assert now.total >= before.total
+        before = now
+    reader.end()
+    return reader
+
+
+def test_each_capture_is_counted_by_hand() -> None:
+    assert {name.rpartition(".")[0] for name in LOGS} == set(COUNTS)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_counts_of_a_capture(patterns: ModuleType, name: str) -> None:
+    expected = COUNTS[name.rpartition(".")[0]]
+    reader = read(patterns, LOGS[name], [1000])
+    assert reader.counts == (None if expected is None else patterns.Counts(**expected))
+
+
+def test_what_is_said_of_counts(patterns: ModuleType) -> None:
+    counts = patterns.Counts(passed=1, failed=2, errors=3, skipped=4, xfailed=5, deselected=6)
+    assert (counts.failures, counts.tests, counts.nothing_ran) == (5, 15, False)
+    nothing = [
+        name
+        for name, log in LOGS.items()
+        if (counts := read(patterns, log).counts) and counts.nothing_ran
+    ]
+    assert {name.rpartition(".")[0] for name in nothing} == {
+        *("empty-default", "empty-q", "empty-v", "empty-n2-q", "empty-n2-v", "edge-k-nothing"),
+        *("vt3-empty", "vt3-empty-pass", "vt3-nomatch", "vt4-empty", "vt4-nomatch"),
+    }
+
+
+# How far a run is: done, total, percent, before the end is known.
+PROGRESS = {
+    "green-v.pipe": (955, 955, 100),
+    "green-default.tty": (955, 955, 100),
+    "green-n2-v.tty": (955, 955, 100),
+    "green-q.pipe": (0, 0, 100),
+    "crash-v.pipe": (1, 4, 25),
+    "edge-count.pipe": (13, 13, 100),
+    "edge-k.pipe": (4, 4, 100),
+    # Stopped in its first row, and what is printed after it is not progress.
+    "edge-x.pipe": (0, 13, 0),
+    "vt3-green-default.pipe": (955, 0, 0),
+    "vt4-red-default.tty": (955, 0, 0),
+    # Nine tests of a file that does not exist are not counted.
+    "vt4-edge-default.pipe": (18, 0, 0),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), PROGRESS.items(), ids=PROGRESS)
+def test_the_progress_of_a_capture(
+    patterns: ModuleType, name: str, expected: tuple[int, int, int]
+) -> None:
+    reader = patterns.Fallback()
+    reader.feed(LOGS[name])
+    progress = reader.progress
+    assert (progress.done, progress.total, progress.percent) == expected
+    reader.end()
+    if reader.counts:
+        assert reader.progress.total == reader.progress.done or name == "edge-x.pipe"
+
+
+@given(name=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_it_does_not_matter_how_a_log_is_cut(
+    patterns: ModuleType, name: str, sizes: list[int]
+) -> None:
+    whole, cut = read(patterns, LOGS[name]), read(patterns, LOGS[name], sizes)
+    assert cut.counts == whole.counts
+    assert cut.progress == whole.progress
+
+
+@given(
+    pieces=st.lists(
+        st.one_of(
+            st.sampled_from([b"\r", b"\n", b"\r\n", b"\x1b[32m", b"\x1b]0;title\x07", b"\x1b", b" "]),
+            st.sampled_from([b"1 passed in 0.01s", b"collected 3 items", b"a.py::b PASSED [ 50%]"]),
+            st.sampled_from([b"[2/3]", b".. [ 99%]", b"make: *** [x] Error 1", b"x" * 90]),
+            st.sampled_from([b" RUN  v4.1.12 /x", b" Test Files  1 passed (1)", b"\xe2\x9c"]),
+            st.sampled_from([b"      Tests  1 passed (1)", b"   Duration  1s (x)", b"stdout | a.ts"]),
+            st.binary(max_size=20),
+        ),
+        max_size=20,
+    ),
+    sizes=st.lists(st.integers(1, 200), min_size=1, max_size=10),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_nor_does_it_matter_what_is_in_it(
+    patterns: ModuleType, pieces: list[bytes], sizes: list[int]
+) -> None:
+    log = b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patterns, "LONGEST_LINE", 80)
+        whole, cut = read(patterns, log), read(patterns, log, sizes)
+    assert cut.counts == whole.counts
+    assert cut.progress.percent == whole.progress.percent
+    assert cut.progress.done == whole.progress.done
+
+
+RUN = "collected 4 items\ntests/test_a.py::test_a PASSED   [ 25%]\n"
+VITEST = " RUN  v4.1.12 /x\n\n"
+FILES = " Test Files  1 passed (1)\n"
+PASSED = "      Tests  4 passed (4)\n"
+FAILED = "      Tests  1 failed | 3 passed (4)\n"
+TIMES = "   Start at  10:00:00\n   Duration  1.01s (transform 1ms, setup 0ms)\n"
+MAKES = """\
+make[1]: *** [Makefile:2: test] Error 1
+make[1]: Leaving directory '/x'
+make: *** [Makefile:9: all] Error 2
+
+"""
+
+#: Logs whose end is not a summary of the tool, or is one in spite of what is beside it.
+LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
+    "printed, then killed": (f"{RUN}5 passed in 1.00s\nKilled\n", None),
+    "with words before it": (f"{RUN}all good: 5 passed in 1.00s\n", None),
+    "with words behind it": (f"{RUN}5 passed in 1.00s, hurray\n", None),
+    "without a time": (f"{RUN}5 passed, 2 failed\n", None),
+    "a parameter": ("tests/test_a.py::test_a[5 passed in 1.00s] PASSED  [100%]\n", None),
+    "a real one after it": (f"{RUN}5 passed in 1.00s\n1 failed in 0.10s\n", {"failed": 1}),
+    "makes after it": (f"{RUN}=== 1 failed in 0.10s ===\n{MAKES}", {"failed": 1}),
+    "more than a minute": ("= 2 passed, 1 error in 75.20s (0:01:15) =", {"passed": 2, "errors": 1}),
+    "no end of the line": ("2 passed in 0.10s", {"passed": 2}),
+    "subtests": ("1 failed, 7 subtests passed in 0.10s\n", {"failed": 1}),
+    "Vitest's": (f"{VITEST}{FILES}{FAILED}{TIMES}", {"failed": 1, "passed": 3}),
+    "one line of Vitest's": (f"{VITEST}{PASSED}{TIMES}", None),
+    "Vitest's without Vitest": (f"{FILES}{PASSED}{TIMES}", None),
+    "Vitest's while it runs": (f"{VITEST}{FILES}{PASSED}   Duration  101ms\n", None),
+    "Vitest's with words in it": (f"{VITEST}{FILES}{PASSED}and so on\n{TIMES}", None),
+    "Vitest's, printed by a test": (
+        f"{VITEST}stdout | tests/a.test.ts > prints\n{FILES}{PASSED}{TIMES}\n",
+        None,
+    ),
+    "Vitest's real one after it": (
+        f"{VITEST}stderr | tests/a.test.ts\n{FILES}{PASSED}{TIMES}\n{FILES}{FAILED}{TIMES}",
+        {"failed": 1, "passed": 3},
+    ),
+    "files that cannot be read": (
+        f"{VITEST}⎯⎯⎯ Failed Suites 2 ⎯⎯⎯\n\n{FILES}      Tests  no tests\n{TIMES}",
+        {"errors": 2},
+    ),
+    "npm after Vitest": (
+        f"{VITEST}{FILES}{FAILED}{TIMES}\nnpm error code 1\n{MAKES}",
+        {"failed": 1, "passed": 3},
+    ),
+}
+
+
+@pytest.mark.parametrize(("log", "expected"), LOOK_ALIKES.values(), ids=LOOK_ALIKES)
+def test_look_alikes(patterns: ModuleType, log: str, expected: dict[str, int] | None) -> None:
+    for line_end, size in itertools.product(("\n", "\r\n", "\r\r\n"), (1, 7)):
+        counts = read(patterns, log.replace("\n", line_end).encode(), [size]).counts
+        assert counts == (None if expected is None else patterns.Counts(**expected))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "uploading [ 99%]",
+        "uploading [99/100]",
+        "tests/test_a.py::test_names[[ 99%] done] PASSED   [ 50%]",
+        "[gw0] [ 50%] PASSED tests/test_a.py::test_names[ [ 99%]",
+        "collected 5000 items",
+        " ✓ src/fake.test.ts (99 tests) 3ms",
+        "50 passed in 1.00s",
+    ],
+)
+def test_what_looks_like_progress(patterns: ModuleType, line: str) -> None:
+    reader = patterns.Fallback()
+    reader.feed(f"collected 4 items\ntests/test_a.py::test_b PASSED [ 50%]\n{line}\n".encode())
+    progress = reader.progress
+    assert (progress.done, progress.total, progress.percent) == (2, 4, 50)
+
+
+def test_progress_does_not_go_back(patterns: ModuleType) -> None:
+    rows = ["collected 100 items", ".. [ 50%]", "tests/test_a.py::test_b RERUN [ 40%]", ". [3/100]"]
+    reader = read(patterns, "\n".join(rows).encode(), [10])
+    assert reader.progress == patterns.Progress(50, 100, 50, "tests/test_a.py::test_b")
+
+
+def test_which_test_is_running(patterns: ModuleType) -> None:
+    reader = patterns.Fallback()
+    for chunk, current in [
+        (b"collected 2 items\n", ""),
+        (b"tests/test_a.py::test_a[x y] ", "tests/test_a.py::test_a[x y]"),
+        (b"PASSED  [ 50%]\ntests/te", "tests/test_a.py::test_a[x y]"),
+        (b"st_a.py::test_b ", "tests/test_a.py::test_b"),
+        (b"Fatal Python error: Segmentation fault\n", "tests/test_a.py::test_b"),
+        (b"==== FAILURES ====\ntests/test_a.py::test_printed ", "tests/test_a.py::test_b"),
+    ]:
+        reader.feed(chunk)
+        assert reader.progress.current == current
+
+
+def test_a_log_costs_no_memory(patterns: ModuleType) -> None:
+    reader = patterns.Fallback()
+    reader.feed(b"5 passed in 1.00s\n")
+    assert reader.counts == patterns.Counts(passed=5)
+    piece = bytes(range(256)).replace(b"\n", b"").replace(b"\r", b"") * 4000
+    tracemalloc.start()
+    try:
+        for _ in range(12):
+            reader.feed(piece)
+        reader.feed(b"\n")
+        assert reader.counts is None
+        reader.feed(b"\n" + b"\xff" * 5000 + b"\r1 passed in 0.01s")
+        reader.end()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+    assert reader.counts == patterns.Counts(passed=1)
+
+
+RECIPES = {
+    "exit 5": 5,
+    "exit 77": 77,
+    "kill -SEGV $$$$": 139,
+    "kill -KILL $$$$": 137,
+    "kill -TERM $$$$": 143,
+    "true": None,
+    "echo 'make: *** [Makefile:3: fake] Error 9'": None,
+    "echo 'make: *** [Makefile:3: fake] Error 9'; echo; exit 3": 3,
+}
+
+
+@pytest.mark.parametrize(("recipe", "code"), RECIPES.items(), ids=RECIPES)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_exit_code_behind_make(
+    patterns: ModuleType, tmp_path: Path, recipe: str, code: int | None, depth: int
+) -> None:
+    rules = [f"test{level}:\n\t@$(MAKE) test{level + 1}\n" for level in range(1, depth)]
+    rules.append(f"test{depth}:\n\t@{recipe}; status=$$?; echo said; exit $$status\n")
+    (tmp_path / "Makefile").write_text("".join(rules))
+    done = subprocess.run(
+        ["make", "test1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert (done.returncode == 0) == (code is None)
+    assert patterns.exit_code_behind_make(done.stdout) == code
+
+
+@pytest.mark.parametrize(
+    ("log", "code"),
+    [
+        ("make: *** [Makefile:2: test] Fehler 5\n", 5),
+        ("gmake[2]: *** [Makefile:2: a b] Segmentation fault (core dumped)\n", 139),
+        ("make: [Makefile:2: test] Error 1 (ignored)\n", None),
+        ("make: *** No rule to make target 'test'.  Stop.\n", None),
+        ("make: *** [Makefile:2: test] Error 5\nand more\n", None),
+        ("make: *** Waiting for unfinished jobs....\nmake: *** [Makefile:2: test] Error 5\n", 5),
+        ("", None),
+        (LOGS["edge-make.pipe"].decode(), 1),
+        (LOGS["edge-v.tty"].decode(), None),
+    ],
+)
+def test_what_make_says(patterns: ModuleType, log: str, code: int | None) -> None:
+    assert patterns.exit_code_behind_make(log.encode()) == code
+    assert patterns.exit_code_behind_make(b"x" * 100_000 + b"\n" + log.encode()) == code
