@@ -141,6 +141,7 @@ def select(target: Target, tests: list[str]) -> None:
 def use_xdist(found: list[Target]) -> None:
     """Let the target that a stage waits for run its tests in several processes, where that pays."""
     history = results.read_history()
+    found = [target for target in found if target.state == State.PENDING]
     took = {target.title: history.get(target.title, {}).get("seconds", 0.0) for target in found}
     for target in found:
         others = [took[o.title] for o in found if o.stage == target.stage and o is not target]

@@ -687,6 +687,10 @@ def test_xdist_is_used_where_the_last_run_says_that_it_pays(project: Project) ->
     project.pytest("web", test_a="import time\ndef test_c(): time.sleep(0.6)\n")
     assert workers() == os.cpu_count(), "nothing is known of web yet"
     assert workers() == 0, "web takes longer: the cores are busy anyway"
+    (project.root / "services/web/Makefile").unlink()
+    project.write("services/api/pytest.ini", "[pytest]\naddopts = -n 0\n")
+    assert workers() == os.cpu_count()
+    assert workers() == 0, "who writes it down has decided"
 
 
 # SIGNALS ----------------------------------------------------------------------

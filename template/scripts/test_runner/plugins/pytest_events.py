@@ -4,7 +4,7 @@ Loaded with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pytest_events"`, 
 and pytest a service has: Python 3.8 and pytest 7 at least, the standard library alone. It prints
 nothing, and a run never fails because of it. Without TEST_EVENTS it does nothing.
 
-TEST_SELECT may name a file with a JSON list of test ids: everything else is deselected.
+TEST_SELECT may name a file with a JSON list, of ids of tests and of files: all else is deselected.
 
 What each event holds is in the functions of `Recorder`. Under pytest-xdist they are written by the
 controller alone; what only a worker knows travels as an attribute of its reports.
@@ -112,7 +112,7 @@ class Observer:
             kept: list[pytest.Item] = []
             rest: list[pytest.Item] = []
             for item in items:
-                names = {item.nodeid, test_id(item, self.config)}
+                names = {item.nodeid, item.nodeid.partition("::")[0], test_id(item, self.config)}
                 (kept if names & self.selected else rest).append(item)
             items[:] = kept
             if rest:
@@ -202,14 +202,16 @@ class Recorder:
         self.begin()
 
     def begin(self) -> None:
-        """`begin`: the tool; whether `-n` can be used, and how many workers are."""
+        """`begin`: the tool; whether `-n` may be chosen, and how many workers there are."""
         parallel = self.config.getoption("dist", "no") != "no"
         workers = self.config.getoption("tx", None) or []
+        options = self.config.getini("addopts")
+        decided = any(one.startswith(("-n", "--numprocesses", "--dist")) for one in options)
         self.emit(
             "begin",
             tool="pytest",
             version=pytest.__version__,
-            xdist=hasattr(self.config.option, "numprocesses"),
+            xdist=hasattr(self.config.option, "numprocesses") and not decided,
             workers=len(workers) if parallel else 0,
         )
 
