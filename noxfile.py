@@ -11,6 +11,7 @@ What follows `--` goes to the tool: `nox -s tests -- -k slug`.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -32,7 +33,7 @@ def lint(session: nox.Session) -> None:
     workflows = [name for name in files if name.startswith(".github/workflows/")]
     session.run("ruff", "check", *session.posargs, *python)
     session.run("ruff", "format", "--check", *python)
-    for program in typed_programs(python):
+    for program in typed_programs(python, Path(session.create_tmp())):
         session.run("mypy", *program)
     # What is loaded into a service's own Python must run on an old one.
     plugins = [name for name in python if "/plugins/" in name]
@@ -130,8 +131,23 @@ def is_ours(name: str) -> bool:
     return not name.startswith(("includes/", "template/")) or name.startswith("template/scripts/")
 
 
-def typed_programs(python: list[str]) -> list[list[str]]:
-    """What the type checker reads, one program at a time: scripts may share a name."""
-    scripts = [name for name in python if name.startswith((".ci/", "template/scripts/"))]
+def typed_programs(python: list[str], folder: Path) -> list[list[str]]:
+    """What the type checker reads, one program at a time: scripts may share a name.
+
+    The scripts of a project import one that is rendered, so they are copied to where it has its name.
+    """
+    scripts = Path("template/scripts")
+    copy = Path(shutil.copytree(scripts, folder / "scripts", dirs_exist_ok=True))
+    for path in copy.rglob("*.py.jinja"):
+        path.rename(path.with_suffix(""))
+    own = [name for name in python if name.startswith(".ci/")]
     modules = [name for name in python if name.startswith(("extensions/", "tasks/", "noxfile"))]
-    return [modules, *([script] for script in scripts)]
+    programs = [Path(name.removesuffix(".jinja")) for name in python if is_program(name)]
+    theirs = [str(copy / path.relative_to(scripts)) for path in programs]
+    return [modules, *([script] for script in own + theirs)]
+
+
+def is_program(name: str) -> bool:
+    """Whether a file is a script of a project, or is loaded into another program."""
+    text = Path(name).read_bytes()
+    return name.startswith("template/scripts/") and (text.startswith(b"#!") or "/plugins/" in name)

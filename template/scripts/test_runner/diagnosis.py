@@ -11,8 +11,10 @@ from .docker import COMPOSE_PROJECT, DockerError, containers, docker
 #: What a failed command says, what that means, and what to try; the first that is found counts.
 CAUSES = (
     (
-        r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
-        r"|docker\.sock: connect",
+        (
+            r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running"
+            r"|docker\.sock: connect"
+        ),
         "Docker does not answer",
         "start it (try `docker info`), then run `make test-clean`",
     ),
@@ -33,14 +35,18 @@ CAUSES = (
     ),
     (r"did not complete successfully", "an image does not build", ""),
     (
-        r"dial tcp|no such host|i/o timeout|TLS handshake timeout|Temporary failure in name"
-        r"|too many requests|toomanyrequests",
+        (
+            r"dial tcp|no such host|i/o timeout|TLS handshake timeout|Temporary failure in name"
+            r"|too many requests|toomanyrequests"
+        ),
         "the registry cannot be reached",
         "look at the network and the proxy, then try `docker pull` with that image",
     ),
     (
-        r"pull access denied|manifest unknown|manifest for .* not found|repository does not exist"
-        r"|: not found$|No such image",
+        (
+            r"pull access denied|manifest unknown|manifest for .* not found|repository does not exist"
+            r"|: not found$|No such image"
+        ),
         "an image does not exist",
         "look at its name and tag; for a private registry: `docker login`",
     ),
@@ -91,6 +97,7 @@ def unready(container: dict[str, Any], *, one_shot: bool = True) -> str:
     """Say in which state a container is that keeps a stack from being ready; nothing if it is.
 
     Args:
+        container: as `docker inspect` describes it.
         one_shot: it may have done its work, and ended.
     """
     state = container["State"]

@@ -37,6 +37,7 @@ def docker(*args: str, missing_ok: bool = False, both: bool = False) -> str:
     """Run a docker command and return what it prints.
 
     Args:
+        *args: the command's words after `docker`.
         missing_ok: what is gone, or is just being removed by another, is no failure.
         both: what it writes on its error stream belongs to what it prints.
 

@@ -357,10 +357,9 @@ def found_labels(wanted: str, *labels: str) -> list[str]:
     """List the values of one label, of whatever container, network or volume has all of some."""
     listings = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
     filters = [f"--filter=label={label}" for label in labels]
+    form = '--format={{.Label "LABEL"}}'.replace("LABEL", wanted)
     found = {
-        value
-        for listing in listings
-        for value in docker.docker(*listing, *filters, '--format={{.Label "%s"}}' % wanted).split()
+        value for listing in listings for value in docker.docker(*listing, *filters, form).split()
     }
     return sorted(found)
 
