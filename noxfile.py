@@ -51,12 +51,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the extensions, the scripts and the rendered files."""
+    """Test the extensions, the parts of the scripts, and the rendered files."""
     install(session, "test")
-    # Twice as many as there are cores: some of the tests wait for processes that they started.
-    processes = str(2 * (os.cpu_count() or 1))
-    options = ["--numprocesses", processes, "--dist=worksteal", "-m", "not docker"]
-    pytest(session, *options, paths=["tests/unit", "tests/render"])
+    pytest(session, *side_by_side(), "-m", "not docker", paths=["tests/unit", "tests/render"])
+
+
+@nox.session
+def scripts(session: nox.Session) -> None:
+    """Test the scripts of a project as a whole: real processes, real terminals, no Docker."""
+    install(session, "test")
+    pytest(session, *side_by_side(), paths=["tests/scripts"])
 
 
 @nox.session
@@ -106,6 +110,12 @@ def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:
     # Every test process imports the same: it is compiled once, even where Python was told not to.
     env = {"PYTHONDONTWRITEBYTECODE": ""}
     session.run("pytest", *options, *session.posargs, *([] if named else paths), env=env)
+
+
+def side_by_side() -> list[str]:
+    """Options that run tests in several processes."""
+    # Twice as many as there are cores: some of the tests wait for processes that they started.
+    return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist=worksteal"]
 
 
 def tracked_files() -> list[str]:

@@ -5,6 +5,7 @@
   answers is rendered once for all tests and all of xdist's workers, so the folder is only to be
   read: copy it (`shutil.copytree`) before changing it.
 - `load(path)`: one of the template's Python files as a module; they are no package.
+- `runner(name)`: a module of a project's scripts/test_runner.
 - `docker_engine`: a running engine. Without one the test is skipped; in CI it fails.
 """
 
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -147,6 +149,16 @@ def load() -> Callable[[str], ModuleType]:
         return sys.modules[name]
 
     return loaded
+
+
+@pytest.fixture(scope="session")
+def runner(render: Callable[..., Path]) -> Iterator[Callable[[str], ModuleType]]:
+    """Return the function that imports a module of scripts/test_runner, of a project called shop."""
+    scripts = render({"project_slug": "shop", "services": "api"}) / "scripts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(scripts)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield lambda name: import_module(f"test_runner.{name}")
 
 
 @pytest.fixture(scope="session")

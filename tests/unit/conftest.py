@@ -1,11 +1,8 @@
-"""What the unit tests share: the service list as the extension resolves it, the runner's modules."""
+"""What the unit tests share: the service list as the extension resolves it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -36,13 +33,3 @@ def resolve(extension: ModuleType) -> Callable[..., dict[str, Any]]:
         return {service.name: service for service in found}
 
     return resolved
-
-
-@pytest.fixture(scope="session")
-def runner(render: Callable[..., Path]) -> Iterator[Callable[[str], ModuleType]]:
-    """Return the function that imports a module of scripts/test_runner, of a project called shop."""
-    scripts = render({"project_slug": "shop", "services": "api"}) / "scripts"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(scripts)
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield lambda name: import_module(f"test_runner.{name}")
