@@ -155,7 +155,7 @@ class Project:
         """Whether there is a file."""
         return (self.root / name).exists()
 
-    def wait_for(self, name: str, seconds: float = 30) -> None:
+    def wait_for(self, name: str, seconds: float = 60) -> None:
         """Wait until there is a file."""
         wait_until(lambda: self.has(name), seconds)
 
@@ -261,7 +261,7 @@ def stacks_of(rendered: Path, folder: Path) -> Iterator[Stacks]:
             docker(*command, name)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Return as soon as the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
