@@ -1,0 +1,1 @@
+"""What scripts/test-runner.py is made of."""
