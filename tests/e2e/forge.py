@@ -291,7 +291,8 @@ def stand_ins(workflow: Path) -> list[str]:
 def read(done: subprocess.CompletedProcess[str]) -> Run:
     """Read what act has written: an event a line, as JSON."""
     run = Run(passed=done.returncode == 0)
-    lines = []
+    lines: list[str] = []
+    failed: set[str] = set()
     for line in done.stdout.splitlines():
         if not line.startswith("{"):
             lines.append(line)
@@ -301,8 +302,12 @@ def read(done: subprocess.CompletedProcess[str]) -> Run:
             continue
         job = " ".join([event.get("jobID", ""), *map(str, event.get("matrix", {}).values())])
         lines.append(f"{job} | {event['msg'].rstrip()}")
+        if event.get("stepResult") == "failure":
+            failed.add(job)
         if "jobResult" in event:
-            run.jobs[job] = event["jobResult"]
+            # Of a matrix, act says of all that are not over yet what one of them has come to.
+            alone = not event["matrix"] or event["jobResult"] == "success"
+            run.jobs[job] = event["jobResult"] if alone or job in failed else "success"
         if "executionTime" in event and len(event.get("stepID", ())) == 1:
             run.seconds[job] = run.seconds.get(job, 0.0) + event["executionTime"] / 1e9
     run.said = "\n".join([*lines, done.stderr])
