@@ -193,7 +193,7 @@ def commit(root: Path, name: str, *, otherwise: str) -> str:
     if name.startswith("-"):
         raise Unknown(otherwise)
     return git(
-        root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", otherwise=otherwise
+        root, "rev-parse", "--verify", "--quiet", name + "^{commit}", otherwise=otherwise
     ).strip()
 
 
