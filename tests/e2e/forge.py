@@ -209,6 +209,13 @@ class Forge:
         assert done.returncode == 0, f"git {args}: {done.stderr}"
         return done.stdout.strip()
 
+    def start(self, files: Mapping[str, str]) -> None:
+        """Make the first commit, on main, in a repository of an owner with capitals."""
+        self.git("init", "--quiet")
+        self.git("checkout", "--quiet", "-B", "main")
+        self.git("remote", "add", "origin", "https://github.com/Acme/Shop.git")
+        self.commit(files)
+
     def commit(self, files: Mapping[str, str] | None = None, *removed: str) -> str:
         """Write files, remove others, commit all; return the commit."""
         for name, text in (files or {}).items():
@@ -256,7 +263,7 @@ class Forge:
         passed_on |= {name: path for name, path in kept.items() if Path(path).is_dir()}
         done = subprocess.run(
             [
-                *(program("act"), name, "--json", "--workflows", str(path)),
+                *(program("act"), name, "--json", "--no-cache-server", "--workflows", str(path)),
                 *("--eventpath", str(self.scratch / "event.json")),
                 *("--platform", "ubuntu-latest=-self-hosted"),
                 *(f"--env={key}={value}" for key, value in passed_on.items()),

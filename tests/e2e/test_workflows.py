@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .conftest import NOTHING, Project
+from .conftest import NOTHING, Project, docker
 from .forge import Forge, Registry, Run, running_registry
 
 #: The api's test stack holds the worker, the page's the api.
@@ -54,9 +53,7 @@ def template(generate: Callable[..., Project], registry: Registry) -> Path:
     """The project, in a repository with one commit on main; only to be copied."""
     project = generate(services=SERVICES, registry=f"{registry.host}/acme", forge="both")
     forge = Forge(project.path, project.path.parent / "forge")
-    forge.git("checkout", "--quiet", "-B", "main")
-    forge.git("remote", "add", "origin", "https://github.com/Acme/Shop.git")
-    forge.commit(OWN_FILES)
+    forge.start(OWN_FILES)
     return project.path
 
 
@@ -398,37 +395,70 @@ def switch_on_arm64(workflow: Path) -> None:
     workflow.write_text(text)
 
 
+@pytest.fixture(scope="module")
+def single_template(generate: Callable[..., Project], registry: Registry) -> Path:
+    """The same of a project of a single service."""
+    project = generate(
+        layout="single", service_kind="custom", registry=f"{registry.host}/acme", forge="both"
+    )
+    forge = Forge(project.path, project.path.parent / "forge")
+    forge.start({"Makefile.local": f"setup lint test:\n{WRITES_DOWN}"})
+    return project.path
+
+
+class TestSingle:
+    @pytest.fixture
+    def forge(self, single_template: Path, tmp_path: Path) -> Forge:
+        shutil.copytree(single_template, tmp_path / "shop", symlinks=True)
+        return Forge(tmp_path / "shop", tmp_path / "forge")
+
+    @pytest.mark.parametrize(
+        ("name", "tested"),
+        [("app.py", True), ("Makefile.local", True), ("README.md", False), ("docs/a.md", False)],
+    )
+    def test_the_gate_tests_what_tests_could_notice(
+        self, forge: Forge, name: str, tested: bool
+    ) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({name: (forge.project / name).read_text() + "# 2\n" if tested else "2\n"})
+        run = forge.push(before)
+        assert run.jobs == {"gate": "success"}
+        assert forge.did() == (["lint", "setup", "test"] if tested else [])
+
+    def test_a_first_push(self, forge: Forge) -> None:
+        assert forge.push().passed
+        assert forge.did() == ["lint", "setup", "test"]
+
+    def test_failing_tests_fail_the_gate(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"Makefile.local": "setup lint:\ntest:\n\tfalse\n"})
+        run = forge.push(before)
+        assert run.jobs == {"gate": "failure"}
+        assert not run.passed
+
+
 @pytest.mark.parametrize("layout", ["multi", "single"])
 def test_the_workflows_of_a_project_as_it_comes(
     generate: Callable[..., Project], registry: Registry, tmp_path: Path, layout: str
 ) -> None:
-    """All tests for a first push, and then its release, by the workflows of Gitea or GitHub."""
-    answers = {"services": "api, worker"} if layout == "multi" else {"layout": "single"}
+    """All tests for a first push, and then its release: with Gitea's workflows, and GitHub's."""
+    multi = layout == "multi"
+    answers = {"services": "api, worker"} if multi else {"layout": "single"}
     project = generate(**answers, registry=f"{registry.host}/acme", forge="both")
-    folder = ".gitea" if layout == "multi" else ".github"
-    forge = Forge(project.path, tmp_path, folder)
-    forge.git("checkout", "--quiet", "-B", "main")
-    forge.git("remote", "add", "origin", "https://github.com/Acme/Shop.git")
-    forge.commit()
-    run = forge.push()
-    assert run.passed, run.said
-    services = ["service-api", "service-worker"] if layout == "multi" else []
-    parts = ["changes", *services, "integration"] if layout == "multi" else []
-    assert run.jobs == dict.fromkeys([*parts, "gate"], "success")
+    forge = Forge(project.path, tmp_path, ".gitea" if multi else ".github")
+    forge.start({})
+    if multi:
+        run = forge.push()
+        assert run.passed, run.said
+        services = ("service-api", "service-worker")
+        assert run.jobs == dict.fromkeys(["changes", *services, "integration", "gate"], "success")
     run = forge.release("v0.1.0")
     assert run.passed, run.said
-    assert re.search(r"PASSED: .* in ", run.said)
-    images = [f"acme/{project.slug}"]
-    if layout == "multi":
-        images = [f"acme/{project.slug}-{service}" for service in ("api", "worker")]
+    suffixes = ("-api", "-worker") if multi else ("",)
+    images = [f"acme/{project.slug}{suffix}" for suffix in suffixes]
     # Below 1.0.0 there is no tag of the major version.
     assert tags(registry, *images) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
     assert project.left() == NOTHING
-    # What was pushed runs.
-    for image in images:
-        told = subprocess.run(
-            ["docker", "run", "--rm", f"{registry.host}/{image}:0.1.0", "python", "--version"],
-            capture_output=True,
-            text=True,
-        )
-        assert told.stdout.startswith("Python 3"), told.stderr
+    for image in images:  # What was pushed can be run.
+        name = f"{registry.host}/{image}:0.1.0"
+        assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")

@@ -89,13 +89,19 @@ def changes(load: Callable[[str], ModuleType]) -> Callable[..., Any]:
     return function
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    """The project on its branch main, in one commit."""
-    repository = Repository(tmp_path / "repository")
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project on its branch main, in one commit; only to be copied."""
+    repository = Repository(tmp_path_factory.mktemp("committed") / "repository")
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit(PROJECT)
-    return repository
+    return repository.root
+
+
+@pytest.fixture
+def repository(committed: Path, tmp_path: Path) -> Repository:
+    """The project in a repository of its own."""
+    return Repository(Path(shutil.copytree(committed, tmp_path / "repository")))
 
 
 def found(result: Any) -> tuple[list[str], list[str], bool, bool]:
