@@ -198,6 +198,7 @@ class Forge:
     def __init__(self, project: Path, scratch: Path, folder: str = ".github") -> None:
         self.project, self.scratch, self.folder = project, scratch, folder
         self.marks = scratch / "marks"
+        self.options: tuple[str, ...] = ()  #: more of act's options, for every run
         self.scratch.mkdir(parents=True, exist_ok=True)
 
     def git(self, *args: str) -> str:
@@ -257,7 +258,9 @@ class Forge:
         home = self.scratch / "home"
         home.mkdir(exist_ok=True)
         env = clean_environment()
-        passed_on = {"BUILDX": buildx(), "MARKS": str(self.marks), "PATH": env["PATH"]}
+        passed_on = {"MARKS": str(self.marks), "PATH": env["PATH"]}
+        if workflow == "release.yml":
+            passed_on["BUILDX"] = buildx()
         # The home is a new one; what was downloaded once is not downloaded again.
         kept = {name: env.get(name, str(Path.home() / path)) for name, path in CACHES.items()}
         passed_on |= {name: path for name, path in kept.items() if Path(path).is_dir()}
@@ -268,6 +271,7 @@ class Forge:
                 *("--platform", "ubuntu-latest=-self-hosted"),
                 *(f"--env={key}={value}" for key, value in passed_on.items()),
                 *stand_ins(path),
+                *self.options,
                 *options,
             ],
             cwd=self.project,
