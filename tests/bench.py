@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.bench_ci import TURNS, ci_table
+from tests.bench_ci import ci_section
 from tests.conftest import ROOT, copy_template
 from tests.e2e.conftest import PYTHON_VERSION, clean_environment
 
@@ -207,7 +207,7 @@ def docker_tables(runs: int, work: Path) -> tuple[list[str], list[str]]:
 
 
 def page(
-    renders: Iterable[str], docker: tuple[list[str], list[str]] | None, ci: list[str], runs: int
+    renders: Iterable[str], docker: tuple[list[str], list[str]] | None, ci: str, runs: int
 ) -> str:
     """Write the page."""
     line = "\n"
@@ -254,19 +254,7 @@ What each image adds to its base image: the service and its dependencies.
 | service | base | over it |
 | --- | --- | --- |
 {line.join(sizes)}
-
-## CI
-
-What a push that changes one service, which no other one needs, costs in CI, against one that changes
-what all services share: jobs, counted where the workflow runs; and the seconds of all of them
-together, warm, without what the forge needs to start each (the median of {min(runs, TURNS)} turns). Those of 3
-services are measured; the same four jobs run for one service of 10 or 30, and what everything takes
-there is made of the seconds that a service's job takes of 3, on average.
-
-| services | jobs for one | for everything | seconds for one | for everything | one ÷ everything |
-| --- | --- | --- | --- | --- | --- |
-{line.join(ci)}
-"""
+{ci}"""
     )
 
 
@@ -289,7 +277,7 @@ def main() -> int:
             or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
         )
         docker = None if no_engine else docker_tables(options.runs, work)
-        ci = [] if no_engine else ci_table(copy, services, say, options.runs, work)
+        ci = "" if no_engine else ci_section(copy, services, say, options.runs, work)
     PAGE.write_text(page(rows, docker, ci, options.runs))
     say(f"{PAGE.relative_to(ROOT)}: {ratio:.2f} times static files, {TARGET} at most")
     return int(ratio > TARGET)

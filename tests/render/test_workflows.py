@@ -206,6 +206,17 @@ def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> 
     }
     assert set(groups) == {"github-actions", "dockerfile", "docker-compose", "pep621", "npm"}
     assert found["minimumReleaseAge"] == "7 days"
+    # The preset would leave out every folder called test or tests.
+    assert found["ignorePaths"] == ["**/node_modules/**"]
+
+
+def test_the_workflow_that_the_docs_show(schema: Draft7Validator, tmp_path: Path) -> None:
+    page = (ROOT / "docs/ci.md").read_text()
+    (shown,) = re.findall(r"<!-- renovate-workflow -->\n```yaml\n(.*?)```\n", page, re.DOTALL)
+    name = ".gitea/workflows/renovate.yml"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(shown)
+    assert list(lint(tmp_path, [name], schema)) == []
 
 
 def test_the_answers_of_the_pairs_include_every_forge() -> None:
