@@ -109,6 +109,7 @@ class Registry:
             return {
                 f"{one['platform']['os']}/{one['platform']['architecture']}": one["digest"]
                 for one in manifest["manifests"]
+                if one["platform"]["os"] != "unknown"  # that is an attestation
             }
         config = self.config(image, digest)
         return {f"{config['os']}/{config['architecture']}": digest}
@@ -133,6 +134,14 @@ class Registry:
             for digest in self.images(image, tag).values()
         }
         return str(version)
+
+    def pull(self, image: str, tag: str, scratch: Path) -> str:
+        """Pull an image; return the name that it has here."""
+        name = f"{self.host}/{image}:{tag}"
+        config = f"--config={scratch}"
+        docker(config, "login", f"--username={USER}", f"--password={TOKEN}", self.host)
+        docker(config, "pull", "--quiet", name)
+        return name
 
     def state(self, image: str) -> dict[str, dict[str, str]]:
         """Return everything that its tags stand for."""

@@ -460,5 +460,5 @@ def test_the_workflows_of_a_project_as_it_comes(
     assert tags(registry, *images) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
     assert project.left() == NOTHING
     for image in images:  # What was pushed can be run.
-        name = f"{registry.host}/{image}:0.1.0"
+        name = registry.pull(image, "latest", tmp_path)
         assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")
