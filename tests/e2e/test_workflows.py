@@ -436,29 +436,39 @@ class TestSingle:
         assert run.jobs == {"gate": "failure"}
         assert not run.passed
 
+    @pytest.mark.parametrize("folder", [".github", ".gitea"])
+    def test_a_release(self, forge: Forge, registry: Registry, folder: str) -> None:
+        forge.folder = folder
+        slug = f"shop-{secrets.token_hex(3)}"
+        old = yaml.safe_load((forge.project / ".copier-answers.yml").read_text())["project_slug"]
+        for path in forge.project.glob(".g*/workflows/release.yml"):
+            path.write_text(path.read_text().replace(f"/{old}", f"/{slug}"))
+        forge.commit({"Dockerfile": "FROM scratch\nCOPY app.py /\n"})
+        run = forge.release("v0.1.0")
+        assert run.jobs == dict.fromkeys(["test", "build", "promote"], "success"), run.said
+        assert forge.did() == ["setup", "test"]
+        # Below 1.0.0 there is no tag of the major version.
+        image = f"acme/{slug}"
+        assert tags(registry, image) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
 
-@pytest.mark.parametrize("layout", ["multi", "single"])
+
 def test_the_workflows_of_a_project_as_it_comes(
-    generate: Callable[..., Project], registry: Registry, tmp_path: Path, layout: str
+    generate: Callable[..., Project], registry: Registry, tmp_path: Path
 ) -> None:
-    """All tests for a first push, and then its release: with Gitea's workflows, and GitHub's."""
-    multi = layout == "multi"
-    answers = {"services": "api, worker"} if multi else {"layout": "single"}
-    project = generate(**answers, registry=f"{registry.host}/acme", forge="both")
-    forge = Forge(project.path, tmp_path, ".gitea" if multi else ".github")
+    """All tests for a first push, and then its release, with nothing made easier."""
+    project = generate(services="api, worker", registry=f"{registry.host}/acme", forge="gitea")
+    forge = Forge(project.path, tmp_path, ".gitea")
     forge.start({})
-    if multi:
-        run = forge.push()
-        assert run.passed, run.said
-        services = ("service-api", "service-worker")
-        assert run.jobs == dict.fromkeys(["changes", *services, "integration", "gate"], "success")
-    run = forge.release("v0.1.0")
+    run = forge.push()
     assert run.passed, run.said
-    suffixes = ("-api", "-worker") if multi else ("",)
-    images = [f"acme/{project.slug}{suffix}" for suffix in suffixes]
-    # Below 1.0.0 there is no tag of the major version.
-    assert tags(registry, *images) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
+    jobs = ("changes", "service-api", "service-worker", "integration", "gate")
+    assert run.jobs == dict.fromkeys(jobs, "success")
+    run = forge.release("v1.0.0")
+    assert run.passed, run.said
     assert project.left() == NOTHING
-    for image in images:  # What was pushed can be run.
+    for service in ("api", "worker"):
+        image = f"acme/{project.slug}-{service}"
+        assert registry.tags(image) == {"1.0.0", "1.0", "1", "latest"}
+        # What was pushed can be run.
         name = registry.pull(image, "latest", tmp_path)
         assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")
