@@ -582,7 +582,7 @@ def expected(before: dict[str, str], after: dict[str, str]) -> tuple[list[str], 
     return sorted(services & there), integration or bool(services), False
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(STATES, STATES, STATES, st.booleans())
 def test_any_change_is_what_the_files_say(
     load: Callable[[str], ModuleType],
