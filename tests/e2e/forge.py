@@ -186,8 +186,8 @@ def running_registry(folder: Path) -> Iterator[Registry]:
     finally:
         process.terminate()
         process.wait(10)
-        names = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").splitlines()
-        if mine := [name for name in names if name.startswith(f"{host}/")]:
+        listed = docker("image", "ls", "--format={{.Repository}} {{.ID}}").splitlines()
+        if mine := {line.split()[1] for line in listed if line.startswith(f"{host}/")}:
             docker("image", "rm", "--force", *mine)
 
 
