@@ -44,7 +44,7 @@ def lint(session: nox.Session) -> None:
     session.run("yamllint", "--strict", "copier.yml", ".github")
     session.run("actionlint", *workflows)
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
-    session.run("check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml")
+    session.run("check-jsonschema", "--builtin-schema=vendor.renovate", ".github/renovate.json")
     session.run("zizmor", "--offline", "--quiet", "--pedantic", *workflows)
     session.run("hadolint", *[name for name in files if name.endswith("Dockerfile")])
 

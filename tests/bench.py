@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from tests.bench_ci import ci_section
 from tests.conftest import ROOT, copy_template
 from tests.e2e.conftest import PYTHON_VERSION, clean_environment
 
@@ -205,7 +206,9 @@ def docker_tables(runs: int, work: Path) -> tuple[list[str], list[str]]:
     return [*stages, f"| all | {total:.1f} | 100% |"], sizes
 
 
-def page(renders: Iterable[str], docker: tuple[list[str], list[str]] | None, runs: int) -> str:
+def page(
+    renders: Iterable[str], docker: tuple[list[str], list[str]] | None, ci: str, runs: int
+) -> str:
     """Write the page."""
     line = "\n"
     python = ".".join(map(str, sys.version_info[:2]))
@@ -251,7 +254,7 @@ What each image adds to its base image: the service and its dependencies.
 | service | base | over it |
 | --- | --- | --- |
 {line.join(sizes)}
-"""
+{ci}"""
     )
 
 
@@ -274,7 +277,8 @@ def main() -> int:
             or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
         )
         docker = None if no_engine else docker_tables(options.runs, work)
-    PAGE.write_text(page(rows, docker, options.runs))
+        ci = "" if no_engine else ci_section(copy, services, say, options.runs, work)
+    PAGE.write_text(page(rows, docker, ci, options.runs))
     say(f"{PAGE.relative_to(ROOT)}: {ratio:.2f} times static files, {TARGET} at most")
     return int(ratio > TARGET)
 

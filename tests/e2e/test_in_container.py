@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from .conftest import NOTHING, PYTHON_VERSION, Project, clean_environment, docker
 
 SOCKET = "/var/run/docker.sock"
 
+#: What the image of a runner has besides docker and uv, which are this machine's own.
+JOB_IMAGE = f"""
+FROM node:24-slim AS node
+FROM python:{PYTHON_VERSION}-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends git make
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=node /usr/local/lib/node_modules /usr/local/lib/node_modules
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+ENV CI=true GITEA_ACTIONS=true NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+"""
 
-def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
-    generate: Callable[..., Project],
-) -> None:
-    """Nothing is mounted but the tools and the socket; the checkout is copied, as a CI job's is."""
-    project = generate(services="api")
+
+@contextmanager
+def job_container(project: Project, image: str) -> Iterator[str]:
+    """A container with the tools, Docker's socket, and a copy of the project in /workspace."""
     plugins = json.loads(docker("info", "--format={{json .ClientInfo.Plugins}}"))
     compose = next(plugin["Path"] for plugin in plugins if plugin["Name"] == "compose")
     tools = {
@@ -29,23 +43,63 @@ def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
     container = docker(
         *("run", "--detach", "--init", f"--label=test.project={project.slug}", *mounts),
         *(f"--volume={SOCKET}:{SOCKET}", "--network=bridge", "--workdir=/workspace"),
-        *(f"python:{PYTHON_VERSION}-slim", "sleep", "infinity"),
+        *(image, "sleep", "infinity"),
     ).strip()
     try:
         docker("cp", f"{project.path}/.", f"{container}:/workspace")
-        done = subprocess.run(
-            [
-                *("docker", "exec", container, "uv", "run", "--script", "scripts/stack.py"),
-                *("run", "full", "--", "uv", "run", "--directory=tests/integration"),
-                *("pytest", "--integration"),
-            ],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "passed" in done.stdout
+        yield container
         networks = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"]
         assert list(networks) == ["bridge"]
     finally:
         docker("rm", "--force", "--volumes", container)
+
+
+def run(container: str, *command: str) -> str:
+    """Run a command in a container, which must pass; return what it said."""
+    done = subprocess.run(
+        ["docker", "exec", container, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
+    generate: Callable[..., Project],
+) -> None:
+    """Nothing is mounted but the tools and the socket; the checkout is copied, as a CI job's is."""
+    project = generate(services="api")
+    with job_container(project, f"python:{PYTHON_VERSION}-slim") as container:
+        said = run(
+            *(container, "uv", "run", "--script", "scripts/stack.py", "run", "full", "--"),
+            *("uv", "run", "--directory=tests/integration", "pytest", "--integration"),
+        )
+        assert "passed" in said
+    assert project.left() == NOTHING
+
+
+@pytest.fixture
+def job_image() -> Iterator[str]:
+    """What a runner starts a job in."""
+    image = f"e2e-job:{secrets.token_hex(3)}"
+    # The classic builder: there need not be a buildx here.
+    subprocess.run(
+        ["docker", "build", "--quiet", "--network=host", f"--tag={image}", "-"],
+        input=JOB_IMAGE, env=os.environ | {"DOCKER_BUILDKIT": "0"},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    yield image
+    docker("image", "rm", "--force", image)
+
+
+def test_all_tests_pass_in_a_job_that_is_a_container(
+    generate: Callable[..., Project], job_image: str
+) -> None:
+    """What a workflow of Gitea runs on a new checkout, by a runner as it comes."""
+    project = generate(forge="gitea")
+    project.commit()
+    with job_container(project, job_image) as container:
+        run(container, "make", "setup", "test")
     assert project.left() == NOTHING

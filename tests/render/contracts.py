@@ -699,6 +699,107 @@ def runs_what_is_executable(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}: {what}"
 
 
+def workflows(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return a workflow of each forge: its place and its jobs."""
+    for path in sorted(root.glob(f".g*/workflows/{name}.yml")):
+        jobs: dict[str, Any] = parsed(path.read_text(encoding="utf-8"))["jobs"]
+        yield path.relative_to(root).as_posix(), jobs
+
+
+def commands(job: dict[str, Any]) -> str:
+    """Return all that a job runs."""
+    return "\n".join(step.get("run", "") for step in job["steps"])
+
+
+def tests_what_changes(root: Path) -> Iterator[str]:
+    """CI has a job for each service, which its change starts, and a gate that waits for all jobs."""
+    services = set(own_services(root))
+    for name, jobs in workflows(root, "ci"):
+        gate = jobs.get("gate", {})
+        if not (root / "services").is_dir():
+            if set(jobs) != {"gate"} or "if" in gate:
+                yield f"{name}: is not a single job that runs always"
+            for step in gate["steps"]:
+                if "make" in step.get("run", "") and "integration == 'true'" not in step["if"]:
+                    yield f"{name}: {step['run']} runs whatever has changed"
+            continue
+        listed = commands(jobs["changes"]).rpartition("\\")[2].split()
+        if set(listed) != services:
+            yield f"{name}: what has a job of its own is {listed}"
+        expected = {f"service-{service}" for service in services}
+        for job in sorted({job for job in jobs if job.startswith("service-")} ^ expected):
+            yield f"{name}: {job} is no service's job, or it is missing"
+        for service in services & {job.removeprefix("service-") for job in jobs}:
+            job = jobs[f"service-{service}"]
+            if job["if"] != f"contains(fromJSON(needs.changes.outputs.affected), '{service}')":
+                yield f"{name}: service-{service} runs if {job['if']}"
+            for command in (f"make -C services/{service} ", f"make test-service SERVICE={service}"):
+                if command not in commands(job):
+                    yield f"{name}: service-{service} does not run {command}"
+        before = expected | {"changes", "others"}
+        if set(jobs["integration"]["needs"]) != before:
+            yield f"{name}: integration needs {jobs['integration']['needs']}"
+        if set(gate["needs"]) != set(jobs) - {"gate"} or gate["if"] != "always()":
+            yield f"{name}: gate needs {gate['needs']}, and runs if {gate['if']}"
+
+
+def releases_what_it_runs(root: Path) -> Iterator[str]:
+    """A release builds and promotes exactly the images that prod runs, one after the other."""
+    prod = compose_file(root, "prod")
+    images = {service.get("image", "") for service in prod.services.values()}
+    runs = {image.partition(":${VERSION")[0] for image in images if "${VERSION" in image}
+    for name, jobs in workflows(root, "release"):
+        build = jobs["build"]
+        image = build["env"]["IMAGE"].replace(":${{ needs.test.outputs.version }}", "")
+        context = build["steps"][-1]["with"]["context"]
+        matrix = build.get("strategy", {}).get("matrix", {}).get("service", [""])
+        built = {
+            image.replace("${{ matrix.service }}", service): (
+                root / context.replace("${{ matrix.service }}", service)
+            ).resolve()
+            for service in matrix
+        }
+        if set(built) != runs:
+            yield f"{name}: builds {sorted(built)}, and {prod.name} runs {sorted(runs)}"
+        if set(built.values()) != {folder.resolve() for folder in own_services(root).values()}:
+            yield f"{name}: builds from {sorted(map(str, built.values()))}"
+        moved = commands(jobs["promote"]).partition('"$GITHUB_REF_NAME"')[2].split()
+        if {word for word in moved if word != "\\"} != runs:
+            yield f"{name}: promotes {moved}, and {prod.name} runs {sorted(runs)}"
+        order = [jobs[job].get("needs") for job in ("test", "build", "promote")]
+        if order != [None, "test", "build"]:
+            yield f"{name}: does not test, then build, then promote, but {order}"
+
+
+def trusts_little(root: Path) -> Iterator[str]:
+    """A job may do what it needs and ends by itself; one step gets the secret; actions are pinned."""
+    for kind in ("ci", "release"):
+        for name, jobs in workflows(root, kind):
+            whole = yaml.safe_load((root / name).read_text(encoding="utf-8"))
+            if whole.get("permissions") != {} or "concurrency" not in whole:
+                yield f"{name}: has other permissions than none for all jobs, or no concurrency"
+            for key, job in jobs.items():
+                allowed = {"contents": "read"}
+                if kind == "release" and key in ("build", "promote"):
+                    allowed["packages"] = "write"
+                if not (job.get("permissions") or {}).items() <= allowed.items():
+                    yield f"{name}: {key} has the permissions {job['permissions']}"
+                if not isinstance(job.get("timeout-minutes"), int):
+                    yield f"{name}: {key} has no timeout"
+                for step in job["steps"]:
+                    action, _, version = step.get("uses", "").partition("@")
+                    if action and not re.fullmatch("[0-9a-f]{40}", version):
+                        yield f"{name}: {key} uses {action} in the version {version!r}"
+                    if action == "actions/checkout" and step["with"]["persist-credentials"]:
+                        yield f"{name}: {key} leaves the token where other steps find it"
+                    if "${{" in step.get("run", ""):
+                        yield f"{name}: {key} has an expression in a script"
+                    rest = {word: value for word, value in step.items() if word != "name"}
+                    told = re.findall(r"secrets\.\w+\b(?! != '')", str(rest))
+                    if told and action != "docker/login-action":
+                        yield f"{name}: {key} gives {told} to {step.get('name', action)}"
+
+
 CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     has_everything,
     mounts_what_is_there,
@@ -717,6 +818,9 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     starts_in_order,
     uses_no_old_compose,
     runs_what_is_executable,
+    tests_what_changes,
+    releases_what_it_runs,
+    trusts_little,
 )
 
 

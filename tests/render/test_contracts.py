@@ -24,6 +24,8 @@ PROD = "deploy/prod/docker-compose.yml"
 BUILD = "deploy/prod/docker-compose.build.yml"
 DEV_ENV = "deploy/dev/.env.example"
 PROD_ENV = "deploy/prod/.env.example"
+CI = ".github/workflows/ci.yml"
+RELEASE = ".github/workflows/release.yml"
 
 #: How the project of the default answers is broken: the file, a pattern and what replaces its first
 #: match (nothing: the file goes), and what the contract has to say.
@@ -177,6 +179,37 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (DEV, r"^name: .*\n", "", "has no name"),
         (DEV, r"^  api:\n", "  api:\n    container_name: api\n", "api has container_name"),
         ("Makefile", r"docker compose logs", "docker-compose logs", "which is Compose 1"),
+    ],
+    "tests_what_changes": [
+        (CI, r"  service-api:\n", "  service-app:\n", "service-api is no service's job, or it is"),
+        (CI, r"affected\), 'worker'\)", "affected), 'api')", "service-worker runs if"),
+        (CI, r"SERVICE=worker", "SERVICE=api", "does not run make test-service SERVICE=worker"),
+        (CI, r"            api worker frontend", "            api worker", "of its own is"),
+        (CI, r"      - service-worker\n", "", "integration needs"),
+        (CI, r"      - integration\n", "", "gate needs"),
+        (CI, r"    if: always\(\)\n", "    if: success()\n", "and runs if success()"),
+    ],
+    "releases_what_it_runs": [
+        (RELEASE, r"          - worker\n", "", "builds ["),
+        (RELEASE, r"/my-project-\$", "/my-projects-$", "builds ["),
+        (RELEASE, r"context: services/", "context: service/", "builds from"),
+        (RELEASE, r"-worker \\\n", "-workers \\\n", "promotes"),
+        (RELEASE, r"    needs: build\n", "    needs: test\n", "but [None, 'test', 'test']"),
+    ],
+    "trusts_little": [
+        (RELEASE, r"^permissions: \{\}", "permissions: write-all", "permissions than none"),
+        (CI, r"concurrency:\n  .*\n  .*\n", "", "no concurrency"),
+        (CI, r"      contents: read", "      contents: write", "has the permissions"),
+        (CI, r"    timeout-minutes: 5\n", "", "changes has no timeout"),
+        (CI, r"checkout@\w+", "checkout@v7", "uses actions/checkout in the version 'v7'"),
+        (CI, r"persist-credentials: false", "persist-credentials: true", "leaves the token"),
+        (CI, r'--base "\$BASE"', "--base ${{ github.event.before }}", "has an expression"),
+        (
+            RELEASE,
+            r"        id: image\n",
+            "        id: image\n        env: {A: '${{ secrets.REGISTRY_TOKEN }}'}\n",
+            "gives ['secrets.REGISTRY_TOKEN'] to See whether",
+        ),
     ],
     "runs_what_is_executable": [
         ("scripts/check-tools.sh", r"\A#!.*\n", "", "is executable, and no script"),

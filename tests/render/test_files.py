@@ -38,14 +38,19 @@ def new_files(project: Project, tool: str, names: Iterator[str]) -> list[str]:
     return found
 
 
-def run(tool: str, *args: str, cwd: Path) -> list[str]:
-    """Return what a linter that is installed beside Python complains of."""
+def program(tool: str) -> str:
+    """Return where a linter is, which is installed beside Python."""
     beside = Path(sys.executable).with_name(tool)
     command = str(beside) if beside.exists() else shutil.which(tool)
     assert command, f"{tool} is not installed: run this through nox -s tests"
+    return command
+
+
+def run(tool: str, *args: str, cwd: Path) -> list[str]:
+    """Return what a linter complains of."""
     # What a linter reads must be the project's own configuration, and no cache of it.
     env = os.environ | {"RUFF_NO_CACHE": "true", "NO_COLOR": "1", "SHELLCHECK_OPTS": ""}
-    done = subprocess.run([command, *args], cwd=cwd, env=env, capture_output=True, text=True)
+    done = subprocess.run([program(tool), *args], cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode == 0:
         return []
     return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -1,0 +1,474 @@
+"""The rendered workflows, run: the right jobs for each history, and a registry that never goes back.
+
+The project is one of small services whose make targets write down that they were called, so that a
+run takes seconds. Everything else is real: git, the scripts, docker, the registry. One test runs the
+workflows of a project as it comes, with all of its tests.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import NOTHING, Project, docker
+from .forge import Forge, Registry, Run, running_registry
+
+#: The api's test stack holds the worker, the page's the api.
+SERVICES = (
+    "[{name: api, kind: custom, needs: [worker]}, {name: worker, kind: custom, needs: []}, "
+    "{name: page, kind: custom, needs: [api]}]"
+)
+ALL = ("api", "worker", "page")
+
+WRITES_DOWN = "\t@echo '$@'$(if $(SERVICE),' $(SERVICE)') >> $$MARKS\n"
+#: Of what the project's owner writes: make targets and Dockerfiles.
+OWN_FILES = {
+    "Makefile.local": f"setup test test-service test-integration lint-integration:\n{WRITES_DOWN}",
+    **{
+        f"services/{service}/{name}": text
+        for service in ALL
+        for name, text in {
+            "Makefile": f"SERVICE := {service}\nsetup lint test-unit:\n{WRITES_DOWN}",
+            "Dockerfile": "FROM scratch\nCOPY app.py /\n",
+        }.items()
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that all tests of this file share; each has images of its own there."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def template(generate: Callable[..., Project], registry: Registry) -> Path:
+    """The project, in a repository with one commit on main; only to be copied."""
+    project = generate(services=SERVICES, registry=f"{registry.host}/acme", forge="both")
+    forge = Forge(project.path, project.path.parent / "forge")
+    forge.start(OWN_FILES)
+    return project.path
+
+
+@pytest.fixture
+def forge(template: Path, tmp_path: Path) -> Forge:
+    """The project in a copy of its own."""
+    shutil.copytree(template, tmp_path / "shop", symlinks=True)
+    return Forge(tmp_path / "shop", tmp_path / "forge")
+
+
+def expect(
+    run: Run, forge: Forge, *services: str, others: str = "", integration: bool = True
+) -> None:
+    """Expect that just the tests of some services ran, and passed."""
+    jobs = {"changes", "gate", *(f"service-{service}" for service in services)}
+    jobs |= {"others"} if others else set()
+    jobs |= {"integration"} if integration else set()
+    assert run.jobs == dict.fromkeys(jobs, "success"), run.said
+    assert run.passed
+    did = [
+        f"{target} {service}"
+        for service in (*services, *others.split())
+        for target in ("setup", "lint", "test-unit", "test-service")
+    ]
+    did += ["lint-integration", "test-integration"] if integration else []
+    assert forge.did() == sorted(did)
+
+
+class TestChangedOnly:
+    def test_one_service(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"services/page/app.py": "2\n"})
+        expect(forge.push(before), forge, "page")
+
+    def test_a_service_that_another_one_is_tested_with(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"services/worker/app.py": "2\n"})
+        expect(forge.push(before), forge, "api", "worker")
+
+    @pytest.mark.parametrize("name", ["scripts/stack.py", "deploy/test/docker-compose.yml", "new"])
+    def test_a_shared_path(self, forge: Forge, name: str) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({name: "2\n"})
+        expect(forge.push(before), forge, *ALL)
+
+    def test_only_the_integration_tests(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"tests/integration/test_more.py": "2\n"})
+        expect(forge.push(before), forge)
+
+    def test_only_documents(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"README.md": "2\n", "docs/guide.md": "2\n", "deploy/prod/notes": "2\n"})
+        expect(forge.push(before), forge, integration=False)
+
+    def test_a_deleted_service(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({}, "services/worker")
+        expect(forge.push(before), forge, "api")
+
+    def test_a_renamed_file(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.git("mv", "services/worker/app.py", "services/page/ü 2.py")
+        forge.commit()
+        expect(forge.push(before), forge, *ALL)  # the api is tested with the worker
+
+    def test_a_merge_commit(self, forge: Forge) -> None:
+        forge.git("checkout", "--quiet", "-b", "topic")
+        forge.commit({"services/page/app.py": "2\n"})
+        forge.git("checkout", "--quiet", "main")
+        before = forge.commit({"services/worker/app.py": "2\n"})
+        forge.git("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+        expect(forge.push(before), forge, "page")
+
+    @pytest.mark.parametrize(
+        "merged", [True, False], ids=["merged for the run", "the branch itself"]
+    )
+    def test_a_pull_request_of_a_branch_behind_main(self, forge: Forge, merged: bool) -> None:
+        """GitHub checks out what the merge would be, Gitea the branch."""
+        forge.git("checkout", "--quiet", "-b", "topic")
+        forge.commit({"services/page/app.py": "2\n"})
+        forge.git("checkout", "--quiet", "main")
+        base = forge.commit({"Makefile.local": OWN_FILES["Makefile.local"] + "# more\n"})
+        forge.git("checkout", "--quiet", "--detach", "main" if merged else "topic")
+        if merged:
+            forge.git("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+        expect(forge.pull_request(base), forge, "page")
+
+    def test_a_force_push_over_what_is_gone(self, forge: Forge) -> None:
+        forge.commit({"services/page/app.py": "2\n"})
+        expect(forge.push("1" * 40), forge, *ALL)
+
+    def test_a_force_push_over_what_is_still_there(self, forge: Forge) -> None:
+        before = forge.commit({"services/worker/app.py": "2\n"})
+        forge.git("reset", "--quiet", "--hard", "HEAD~1")
+        forge.commit({"services/page/app.py": "2\n"})
+        expect(forge.push(before), forge, "page")
+
+    def test_a_first_push(self, forge: Forge) -> None:
+        expect(forge.push(), forge, *ALL)
+
+    def test_a_shallow_clone(self, forge: Forge, tmp_path: Path) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"services/page/app.py": "2\n"})
+        forge.git(
+            "clone", "--quiet", "--depth=1", forge.project.as_uri(), str(tmp_path / "shallow")
+        )
+        shallow = Forge(tmp_path / "shallow", tmp_path / "forge")
+        shallow.git("remote", "set-url", "origin", "https://github.com/Acme/Shop.git")
+        expect(shallow.push(before), shallow, *ALL)
+
+    def test_by_hand(self, forge: Forge) -> None:
+        expect(forge.run("ci.yml", "workflow_dispatch", {}), forge, *ALL)
+
+    def test_a_service_that_nobody_has_put_on_the_list(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit(
+            {
+                "services/billing/Makefile": OWN_FILES["services/api/Makefile"].replace(
+                    "api", "billing"
+                ),
+                "services/billing/deploy/test/docker-compose.yml": "services: {}\n",
+                "services/notes/README.md": "No service\n",
+            }
+        )
+        expect(forge.push(before), forge, others="billing")
+
+    def test_gitea_runs_the_same(self, forge: Forge) -> None:
+        gitea = Forge(forge.project, forge.scratch, ".gitea")
+        before = gitea.git("rev-parse", "HEAD")
+        gitea.commit({"services/page/app.py": "2\n"})
+        expect(gitea.push(before), gitea, "page")
+
+
+class TestGate:
+    def test_a_service_fails(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        broken = OWN_FILES["services/page/Makefile"] + "test-unit: fail\nfail:\n\tfalse\n"
+        forge.commit({"services/page/Makefile": broken, "services/api/app.py": "2\n"})
+        run = forge.push(before)
+        assert run.jobs == {
+            "changes": "success",
+            "service-api": "success",
+            "service-page": "failure",
+            "gate": "failure",
+        }
+        assert not run.passed
+
+    def test_a_service_off_the_list_fails(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"services/billing/Makefile": "setup lint:\n"})
+        run = forge.push(before)
+        assert run.jobs == {"changes": "success", "others": "failure", "gate": "failure"}
+
+    def test_the_integration_tests_fail(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        broken = OWN_FILES["Makefile.local"] + "test-integration: fail\nfail:\n\tfalse\n"
+        forge.commit({"Makefile.local": broken})
+        run = forge.push(before)
+        assert run.jobs.pop("integration") == "failure"
+        assert run.jobs.pop("gate") == "failure"
+        assert set(run.jobs.values()) == {"success"}
+
+    def test_nobody_can_tell_what_changed(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"scripts/test_runner/changes.py": "raise SystemExit(1)\n"})
+        run = forge.push(before)
+        assert run.jobs == {"changes": "failure", "gate": "failure"}
+        assert not run.passed
+
+
+def tags(registry: Registry, *services: str) -> dict[str, str]:
+    """What each tag of the services' images stands for, which must be the same of all of them."""
+    found = [
+        {tag: registry.version(image, tag) for tag in registry.tags(image)} for image in services
+    ]
+    assert all(one == found[0] for one in found), found
+    return found[0]
+
+
+@pytest.fixture
+def images(forge: Forge) -> list[str]:
+    """The images of this test alone: the services' under a slug of its own."""
+    old = yaml.safe_load((forge.project / ".copier-answers.yml").read_text())["project_slug"]
+    name = f"shop-{secrets.token_hex(3)}"
+    for path in (forge.project).glob(".g*/workflows/release.yml"):
+        path.write_text(path.read_text().replace(f"/{old}-", f"/{name}-"))
+    forge.commit()
+    return [f"acme/{name}-{service}" for service in ALL]
+
+
+class TestRelease:
+    def test_a_life_of_releases(self, forge: Forge, registry: Registry, images: list[str]) -> None:
+        def release(tag: str, **options: bool) -> Run:
+            run = forge.release(tag, **options)
+            assert run.passed, run.said
+            assert run.jobs == dict.fromkeys(
+                ["test", "promote", *(f"build {service}" for service in ALL)], "success"
+            )
+            assert forge.did() == ["setup", "test"]
+            return run
+
+        def now(expected: dict[str, str]) -> None:
+            assert tags(registry, *images) == expected
+
+        # A pre-release before there is any release is itself and nothing else.
+        release("v1.0.0-rc.1")
+        now(state := {"1.0.0-rc.1": "1.0.0-rc.1"})
+        # The first release.
+        forge.git("checkout", "--quiet", "main")
+        forge.commit({"services/api/app.py": "1.2.3\n"})
+        release("v1.2.3")
+        now(state := state | dict.fromkeys(["1.2.3", "1.2", "1", "latest"], "1.2.3"))
+        # A pre-release of the next one moves nothing.
+        release("v2.0.0-rc.1")
+        now(state := state | {"2.0.0-rc.1": "2.0.0-rc.1"})
+        release("v2.0.0")
+        now(state := state | dict.fromkeys(["2.0.0", "2.0", "2", "latest"], "2.0.0"))
+        # A fix of the old line.
+        forge.git("checkout", "--quiet", "-b", "v1", "v1.2.3")
+        forge.commit({"services/api/app.py": "1.2.4\n"})
+        release("v1.2.4")
+        now(state := state | dict.fromkeys(["1.2.4", "1.2", "1"], "1.2.4"))
+        # A pre-release of what is long out.
+        release("v1.2.4-rc.1")
+        now(state := state | {"1.2.4-rc.1": "1.2.4-rc.1"})
+        forge.git("checkout", "--quiet", "main")
+        forge.commit({"services/api/app.py": "2.0.1\n"})
+        release("v2.0.1")
+        now(state := state | dict.fromkeys(["2.0.1", "2.0", "2", "latest"], "2.0.1"))
+
+        # The same tags again, new and old: not a digest changes, and nothing is built.
+        before = [registry.state(image) for image in images]
+        for tag in ("v2.0.1", "v1.2.3", "v2.0.0-rc.1"):
+            run = release(tag, new=False)
+            assert "Main Build and push" not in run.said
+        assert [registry.state(image) for image in images] == before
+
+        # A tag that was moved to another commit is no release.
+        forge.git("checkout", "--quiet", "main")
+        forge.commit({"services/api/app.py": "2.0.1 again\n"})
+        forge.git("tag", "--force", "v2.0.1")
+        run = forge.release("v2.0.1", new=False)
+        assert not run.passed
+        assert "what is released does not change; tag the next version" in run.said
+        assert [registry.state(image) for image in images] == before
+
+    @pytest.mark.parametrize("tag", ["v1.2", "vnext.1.2", "v01.2.3", "v1.0.0+build.1"])
+    def test_an_invalid_tag(
+        self, forge: Forge, registry: Registry, images: list[str], tag: str
+    ) -> None:
+        run = forge.release(tag)
+        assert run.jobs == {"test": "failure"}
+        assert f"::error::{tag} is no version: " in run.said
+        assert forge.did() == []
+        assert not any(registry.tags(image) for image in images)
+
+    @pytest.mark.parametrize("folder", [".github", ".gitea"])
+    def test_a_service_that_fails_to_build_in_the_middle(
+        self, forge: Forge, registry: Registry, images: list[str], folder: str
+    ) -> None:
+        forge.folder = folder
+        assert forge.release("v1.0.0").passed
+        released = tags(registry, *images)
+        forge.git("checkout", "--quiet", "main")
+        dockerfile = OWN_FILES["services/worker/Dockerfile"]
+        forge.commit({"services/worker/Dockerfile": dockerfile + "COPY missing /\n"})
+        run = forge.release("v1.1.0")
+        assert not run.passed
+        assert run.jobs == {
+            "test": "success",
+            "build api": "success",
+            "build page": "success",
+            "build worker": "failure",
+        }
+        api, worker, page = images
+        assert tags(registry, api, page) == released | {"1.1.0": "1.1.0"}
+        assert tags(registry, worker) == released
+        # The next version mends it; the one that failed is never there.
+        forge.git("checkout", "--quiet", "main")
+        forge.commit({"services/worker/Dockerfile": dockerfile})
+        assert forge.release("v1.1.1").passed
+        moved = dict.fromkeys(["1.1.1", "1.1", "1", "latest"], "1.1.1")
+        assert tags(registry, worker) == released | moved
+        assert tags(registry, api, page) == released | {"1.1.0": "1.1.0"} | moved
+
+    def test_every_image_says_where_it_comes_from(
+        self, forge: Forge, registry: Registry, images: list[str]
+    ) -> None:
+        """The owner's name has capitals, which no image's name may have."""
+        commit = forge.git("rev-parse", "HEAD")
+        assert forge.release("v3.1.4").passed
+        created = set()
+        for image in images:
+            labels = registry.labels(image, "latest")
+            created.add(labels.pop("org.opencontainers.image.created"))
+            assert labels == {
+                "org.opencontainers.image.source": "https://github.com/Acme/Shop",
+                "org.opencontainers.image.revision": commit,
+                "org.opencontainers.image.version": "3.1.4",
+            }
+        assert len(created) == 1
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created.pop())
+
+    @pytest.mark.parametrize(("token", "job"), [("", "test"), ("wrong", "build api")])
+    def test_without_a_good_token(
+        self, forge: Forge, registry: Registry, images: list[str], token: str, job: str
+    ) -> None:
+        run = forge.release("v1.0.0", token=token)
+        assert not run.passed
+        assert run.jobs[job] == "failure"
+        assert "promote" not in run.jobs
+        assert ("the secret REGISTRY_TOKEN is not set" in run.said) == (not token)
+        assert "wrong" not in run.said
+        assert not any(registry.tags(image) for image in images)
+
+    def test_for_two_architectures_once_that_is_switched_on(
+        self, forge: Forge, registry: Registry, images: list[str]
+    ) -> None:
+        for path in forge.project.glob(".g*/workflows/release.yml"):
+            switch_on_arm64(path)
+        forge.commit()
+        assert forge.release("v1.0.0").passed
+        for image in images:
+            state = registry.state(image)
+            assert set(state) == {"1.0.0", "1.0", "1", "latest"}
+            assert all(set(one) == {"linux/amd64", "linux/arm64"} for one in state.values())
+            assert len({str(one) for one in state.values()}) == 1
+        before = [registry.state(image) for image in images]
+        assert "Main Build and push" not in forge.release("v1.0.0", new=False).said
+        assert [registry.state(image) for image in images] == before
+
+
+def switch_on_arm64(workflow: Path) -> None:
+    """Do what the workflow's comment says."""
+    text = workflow.read_text()
+    text = text.replace("# - uses: docker/setup-qemu", "- uses: docker/setup-qemu")
+    text = text.replace("# platforms:", "platforms:")
+    workflow.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def single_template(generate: Callable[..., Project], registry: Registry) -> Path:
+    """The same of a project of a single service."""
+    project = generate(
+        layout="single", service_kind="custom", registry=f"{registry.host}/acme", forge="both"
+    )
+    forge = Forge(project.path, project.path.parent / "forge")
+    forge.start({"Makefile.local": f"setup lint test:\n{WRITES_DOWN}"})
+    return project.path
+
+
+class TestSingle:
+    @pytest.fixture
+    def forge(self, single_template: Path, tmp_path: Path) -> Forge:
+        shutil.copytree(single_template, tmp_path / "shop", symlinks=True)
+        return Forge(tmp_path / "shop", tmp_path / "forge")
+
+    @pytest.mark.parametrize(
+        ("name", "tested"),
+        [("app.py", True), ("Makefile.local", True), ("README.md", False), ("docs/a.md", False)],
+    )
+    def test_the_gate_tests_what_tests_could_notice(
+        self, forge: Forge, name: str, tested: bool
+    ) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({name: (forge.project / name).read_text() + "# 2\n" if tested else "2\n"})
+        run = forge.push(before)
+        assert run.jobs == {"gate": "success"}
+        assert forge.did() == (["lint", "setup", "test"] if tested else [])
+
+    def test_a_first_push(self, forge: Forge) -> None:
+        assert forge.push().passed
+        assert forge.did() == ["lint", "setup", "test"]
+
+    def test_failing_tests_fail_the_gate(self, forge: Forge) -> None:
+        before = forge.git("rev-parse", "HEAD")
+        forge.commit({"Makefile.local": "setup lint:\ntest:\n\tfalse\n"})
+        run = forge.push(before)
+        assert run.jobs == {"gate": "failure"}
+        assert not run.passed
+
+    @pytest.mark.parametrize("folder", [".github", ".gitea"])
+    def test_a_release(self, forge: Forge, registry: Registry, folder: str) -> None:
+        forge.folder = folder
+        slug = f"shop-{secrets.token_hex(3)}"
+        old = yaml.safe_load((forge.project / ".copier-answers.yml").read_text())["project_slug"]
+        for path in forge.project.glob(".g*/workflows/release.yml"):
+            path.write_text(path.read_text().replace(f"/{old}", f"/{slug}"))
+        forge.commit({"Dockerfile": "FROM scratch\nCOPY app.py /\n"})
+        run = forge.release("v0.1.0")
+        assert run.jobs == dict.fromkeys(["test", "build", "promote"], "success"), run.said
+        assert forge.did() == ["setup", "test"]
+        # Below 1.0.0 there is no tag of the major version.
+        image = f"acme/{slug}"
+        assert tags(registry, image) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
+
+
+def test_the_workflows_of_a_project_as_it_comes(
+    generate: Callable[..., Project], registry: Registry, tmp_path: Path
+) -> None:
+    """All tests for a first push, and then its release, with nothing made easier."""
+    project = generate(services="api, worker", registry=f"{registry.host}/acme", forge="gitea")
+    forge = Forge(project.path, tmp_path, ".gitea")
+    forge.start({})
+    run = forge.push()
+    assert run.passed, run.said
+    jobs = ("changes", "service-api", "service-worker", "integration", "gate")
+    assert run.jobs == dict.fromkeys(jobs, "success")
+    run = forge.release("v1.0.0")
+    assert run.passed, run.said
+    assert project.left() == NOTHING
+    for service in ("api", "worker"):
+        image = f"acme/{project.slug}-{service}"
+        assert registry.tags(image) == {"1.0.0", "1.0", "1", "latest"}
+        # What was pushed can be run.
+        name = registry.pull(image, "latest", tmp_path)
+        assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")

@@ -1,0 +1,223 @@
+"""The workflows of both forges: clean for their linters, complete, safe, and the same text."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from jsonschema import Draft7Validator
+
+from . import pairwise
+from .conftest import Project
+from .test_files import ROOT, program, run
+
+#: What the linters have seen.
+SEEN: set[str] = set()
+
+FORGES = {"github": [".github"], "gitea": [".gitea"], "both": [".gitea", ".github"]}
+
+
+@pytest.fixture(scope="session")
+def schema() -> Draft7Validator:
+    """What a workflow may look like."""
+    return Draft7Validator(get_builtin_schema("vendor.github-workflows"))
+
+
+def workflows(root: Path) -> list[Path]:
+    return sorted(root.glob(".g*/workflows/*.yml"))
+
+
+def lint(root: Path, names: list[str], schema: Draft7Validator) -> Iterator[str]:
+    """Say what the linters of workflows complain of."""
+    # As a path in a folder of workflows, zizmor and actionlint take a file for what it is.
+    shellcheck = f"-shellcheck={program('shellcheck')}"
+    yield from run("actionlint", "-no-color", shellcheck, *names, cwd=root)
+    yield from run("zizmor", "--offline", "--quiet", "--pedantic", *names, cwd=root)
+    for name in names:
+        # `on` is a word, which YAML 1.1 takes for a truth.
+        found = yaml.load((root / name).read_text(encoding="utf-8"), yaml.BaseLoader)
+        errors = schema.iter_errors(typed(found))
+        yield from (f"{name}: {error.json_path}: {error.message}" for error in errors)
+
+
+def typed(node: Any) -> Any:
+    """Give numbers and truths their types: of YAML, everything was read as text."""
+    if isinstance(node, dict):
+        return {key: typed(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [typed(value) for value in node]
+    if node in ("true", "false"):
+        return node == "true"
+    return int(node) if re.fullmatch("[0-9]+", node) else node or None
+
+
+def test_linters_like_every_workflow(project: Project, schema: Draft7Validator) -> None:
+    new = []
+    for path in workflows(project.root):
+        # Images have other names in each project, which no linter has an opinion about.
+        text = path.read_text(encoding="utf-8")
+        for answer, default in (("registry", ""), ("project_slug", "my-project")):
+            value = project.answers.get(answer, default)
+            text = text.replace(f"{value}/", "IMAGE/").replace(f"/{value}", "/IMAGE")
+        if text not in SEEN:
+            SEEN.add(text)
+            new.append(path.relative_to(project.root).as_posix())
+    if new:
+        project.check(list(lint(project.root, new, schema)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "complaint"),
+    [
+        (r"          persist-credentials: false\n", "", "artipacked"),
+        (r"checkout@\S+ # v\S+", "checkout@v7", "unpinned-uses"),
+        (r"enable-cache: false", "enable-cache: true", "cache-poisoning"),
+        (r'"\$IMAGE" "\$GITHUB_SHA"', "${{ matrix.service }}", "template-injection"),
+        (r"needs: build$", "needs: biuld", "biuld"),
+        (r"runs-on: ubuntu-latest", "run-on: ubuntu-latest", "run-on"),
+        (r"timeout-minutes: 60", "timeout-minutes: long", "timeout-minutes"),
+        (r'>> "\$GITHUB_OUTPUT"', ">> $GITHUB_OUTPUT", "SC2086"),
+    ],
+)
+def test_a_bad_workflow_is_found(
+    render: Callable[..., Path], schema: Draft7Validator, tmp_path: Path, pattern: str, text: str,
+    complaint: str,
+) -> None:  # fmt: skip
+    found = (render({}) / ".github/workflows/release.yml").read_text()
+    bad = re.sub(pattern, lambda _: text, found, count=1, flags=re.MULTILINE)
+    assert bad != found
+    name = ".github/workflows/release.yml"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(bad)
+    (tmp_path / ".git").mkdir()
+    assert re.search(complaint, "\n".join(lint(tmp_path, [name], schema)))
+
+
+def test_the_forge_decides_where_workflows_are(project: Project) -> None:
+    folders = FORGES[project.answers.get("forge", "github")]
+    found = [path.relative_to(project.root).as_posix() for path in workflows(project.root)]
+    assert found == [f"{f}/workflows/{name}.yml" for f in folders for name in ("ci", "release")]
+
+
+@pytest.mark.parametrize("layout", ["multi", "single"])
+@pytest.mark.parametrize("registry", ["ghcr.io/my-org", "registry.example.com:5000/my-org"])
+def test_both_forges_run_the_same_text(
+    render: Callable[..., Path], layout: str, registry: str
+) -> None:
+    """But for the token: only GitHub gives a job one that may push, and only to its own registry."""
+    root = render({"layout": layout, "forge": "both", "registry": registry})
+    for name in ("ci.yml", "release.yml"):
+        github, gitea = (
+            (root / folder / "workflows" / name).read_text().splitlines()
+            for folder in (".github", ".gitea")
+        )
+        only_github = [line.strip() for line in github if line not in gitea]
+        only_gitea = [line.strip() for line in gitea if line not in github]
+        if name == "ci.yml" or not registry.startswith("ghcr.io/"):
+            assert github == gitea
+            continue
+        password = "password: ${{ secrets.REGISTRY_TOKEN || secrets.GITHUB_TOKEN }}"
+        packages = ["packages: write # to push the image", "packages: write # to move the tags"]
+        assert only_github == [packages[0], password, packages[1], password]
+        assert only_gitea[0] == "- name: Require the registry's token"
+        assert only_gitea[-1] == "password: ${{ secrets.REGISTRY_TOKEN }}"
+    for folder in (".github", ".gitea"):
+        text = (root / folder / "workflows/release.yml").read_text()
+        own = folder == ".github" and registry.startswith("ghcr.io/")
+        assert ("GITHUB_TOKEN" in text) == own
+        assert ("packages: write" in text) == own
+
+
+def test_an_action_has_one_version_everywhere(render: Callable[..., Path]) -> None:
+    """In the project's workflows and in our own, which updates come to first."""
+    pins: dict[str, set[str]] = {}
+    paths = workflows(ROOT)
+    for answers in ({"forge": "both"}, {"layout": "single", "service_kind": "node-web"}):
+        paths += workflows(render(answers))
+    for path in paths:
+        for action, pin in re.findall(r"uses: ([\w/-]+)@(\w+ # \S+)", path.read_text()):
+            pins.setdefault(action, set()).add(pin)
+    assert len(pins) == 7
+    assert {action: found for action, found in pins.items() if len(found) > 1} == {}
+    for found in pins.values():
+        assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", found.pop())
+
+
+@pytest.mark.parametrize(
+    ("results", "passes"),
+    [
+        ("success", True),
+        ("success success", True),
+        ("success skipped success", True),
+        ("skipped", True),
+        ("", False),
+        ("failure", False),
+        ("success failure skipped", False),
+        ("cancelled", False),
+        ("success cancelled", False),
+        ("success  success", False),
+        ("success unknown", False),
+        ("success successful", False),
+    ],
+)
+def test_the_gate(render: Callable[..., Path], results: str, passes: bool) -> None:
+    jobs = yaml.safe_load((render({}) / ".github/workflows/ci.yml").read_text())["jobs"]
+    (step,) = jobs["gate"]["steps"]
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    done = subprocess.run(command, env={"RESULTS": results}, capture_output=True)
+    assert (done.returncode == 0) == passes
+
+
+@pytest.mark.parametrize("layout", ["multi", "single"])
+@pytest.mark.parametrize("forge", ["github", "gitea"])
+def test_two_architectures_can_be_switched_on(
+    render: Callable[..., Path], schema: Draft7Validator, tmp_path: Path, layout: str, forge: str
+) -> None:
+    root = render({"layout": layout, "forge": forge})
+    name = f".{forge}/workflows/release.yml"
+    text = (root / name).read_text()
+    on = re.sub(r"# (- uses: docker/setup-qemu|platforms: )", r"\1", text)
+    assert len(on) == len(text) - 4
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(on)
+    (tmp_path / ".git").mkdir()
+    assert list(lint(tmp_path, [name], schema)) == []
+    build = yaml.safe_load(on)["jobs"]["build"]["steps"]
+    uses = [step["uses"].split("@")[0] for step in build if "uses" in step]
+    assert uses.index("docker/setup-qemu-action") < uses.index("docker/setup-buildx-action")
+    assert build[-1]["with"]["platforms"] == "linux/amd64,linux/arm64"
+
+
+def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> None:
+    found = json.loads((render({}) / "renovate.json").read_text())
+    schema = get_builtin_schema("vendor.renovate")
+    assert [error.message for error in Draft7Validator(schema).iter_errors(found)] == []
+    groups = {
+        manager: rule["groupName"]
+        for rule in found["packageRules"]
+        for manager in rule.get("matchManagers", [])
+    }
+    assert set(groups) == {"github-actions", "dockerfile", "docker-compose", "pep621", "npm"}
+    assert found["minimumReleaseAge"] == "7 days"
+    # The preset would leave out every folder called test or tests.
+    assert found["ignorePaths"] == ["**/node_modules/**"]
+
+
+def test_the_workflow_that_the_docs_show(schema: Draft7Validator, tmp_path: Path) -> None:
+    page = (ROOT / "docs/ci.md").read_text()
+    (shown,) = re.findall(r"<!-- renovate-workflow -->\n```yaml\n(.*?)```\n", page, re.DOTALL)
+    name = ".gitea/workflows/renovate.yml"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(shown)
+    assert list(lint(tmp_path, [name], schema)) == []
+
+
+def test_the_answers_of_the_pairs_include_every_forge() -> None:
+    assert {answers.get("forge") for answers in pairwise.pairwise().values()} == set(FORGES)

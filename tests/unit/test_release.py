@@ -1,0 +1,369 @@
+"""scripts/release.py: what a tag means, in every order, and what it makes of docker's answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.version import Version
+
+SCRIPT = Path(__file__).resolve().parents[2] / "template/scripts/release.py"
+
+#: What semver.org suggests, word for word; build metadata is its last group.
+SEMVER = re.compile(
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
+    r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$",
+    re.ASCII,
+)
+
+
+@pytest.fixture(scope="module")
+def module(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("template/scripts/release.py")
+
+
+#: By a tag and the others of its repository: the version, and what moves.
+MEANINGS = {
+    ("v1.0.0", ""): ("1.0.0", "1.0 1 latest"),
+    ("v1.2.5", "v1.2.4 v1.10.0 v2.0.0"): ("1.2.5", "1.2"),
+    ("v1.10.0", "v1.9.9 v1.2.5 v2.0.0"): ("1.10.0", "1.10 1"),
+    ("v2.0.0", "v1.2.5 v1.10.0"): ("2.0.0", "2.0 2 latest"),
+    ("v2.0.1", "v2.0.0 v1.2.5"): ("2.0.1", "2.0 2 latest"),
+    ("v1.2.4", "v2.0.0 v1.2.3"): ("1.2.4", "1.2 1"),
+    ("v1.2.3", "v1.2.4"): ("1.2.3", ""),
+    ("v2.1.0-rc.1", "v2.0.0"): ("2.1.0-rc.1", ""),
+    ("v1.0.0-rc.1", ""): ("1.0.0-rc.1", ""),
+    ("v1.0.0", "v1.0.0-rc.1 v1.0.1-rc.1 v2.0.0-beta"): ("1.0.0", "1.0 1 latest"),
+    ("v0.9.0", ""): ("0.9.0", "0.9 latest"),
+    ("v0.9.0", "v0.10.0"): ("0.9.0", "0.9"),
+    ("v0.0.0", ""): ("0.0.0", "0.0 latest"),
+    ("v1.0.0", "v0.9.0"): ("1.0.0", "1.0 1 latest"),
+    # Tags that are none of ours count for nothing.
+    ("v1.0.0", "v2 v2.0 2.0.0 v2.0.0+build v02.0.0 vnext nightly v1.0.0.1 release/v3.0.0"): (
+        *("1.0.0", "1.0 1 latest"),
+    ),
+    ("v1.0.0--", ""): ("1.0.0--", ""),
+    ("v1.0.0-0", ""): ("1.0.0-0", ""),
+    ("v1.0.0-0a.RC-1", ""): ("1.0.0-0a.RC-1", ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), MEANINGS.items(), ids=[" ".join(m) for m in MEANINGS]
+)
+def test_what_a_tag_means(
+    module: ModuleType, given: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    tag, others = given
+    for tags in (others.split(), [tag, *others.split()], [*others.split(), tag, tag]):
+        found = module.release(tag, tags)
+        assert (found.version, " ".join(found.floating)) == expected
+        assert found.prerelease == ("-" in tag)
+
+
+REFUSALS = {
+    "v1.2": "needs three numbers; write v1.2.0",
+    "v1": "needs three numbers; write v1.0.0",
+    "1.2.3": "write v1.2.3",
+    "1.2": "needs three numbers; write v1.2.0",
+    "vnext.1.2": "write vMAJOR.MINOR.PATCH",
+    "v01.2.3": "a number has a leading zero; write v1.2.3",
+    "v1.02.3": "a number has a leading zero; write v1.2.3",
+    "v1.2.03-rc.01": "a number has a leading zero; write v1.2.3-rc.1",
+    "v1.0.0-01": "a number has a leading zero; write v1.0.0-1",
+    "v1.0.0+build.1": "may hold a '+'; write v1.0.0",
+    "v1.0.0-rc.1+5": "may hold a '+'; write v1.0.0-rc.1",
+    "v1.2.3.4": "write vMAJOR.MINOR.PATCH",
+    "v1.2.x": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3-": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3-rc..1": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3_1": "write vMAJOR.MINOR.PATCH",
+    "V1.2.3": "write vMAJOR.MINOR.PATCH",
+    "v-1.2.3": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3 ": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3\n": "'v1.2.3\\n' is no version",
+    "v١.٢.٣": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3-ü": "write vMAJOR.MINOR.PATCH",
+    "": "'' is no version",
+    "v": "write vMAJOR.MINOR.PATCH",
+    "v1.2.3-" + "a" * 123: "is 129 characters long, 128 at most",
+}
+
+
+@pytest.mark.parametrize(("tag", "reason"), REFUSALS.items(), ids=[ascii(t)[:30] for t in REFUSALS])
+def test_what_is_no_version(module: ModuleType, tag: str, reason: str) -> None:
+    with pytest.raises(module.Refusal) as refusal:
+        module.release(tag, [])
+    assert reason in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    # What it tells to write is good.
+    for better in re.findall(r"write (v[0-9]\S*)", str(refusal.value)):
+        module.release(better, [])
+
+
+def test_the_longest_version_is_still_one(module: ModuleType) -> None:
+    tag = "v1.2.3-" + "a" * 122
+    assert len(module.release(tag, []).version) == 128
+
+
+PIECES = st.sampled_from([*"0123456789", "00", "10", "a", "Z", "rc", "-", ".", "+", "v", "é", " "])
+
+
+@given(st.lists(PIECES, max_size=9).map("".join))
+def test_exactly_what_semver_allows_without_build_metadata(module: ModuleType, text: str) -> None:
+    oracle = SEMVER.match(text) if text.strip() == text else None
+    try:
+        found = module.release(f"v{text}", [])
+    except module.Refusal:
+        assert oracle is None or oracle[5]
+    else:
+        assert oracle and not oracle[5]
+        assert found.version == text
+        assert found.prerelease == bool(oracle[4])
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", text), "no tag of an image"
+
+
+VERSIONS = st.builds(
+    lambda major, minor, patch, rest: f"{major}.{minor}.{patch}{rest}",
+    *(st.sampled_from([0, 1, 2, 9, 10, 11]),) * 3,
+    st.sampled_from(["", "", "", "-rc.1", "-alpha"]),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(VERSIONS, min_size=1, max_size=12, unique=True))
+def test_in_any_order_tags_only_move_forwards(module: ModuleType, versions: list[str]) -> None:
+    """A registry that lives through a history of releases, each of which is released twice."""
+    registry: dict[str, str] = {}
+    tags: list[str] = []
+    for version in versions:
+        tags.append(f"v{version}")
+        for _ in range(2):
+            for name in module.release(f"v{version}", tags).floating:
+                assert Version(registry.get(name, "0")) <= Version(version), name
+                registry[name] = version
+            # Where each of them must be by now, with somebody else's idea of order.
+            final = sorted(Version(v) for v in versions[: len(tags)] if "-" not in v)
+            expected: dict[str, str] = {}
+            for one in final:
+                expected[f"{one.major}.{one.minor}"] = expected["latest"] = str(one)
+                if one.major:
+                    expected[str(one.major)] = str(one)
+            assert registry == expected
+
+
+@given(st.lists(VERSIONS, min_size=1, max_size=8, unique=True), st.randoms())
+def test_the_order_of_the_list_does_not_matter(
+    module: ModuleType, versions: list[str], random: object
+) -> None:
+    tags = [f"v{version}" for version in versions]
+    found = module.release(tags[0], tags)
+    assert module.release(tags[0], sorted(tags)) == found
+    assert module.release(tags[0], reversed(tags)) == found
+
+
+#: A docker that answers what `answers` says for an image, and writes down what it is asked.
+DOCKER = """#!/bin/sh
+echo "$@" >> {folder}/asked
+[ "$3" = inspect ] || exit 0
+file={folder}/$(printf %s "$4" | tr /: __)
+[ -e "$file" ] || {{ cat {folder}/missing >&2; exit 1; }}
+cat "$file"
+"""
+
+
+class Project:
+    """A repository with the script in it, and a docker in place of the real one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.bin = root / "project", root / "bin"
+        (self.root / "scripts").mkdir(parents=True)
+        self.bin.mkdir()
+        shutil.copy2(SCRIPT, self.root / "scripts")
+        (self.bin / "docker").write_text(DOCKER.format(folder=self.bin))
+        (self.bin / "docker").chmod(0o755)
+        (self.bin / "missing").write_text("ERROR: registry.test/x: not found\n")
+        self.git("init", "--quiet")
+        self.git("add", "--all")
+        self.git("-c", "user.name=u", "-c", "user.email=u@example.com", "commit", "-qm", "one")
+
+    def git(self, *args: str) -> None:
+        subprocess.run(["git", *args], cwd=self.root, check=True, capture_output=True)
+
+    def tag(self, *tags: str) -> None:
+        for tag in tags:
+            self.git("tag", tag)
+
+    def image(self, name: str, *commits: str) -> None:
+        """Put an image into the registry; of several commits, it is one of several platforms."""
+        key = "org.opencontainers.image.revision"
+        configs = {
+            f"linux/{number}": {"os": "linux", "config": {"Labels": {key: commit, "a": "b"}}}
+            for number, commit in enumerate(commits)
+        }
+        told = configs if len(configs) > 1 else next(iter(configs.values()), {"config": {}})
+        (self.bin / re.sub("[/:]", "_", name)).write_text(json.dumps(told))
+
+    def run(self, *args: str, **env: str) -> tuple[int, str, str]:
+        environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", **env}
+        done = subprocess.run(
+            [sys.executable, self.root / "scripts/release.py", *args],
+            cwd="/", env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    def asked(self) -> list[str]:
+        path = self.bin / "asked"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    return Project(tmp_path)
+
+
+class TestTag:
+    def test_among_the_tags_of_the_repository(self, project: Project) -> None:
+        project.tag("v1.2.3", "v1.2.4", "v2.0.0", "v3.0.0-rc.1", "nightly")
+        assert project.run("tag", "v1.2.4") == (
+            *(0, "version=1.2.4\nprerelease=false\nfloating=1.2 1\n", ""),
+        )
+        assert project.run("tag", "v3.0.0-rc.1")[1].splitlines()[1:] == [
+            *("prerelease=true", "floating="),
+        ]
+
+    def test_before_it_is_there(self, project: Project) -> None:
+        project.tag("v1.2.3")
+        assert "floating=1.3 1 latest\n" in project.run("tag", "v1.3.0")[1]
+
+    def test_a_bad_one(self, project: Project) -> None:
+        line = "v1.2 is no version: it needs three numbers; write v1.2.0\n"
+        assert project.run("tag", "v1.2") == (1, "", f"release.py: {line}")
+        assert project.run("tag", "v1.2", GITHUB_ACTIONS="true") == (1, "", f"::error::{line}")
+
+    def test_a_clone_that_may_lack_tags(self, project: Project, tmp_path: Path) -> None:
+        project.git("clone", "--quiet", "--depth=1", project.root.as_uri(), str(tmp_path / "s"))
+        project.root = tmp_path / "s"
+        code, said, error = project.run("tag", "v1.0.0")
+        assert (code, said) == (3, "")
+        assert "fetch-depth: 0" in error
+        assert len(error.splitlines()) == 1
+
+    def test_no_repository(self, project: Project) -> None:
+        shutil.rmtree(project.root / ".git")
+        code, said, error = project.run("tag", "v1.0.0", GIT_CEILING_DIRECTORIES="/")
+        assert (code, said) == (3, "")
+        assert error.startswith("release.py: git: ")
+
+
+class TestPublished:
+    IMAGE = "registry.test/acme/shop-api:1.0.0"
+
+    def test_not_there(self, project: Project) -> None:
+        assert project.run("published", self.IMAGE, "abc") == (0, "published=false\n", "")
+        asked = "buildx imagetools inspect " + self.IMAGE + " --format {{json .Image}}"
+        assert project.asked() == [asked]
+
+    @pytest.mark.parametrize("platforms", [1, 2])
+    def test_there(self, project: Project, platforms: int) -> None:
+        project.image(self.IMAGE, *["abc"] * platforms)
+        assert project.run("published", self.IMAGE, "abc") == (0, "published=true\n", "")
+
+    @pytest.mark.parametrize(
+        ("commits", "whose"),
+        [(["def"], "def"), (["abc", "def"], "abc and def"), ([], "a commit that it does not name")],
+    )
+    def test_built_from_another_commit(
+        self, project: Project, commits: list[str], whose: str
+    ) -> None:
+        project.image(self.IMAGE, *commits)
+        code, said, error = project.run("published", self.IMAGE, "abc")
+        assert (code, said) == (1, "")
+        assert f"built from {whose}, not from abc: " in error
+        assert len(error.splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "ERROR: ghcr.io/acme/shop-api:1.0.0: not found",
+            "ERROR: pull access denied, server message: insufficient_scope: authorization failed",
+            "ERROR: failed to fetch anonymous token: denied: denied",
+            "ERROR: unexpected status from HEAD request to https://x/v2/y: 403 Forbidden",
+            "ERROR: name unknown: repository name not known to registry",
+        ],
+    )
+    def test_how_registries_say_that_it_is_not_there(self, project: Project, words: str) -> None:
+        (project.bin / "missing").write_text(f"{words}\n")
+        assert project.run("published", self.IMAGE, "abc")[:2] == (0, "published=false\n")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "ERROR: failed to do request: Head https://x: dial tcp 10.0.0.1:443: i/o timeout",
+            "ERROR: unexpected status from HEAD request to https://x/v2/y: 503 Service Unavailable",
+            "ERROR: failed to do request: Head https://x: x509: signed by unknown authority",
+            "ERROR: failed to do request: dial tcp 127.0.0.1:40301: connect: connection refused",
+            "permission denied while trying to connect to the Docker daemon socket",
+        ],
+    )
+    def test_a_registry_that_does_not_answer(self, project: Project, words: str) -> None:
+        (project.bin / "missing").write_text(f"{words}\n")
+        code, said, error = project.run("published", self.IMAGE, "abc")
+        assert (code, said) == (3, "")
+        assert error == f"release.py: docker: {words.removeprefix('ERROR: ')}\n"
+
+
+class TestPromote:
+    IMAGES = ("registry.test/acme/shop-api", "registry.test/acme/shop-web")
+
+    def test_all_images_move_all_tags(self, project: Project) -> None:
+        project.tag("v1.2.3", "v1.2.4", "v2.0.0")
+        for image in self.IMAGES:
+            project.image(f"{image}:1.2.4", "abc")
+        code, said, error = project.run("promote", "v1.2.4", *self.IMAGES)
+        assert (code, error) == (0, "")
+        assert said.splitlines() == [f"{image}: 1.2, 1 -> 1.2.4" for image in self.IMAGES]
+        assert [line for line in project.asked() if "create" in line] == [
+            f"buildx imagetools create --tag={image}:1.2 --tag={image}:1 {image}:1.2.4"
+            for image in self.IMAGES
+        ]
+
+    @pytest.mark.parametrize("tag", ["v1.2.3", "v2.1.0-rc.1"])
+    def test_nothing_to_move(self, project: Project, tag: str) -> None:
+        project.tag("v1.2.3", "v1.2.4", "v2.0.0", "v2.1.0-rc.1")
+        assert project.run("promote", tag, *self.IMAGES) == (0, f"{tag[1:]} moves no tag\n", "")
+        assert project.asked() == []
+
+    def test_an_image_that_is_missing_moves_none(self, project: Project) -> None:
+        project.tag("v1.2.3")
+        project.image(f"{self.IMAGES[0]}:1.2.3", "abc")
+        code, said, error = project.run("promote", "v1.2.3", *self.IMAGES)
+        assert (code, said) == (1, "")
+        assert f"{self.IMAGES[1]}:1.2.3 is not in the registry" in error
+        assert not [line for line in project.asked() if "create" in line]
+
+
+@pytest.mark.parametrize("args", [[], ["tga", "v1.0.0"], ["tag"], ["promote", "v1.0.0"]])
+def test_a_wrong_command_line(project: Project, args: list[str]) -> None:
+    code, said, error = project.run(*args)
+    assert (code, said) == (2, "")
+    assert error.startswith("usage: release.py")
+
+
+def test_help_says_what_moves(project: Project) -> None:
+    code, said, _ = project.run("--help")
+    assert code == 0
+    for word in ("published", "promote", "latest", "3 git"):
+        assert word in said
