@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from test_runner import processes, report, results, targets
+from test_runner.diagnosis import StackError
 from test_runner.display import Display, choose
 from test_runner.project import ROOT
 from test_runner.run import INSIDE, Options, Run, at_once
@@ -212,6 +213,12 @@ def main() -> int:
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
     if needs_docker and not has_tools(caught):
         return 3
+    instance = ""
+    if needs_docker:
+        try:
+            instance = instance_id()
+        except StackError as error:
+            parser.error(str(error))
     partial = options.failed or any(os.environ.get(name) for name in ("ARGS", "TESTS"))
     if not partial:
         use_xdist(found)
@@ -220,7 +227,6 @@ def main() -> int:
         results.attach(target, folder)
     display = choose(options.output, found, verbose=options.verbose)
     limits = Options(options.jobs, options.timeout, options.run_timeout)
-    instance = instance_id() if needs_docker else ""
     run = Run(found, display, limits, folder.name, instance, caught)
     try:
         run.run()

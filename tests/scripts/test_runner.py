@@ -211,6 +211,15 @@ def test_bad_usage_is_one_line(two: Project, arguments: list[str], words: str) -
     assert "TEST_OUTPUT 'loud' must be auto, live, plain or json" in done.stderr
 
 
+def test_an_illegal_instance_is_refused(two: Project) -> None:
+    two.write("tests/integration/test_x.py", "")
+    two.write("scripts/check-tools.sh", "#!/bin/sh\n")
+    done = two.run(TEST_INSTANCE_ID="Main")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("test-runner.py: TEST_INSTANCE_ID Main must hold only a-z")
+
+
 def test_a_service_folder_with_a_space_is_refused(two: Project) -> None:
     two.service("my service", "true")
     done = two.run()
