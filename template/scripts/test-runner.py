@@ -240,10 +240,12 @@ def main() -> int:
     last, code = report.verdict(
         found,
         signal_name=signal.Signals(caught[0]).name if caught else "",
+        late=run.late,
         too_slow=slow * options.fail_slow,
         partial=partial,
+        left=bool(run.left),
     )
-    code = 128 + caught[0] if caught else code or 3 * bool(run.left)
+    code = 128 + caught[0] if caught else code
     took = time.monotonic() - began
     write_results(folder, found, code, took)
     if not partial:

@@ -234,6 +234,15 @@ def test_an_image_that_is_missing_is_named(project: Stacks, temporary: Path) -> 
     check_nothing_is_left(project, temporary)
 
 
+def test_a_run_whose_time_is_over_while_a_stack_starts(project: Stacks, temporary: Path) -> None:
+    project.stack("api", SLOW)
+    done = project.run("--run-timeout", "4", TMPDIR=str(temporary))
+    assert done.returncode == 4, done.stdout
+    assert re.match(r"TIMED OUT: the run \(", done.stdout.splitlines()[-1])
+    assert project.target("service api")["state"] == "not run"
+    check_nothing_is_left(project, temporary)
+
+
 # STACKS THAT STAY -------------------------------------------------------------
 def containers(project: Stacks, scope: str) -> dict[str, str]:
     """The containers of a scope's stack: their ids by their service."""

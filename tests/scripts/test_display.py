@@ -196,7 +196,7 @@ def test_a_red_run_stays_within_its_budget(
     before = [f"  ✗ {one.name} {one.note} 100/100 1.0s" for one in failed]
     size = sum(len(line.encode()) + 1 for line in before)
     lines = runner("report").failures(failed, tmp_path / "run", len(before), size)
-    last, code = runner("report").verdict(failed, signal_name="", too_slow=0, partial=False)
+    last, code = runner("report").verdict(failed)
     everything = [*before, *lines, f"{last} (1.0s)"]
     assert code == 1
     assert len(everything) <= 60

@@ -197,18 +197,26 @@ def slowest(targets: list[Target]) -> list[str]:
 
 
 def verdict(
-    targets: list[Target], *, signal_name: str, too_slow: int, partial: bool
+    targets: list[Target],
+    *,
+    signal_name: str = "",
+    late: bool = False,
+    too_slow: int = 0,
+    partial: bool = False,
+    left: bool = False,
 ) -> tuple[str, int]:
     """Return the last line, without the time that all took, and the exit code.
 
     Args:
         targets: all of the run.
         signal_name: what interrupted it, if anything did.
+        late: its time was over.
         too_slow: how many tests and fixtures fail the run by being slow.
         partial: only some tests were asked for, which need not be in every target.
+        left: something that it made could not be removed.
     """
     by_state = {state: [t for t in targets if t.state == state] for state in State}
-    broken, late = by_state[State.BROKEN], by_state[State.TIMED_OUT]
+    broken, hanging = by_state[State.BROKEN], by_state[State.TIMED_OUT]
     failed = [*by_state[State.FAILED], *by_state[State.CRASHED]]
     tests = sum(target.executed for target in targets)
     if signal_name:
@@ -216,9 +224,9 @@ def verdict(
     if failed:
         bad = sum(target.failed for target in failed)
         count = f"{bad} of {tests} tests in " if bad else ""
-        return f"FAILED: {count}{titles([*failed, *late, *broken])}", 1
-    if late:
-        return f"TIMED OUT: {titles([*late, *broken])}", 4
+        return f"FAILED: {count}{titles([*failed, *hanging, *broken])}", 1
+    if hanging or late:
+        return f"TIMED OUT: {titles([*hanging, *broken]) or 'the run'}", 4
     if broken:
         return f"NO STACK: {titles(broken)}", 3
     if too_slow:
@@ -227,7 +235,8 @@ def verdict(
     if not passed or (empty and not partial):
         return f"NOTHING RAN: {titles(empty) or 'nothing of what was asked for has tests'}", 5
     what = f"{tests} tests" if tests else f"{len(passed)} targets"
-    return f"PASSED: {what[:-1] if what.startswith('1 ') else what}", 0
+    what = what[:-1] if what.startswith("1 ") else what
+    return (f"NOT CLEAN: {what} passed", 3) if left else (f"PASSED: {what}", 0)
 
 
 def github_annotations(targets: list[Target]) -> Iterator[str]:
