@@ -392,7 +392,10 @@ class OwnEngine:
                     start_new_session=True,
                 )
             )
-        wait_until(self.answers, 60)
+        try:
+            wait_until(self.answers, 120)
+        except AssertionError:
+            raise AssertionError((self.folder / "log").read_text()[-3000:]) from None
 
     def answers(self) -> bool:
         """Whether it does."""
