@@ -131,4 +131,5 @@ def typed_programs(python: list[str]) -> list[list[str]]:
     """What the type checker reads, one program at a time: scripts may share a name."""
     scripts = [name for name in python if name.startswith((".ci/", "template/scripts/"))]
     modules = [name for name in python if name.startswith(("extensions/", "tasks/", "noxfile"))]
-    return [modules, *([script] for script in scripts)]
+    migrations = [name for name in python if name.startswith("migrations/")]
+    return [modules, migrations, *([script] for script in scripts)]
