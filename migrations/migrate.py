@@ -24,7 +24,6 @@ import argparse
 import importlib.util
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -38,13 +37,13 @@ from typing import Any
 
 import answers as services
 import copier
+import plumbum
 import yaml
 from copier.errors import CopierError
 from steps import Change, crossed
 from trees import (
     FILE,
     LABELS,
-    UNDO,
     File,
     GitError,
     Merge,
@@ -54,6 +53,7 @@ from trees import (
     Tree,
     edited,
     moved,
+    undo_command,
 )
 
 ANSWERS = ".copier-answers.yml"
@@ -127,12 +127,13 @@ class Update:
         except Interrupted:
             self.repository.undo()
             raise
+        self.note_leftovers()
         return result
 
     def merged(self) -> Result:
         """Work out what the project will be."""
         change = Change(dict(self.old))
-        for function in crossed(self.old["_commit"], self.ref_name()):
+        for function in crossed(self.old["_commit"], self.version(self.ref)):
             function(change)
         old_services = services.resolved(self.old)
         base = self.rendered("base", self.old["_commit"], self.old, last={})
@@ -177,10 +178,25 @@ class Update:
         """Whether a single project becomes one of many services."""
         return bool(self.old.get("layout") == "single" and self.new.get("layout") == "multi")
 
-    def ref_name(self) -> str:
-        """Return the version that is updated to, as Copier will write it down."""
-        describe = ["git", "-C", str(self.template), "describe", "--tags", "--always", self.ref]
-        return subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+    def version(self, ref: str) -> str:
+        """Say which version of the template a commit is, as Copier writes it down."""
+        describe = ["git", "-C", str(self.template), "describe", "--tags", "--always", ref]
+        return subprocess.run(describe, capture_output=True, check=True, text=True).stdout.strip()
+
+    def exported(self, ref: str) -> Path:
+        """Write the files of a version of the template into a folder without a repository."""
+        folder = self.work / "versions" / ref
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            subprocess.run(
+                [
+                    *("git", "-C", str(self.template), f"--work-tree={folder}"),
+                    *("-c", "core.autocrlf=false", "checkout", "--quiet", ref, "--", "."),
+                ],
+                check=True,
+                env=os.environ | {"GIT_INDEX_FILE": str(self.work / "index")},
+            )
+        return folder
 
     def rendered(
         self, name: str, ref: str, data: Mapping[str, Any], last: Mapping[str, Any]
@@ -188,23 +204,24 @@ class Update:
         """Render a version of the template, with some answers and the last ones, and store it."""
         folder = self.work / name
         folder.mkdir()
-        if last:
-            (folder / ANSWERS).write_text(dumped(last), encoding="utf-8")
-        copier.run_copy(
-            str(self.template),
-            folder,
-            data={key: value for key, value in data.items() if not key.startswith("_")},
-            vcs_ref=ref,
-            defaults=True,
-            overwrite=True,
-            quiet=True,
-            skip_tasks=True,
-            unsafe=True,
-        )
-        # The project remembers where the template comes from, not the copy that is used here.
         path = folder / ANSWERS
+        if last:
+            path.write_text(dumped(last), encoding="utf-8")
+        # Where Copier finds git, it starts it for every file, which is half of the time.
+        with plumbum.local.env(PATH=""):
+            copier.run_copy(
+                str(self.exported(ref)),
+                folder,
+                data={key: value for key, value in data.items() if not key.startswith("_")},
+                defaults=True,
+                overwrite=True,
+                quiet=True,
+                skip_tasks=True,
+                unsafe=True,
+            )
+        # What Copier writes down of the template is what it has seen of it; this is the truth.
+        source = dumped({"_commit": self.version(ref), "_src_path": self.old["_src_path"]})
         text = path.read_text(encoding="utf-8")
-        source = dumped({"_src_path": self.old["_src_path"]})
         text = re.sub(r"(?m)^_src_path: .*\n", lambda _: source, text, count=1)
         path.write_text(text, encoding="utf-8")
         return self.repository.stored(folder)
@@ -225,12 +242,12 @@ class Update:
         found = list(self.old.get("adopted") or [])
         for name in self.wish.names:
             found = [self.wish.names[name] if one == name else one for one in found]
-        wanted = self.wish.answers.get("services")
-        if wanted is not None:
-            for name in services.resolved({**self.old, **self.wish.answers, "layout": "multi"}):
-                folder = f"services/{name}/"
-                signs = {f"{folder}{sign}" for sign in services.rules.SIGNS}
-                if name not in (*found, *services.resolved(self.old)) and signs & self.ours.keys():
+        if "services" in self.wish.answers:
+            known = services.resolved(self.old)
+            after = services.resolved({**self.old, **self.wish.answers, "layout": "multi"})
+            for name, service in after.items():
+                signs = {f"services/{name}/{sign}" for sign in services.rules.SIGNS}
+                if name not in known and service.kind == "custom" and signs & self.before.keys():
                     found.append(name)
         return {"adopted": found}
 
@@ -366,6 +383,15 @@ class Update:
                     f"make template-update ARGS='-d {key}=…'"
                 )
 
+    def note_leftovers(self) -> None:
+        """Say which folders of services stay for what git ignores in them."""
+        for service in services.resolved(self.old).values():
+            folder = service.path
+            had = any(path.startswith(f"{folder}/") for path in self.before)
+            has = any(path.startswith(f"{folder}/") for path in self.repository.index())
+            if had and not has and (self.project / folder).exists():
+                self.notes.append(f"{folder}/ holds files that git ignores: they stay")
+
     def note_moves(
         self,
         old_services: Mapping[str, Any],
@@ -448,7 +474,9 @@ def report(update: Update, result: Result) -> Iterator[str]:
     """Say what was done, and what is left to do."""
     old, new = update.old["_commit"], update.new["_commit"]
     yield f"{new}, as before" if old == new else f"{old} -> {new}"
-    stat = update.repository.git("diff", "--cached", "--stat=100", "-M", "HEAD", "--", ".").decode()
+    stat = update.repository.git(
+        *("diff", "--cached", "--stat=100", "--find-renames", "--diff-filter=u", "HEAD", "--", ".")
+    ).decode()
     yield from stat.rstrip().splitlines() or ["Nothing changes."]
     yield ""
     lists = (
@@ -480,7 +508,7 @@ def report_and_exit_code(update: Update, result: Result) -> int:
         files = "a file" if count == 1 else f"{count} files"
         print(f"Both sides changed the same lines of {files}: edit, then git add.")
     print("Next: git diff --cached, make test, git commit")
-    print(f"Undo: {shlex.join(UNDO)}", flush=True)
+    print(f"Undo: {undo_command(update.repository.prefix)}", flush=True)
     return 1 if count else 0
 
 
@@ -574,7 +602,7 @@ def after_copier(template: Path, stage: str) -> int:
     new = answers_in(project)
     wish = Wish({k: v for k, v in new.items() if not k.startswith("_") and k not in REMEMBERED})
     # Everything was committed, so that all of this is what Copier has just made.
-    repository.git(*UNDO[1:])
+    repository.undo()
     for name in untracked.decode(errors="surrogateescape").split("\0")[:-1]:
         (project / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="template-") as work:

@@ -2,7 +2,7 @@
 
 A tree is what git calls one: each file's path with its mode and the id of its content. A project's
 files are only written at the very end, when the whole result is known (`Repository.apply`), and so
-that at any moment of it `UNDO` brings back the commit before.
+that at any moment of it `undo_command` brings back the commit before.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-#: Brings a project back to its last commit, run in its folder. Only what git tracks, or was about to
-#: track, is touched: files that git ignores or does not know stay.
-UNDO = ("git", "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
-
 #: What a conflict's markers call the two sides and what they come from.
 LABELS = ("before updating", "last update", "after updating")
 
@@ -30,9 +26,6 @@ MARK = b"Kept by the template"
 
 #: The template's files that have no place to say so.
 UNMARKED = frozenset({".python-version"})
-
-#: What a folder holds that is a service.
-SIGNS = frozenset({"Dockerfile", "pyproject.toml", "package.json"})
 
 #: What package managers write, from files that people write.
 LOCK_FILES = frozenset({"uv.lock", "package-lock.json"})
@@ -122,6 +115,11 @@ class Repository:
             found[path] = File(mode, blob)
         return found
 
+    def index(self) -> list[str]:
+        """List the project's files that git tracks."""
+        listing = self.git("ls-files", "-z").decode(errors="surrogateescape")
+        return listing.split("\0")[:-1]
+
     def stored(self, folder: Path) -> Tree:
         """Put the files of a folder into the repository's objects, and return them as a tree."""
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -153,7 +151,7 @@ class Repository:
         """Bring the project from its last commit to a result, staged; conflicts are unmerged.
 
         The index comes first, as a whole. From then on git knows every path that is going to be
-        written, so that UNDO finds the way back from wherever this stops.
+        written, so that there is a way back from wherever this stops.
         """
         skipped = {
             path
@@ -173,7 +171,8 @@ class Repository:
 
     def undo(self) -> None:
         """Bring the project back to its last commit."""
-        subprocess.run(UNDO, cwd=self.project, capture_output=True)
+        command = undo_command(self.prefix)
+        subprocess.run(command, shell=True, cwd=self.project, capture_output=True)
 
     def _is_taken(self, path: Path, before: Tree) -> bool:
         """Tell whether something that git does not track is where a new file is to be."""
@@ -233,6 +232,17 @@ class Repository:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if conflict.text.mode == EXECUTABLE else 0o644)
+
+
+def undo_command(prefix: str) -> str:
+    """Return the shell command that brings a project back to its last commit, run in its folder.
+
+    Only what git tracks, or was about to, is touched: files that it ignores or does not know stay.
+    In a repository that holds more than the project, the rest stays too.
+    """
+    if not prefix:
+        return "git reset --hard"
+    return "git add --update . && git restore --source=HEAD --staged --worktree ."
 
 
 def mode_of(path: Path) -> str:
@@ -303,8 +313,6 @@ class Merge:
         self.moved = frozenset(moved)
         self.theirs_moved = theirs if theirs_moved is None else theirs_moved
         self.units = {unit(path) for path in base}
-        # A service that somebody wrote before it came onto the list, or that was on it once.
-        self.units |= {unit(path) for path in ours if PurePosixPath(path).name in SIGNS}
         self.marked = self._marked()
 
     def _marked(self) -> set[str]:
@@ -319,21 +327,16 @@ class Merge:
         return {blob for blob, text in self.repository.read(blobs).items() if MARK in text}
 
     def is_templates(self, path: str) -> bool:
-        """Tell whether a file is the template's: it says so, and the user has not removed that."""
-        if PurePosixPath(path).name in UNMARKED:
-            return True
+        """Tell whether a file is the template's, unless the user has made it their own."""
         file = self.theirs.get(path) or self.base[path]
-        return file.blob in self.marked and not self.is_taken_over(path)
+        return PurePosixPath(path).name in UNMARKED or file.blob in self.marked
 
     def is_taken_over(self, path: str) -> bool:
-        """Tell whether the user has made a file of the template's their own."""
+        """Tell whether the user has made a file of the template's their own: it does not say so."""
         base, ours = self.base.get(path), self.ours.get(path)
-        return (
-            ours is not None
-            and ours.blob not in self.marked
-            and PurePosixPath(path).name not in UNMARKED
-            and (base is None or base.blob in self.marked)
-        )
+        if ours is None or PurePosixPath(path).name in UNMARKED:
+            return False
+        return ours.blob not in self.marked and (base is None or base.blob in self.marked)
 
     def run(self) -> Result:
         """Decide on every path."""
@@ -349,16 +352,17 @@ class Merge:
         if base is None and theirs is None:
             return ours
         if not self.is_templates(path):
-            if path in self.moved:
-                theirs = self.theirs_moved.get(path, ours)
-            elif ours is None and base is None and unit(path) not in self.units:
-                return theirs
-            else:
-                if ours is None and base is None:
-                    result.left_out.append(path)
-                elif self.is_taken_over(path) and base != theirs:
-                    result.taken.append(path)
+            if ours is None and base is None:
+                if unit(path) not in self.units:
+                    return theirs
+                result.left_out.append(path)
+            if path not in self.moved:
                 return ours
+            theirs = self.theirs_moved.get(path, ours)
+        elif self.is_taken_over(path):
+            if base != theirs:
+                result.taken.append(path)
+            return ours
         if ours == base or ours == theirs:
             return theirs
         # What the user has removed stays removed.

@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -35,9 +34,6 @@ import yaml
 from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
-
-#: Brings the project back to its last commit, run in its folder.
-UNDO = ("git", "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
 
 #: Short forms of addresses that Copier knows.
 SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
@@ -185,6 +181,16 @@ def check_ready(project: Project) -> None:
         ) from None
 
 
+def undo_command(project: Project) -> str:
+    """Return the shell command that brings the project back to its last commit.
+
+    In a repository that holds more than the project, the rest stays as it is.
+    """
+    if not git("rev-parse", "--show-prefix", cwd=project.folder):
+        return "git reset --hard"
+    return "git add --update . && git restore --source=HEAD --staged --worktree ."
+
+
 class Template:
     """A clone of the template."""
 
@@ -311,9 +317,8 @@ def change(project: Project, options: argparse.Namespace) -> int:
     """Update the project, or change its services: run the newest template's own merge."""
     check_ready(project)
     # Before anything: whoever needs it after a kill -9 finds it above.
-    print(
-        f"Should this be killed, this brings back the last commit: {shlex.join(UNDO)}", flush=True
-    )
+    print(f"Should this be killed, this brings back the last commit: {undo_command(project)}")
+    sys.stdout.flush()
     with tempfile.TemporaryDirectory(prefix="template-") as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
