@@ -313,6 +313,7 @@ class Merge:
         self.moved = frozenset(moved)
         self.theirs_moved = theirs if theirs_moved is None else theirs_moved
         self.units = {unit(path) for path in base}
+        self.moved_units = {unit(path) for path in self.moved}
         self.marked = self._marked()
 
     def _marked(self) -> set[str]:
@@ -338,6 +339,12 @@ class Merge:
             return False
         return ours.blob not in self.marked and (base is None or base.blob in self.marked)
 
+    def _is_new(self, path: str) -> bool:
+        """Tell whether a file of the user's is to be made: with its folder, or for the move's sake."""
+        return unit(path) not in self.units or (
+            unit(path) in self.moved_units and path in self.theirs_moved
+        )
+
     def run(self) -> Result:
         """Decide on every path."""
         result = Result()
@@ -353,7 +360,7 @@ class Merge:
             return ours
         if not self.is_templates(path):
             if ours is None and base is None:
-                if unit(path) not in self.units:
+                if self._is_new(path):
                     return theirs
                 result.left_out.append(path)
             if path not in self.moved:
