@@ -135,6 +135,7 @@ class Update:
         change = Change(dict(self.old))
         for function in crossed(self.old["_commit"], self.version(self.ref)):
             function(change)
+        self.check_questions()
         old_services = services.resolved(self.old)
         base = self.rendered("base", self.old["_commit"], self.old, last={})
         theirs = self.rendered(
@@ -177,6 +178,18 @@ class Update:
     def grows(self) -> bool:
         """Whether a single project becomes one of many services."""
         return bool(self.old.get("layout") == "single" and self.new.get("layout") == "multi")
+
+    def check_questions(self) -> None:
+        """Refuse answers to what is no question, which Copier would not notice."""
+        settings = yaml.safe_load((self.exported(self.ref) / "copier.yml").read_text("utf-8"))
+        asked = [
+            key
+            for key, question in settings.items()
+            if not key.startswith("_") and question.get("when") is not False
+        ]
+        for key in self.wish.answers:
+            if key not in asked:
+                raise Refused(f"{key!r} is no question; choose from {', '.join(asked)}")
 
     def version(self, ref: str) -> str:
         """Say which version of the template a commit is, as Copier writes it down."""
@@ -550,8 +563,10 @@ def wish_of(options: argparse.Namespace, old: dict[str, Any], tree: Tree) -> Wis
         Refused, Refusal: it breaks a rule.
     """
     if options.verb == "update":
-        pairs = [item.partition("=") for item in options.data]
-        return Wish({key: value for key, _, value in pairs})
+        for pair in options.data:
+            if "=" not in pair:
+                raise Refused(f"{pair!r} must be KEY=VALUE, such as cache=redis")
+        return Wish(dict(pair.split("=", 1) for pair in options.data))
     if options.verb == "add-service":
         new = []
         for name in options.names:

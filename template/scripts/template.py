@@ -90,7 +90,7 @@ LOCAL = frozenset(
 
 @dataclass(frozen=True)
 class Project:
-    """A generated project, as its last commit has it."""
+    """A generated project."""
 
     folder: Path
     source: str  #: where its template comes from
@@ -98,7 +98,7 @@ class Project:
 
 
 def read_project(folder: Path) -> Project:
-    """Read from a project's last commit which template it has.
+    """Read which template a project has.
 
     Raises:
         Refused: it is not in git, or is not this template's.
@@ -116,34 +116,40 @@ def read_project(folder: Path) -> Project:
         raise Refused(
             "nothing is committed yet; run: git add --all && git commit -m Start"
         ) from None
+    path = folder / ANSWERS
+    if not path.exists():
+        raise Refused(without_answers(folder))
+    changed = git("status", "--porcelain", "--ignored", "--", ANSWERS, cwd=folder)
+    if changed.startswith(("??", "!!")):
+        raise Refused(
+            f"{ANSWERS} is not in git; run: git add --force {ANSWERS} && git commit -m Answers"
+        )
+    again = f"git restore {ANSWERS}" if changed else f"git log -- {ANSWERS}"
+
+    def broken(why: str) -> Refused:
+        return Refused(f"{ANSWERS} {why}; take it from an older commit: {again}")
+
     try:
-        text = git("show", f"HEAD:./{ANSWERS}", cwd=folder)
-    except Failed:
-        raise Refused(without_answers(folder)) from None
-    where = f"{ANSWERS} is broken"
-    again = f"take it from an older commit: git log -- {ANSWERS}"
-    try:
-        answers = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        answers = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise Refused(f"{where}: it is no YAML{line}; {again}") from None
+        raise broken(f"is no YAML{f' in line {mark.line + 1}' if mark else ''}") from None
     if not isinstance(answers, dict):
-        raise Refused(f"{where}: it holds no answers; {again}")
+        raise broken("holds no answers")
     for key in ("_src_path", "_commit"):
         if not isinstance(answers.get(key), str | int | float):
-            raise Refused(f"{where}: it has no {key}; {again}")
+            raise broken(f"has no {key}")
     return Project(folder, str(answers["_src_path"]), str(answers["_commit"]))
 
 
 def without_answers(folder: Path) -> str:
     """Say why there are no answers, and where they are to be had."""
-    if (folder / ANSWERS).exists():
-        return f"{ANSWERS} is not committed; run: git add --force {ANSWERS} && git commit"
+    if git("ls-tree", "HEAD", "--", ANSWERS, cwd=folder):
+        return f"{ANSWERS}, which updates read, is deleted; bring it back: git restore {ANSWERS}"
     removed = git("log", "-1", "--format=%h", "--diff-filter=D", "--", ANSWERS, cwd=folder)
     if removed:
         return (
-            f"{ANSWERS}, which updates read, was removed in {removed}; bring it back: "
+            f"{ANSWERS}, which updates read, was deleted in {removed}; bring it back: "
             f"git checkout {removed}~ -- {ANSWERS}"
         )
     return f"there is no {ANSWERS} here: run this in the root of a generated project"
