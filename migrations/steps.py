@@ -16,6 +16,7 @@ runs: an update that is undone runs it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,22 +69,18 @@ def step(version: str) -> Callable[[Step], Step]:
 
 
 def parsed(commit: str) -> Version:
-    """Return the version of what `git describe` says of a commit; 0 where it names no tag.
+    """Return the version of what `git describe` says of a commit; 0 where it names no release.
 
-    A commit after a tag, `v1.2.3-4-gabc`, is the version's fourth post-release.
+    A commit after a release, `v1.2.3-4-gabc`, is its fourth post-release.
     """
-    tag, _, after = commit.removesuffix("-dirty").partition("-")
+    described = re.fullmatch(r"(v\d+\..*?)(?:-(\d+)-g[0-9a-f]+)?(?:-dirty)?", commit)
+    if not described:
+        return Version("0")
+    tag, count = described.groups()
     try:
-        version = Version(tag)
+        return Version(f"{tag}.post{count}" if count else tag)
     except InvalidVersion:
         return Version("0")
-    count = after.rpartition("-g")[0]
-    if count.isdigit():
-        return Version(f"{version}.post{count}")
-    try:
-        return Version(commit)
-    except InvalidVersion:
-        return version
 
 
 def crossed(old: str, new: str) -> Iterator[Step]:

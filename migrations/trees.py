@@ -426,12 +426,13 @@ def moved(tree: Tree, places: Callable[[str], Iterable[str]]) -> Tree:
     Raises:
         MoveError: two files would be at the same place, or one is a submodule.
     """
-    found: Tree = {}
+    origins: dict[str, str] = {}
     for path, file in tree.items():
         for place in places(path):
-            if place in found:
-                raise MoveError(f"{place} is in the way of {path}; move it elsewhere first")
+            if place in origins:
+                other = origins[place] if place == path else path
+                raise MoveError(f"{place} is in the way of {other}; move it elsewhere first")
             if file.mode == SUBMODULE and place != path:
                 raise MoveError(f"{path} is a submodule; 'git mv' it to {place} first, and commit")
-            found[place] = file
-    return found
+            origins[place] = path
+    return {place: tree[path] for place, path in origins.items()}

@@ -263,10 +263,7 @@ class Template:
 
 def is_release(tag: str) -> bool:
     """Tell whether a tag is that of a release; a preview is none."""
-    try:
-        return not Version(tag).is_prerelease
-    except InvalidVersion:
-        return False
+    return is_version(tag) and not Version(tag).is_prerelease
 
 
 def between(changelog: str, old: str, new: str) -> Iterator[str]:
@@ -291,12 +288,12 @@ def between(changelog: str, old: str, new: str) -> Iterator[str]:
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a text is a version's number."""
+    """Tell whether a text is a version's number, and not a commit's, which may be digits too."""
     try:
         Version(text)
     except InvalidVersion:
         return False
-    return True
+    return "." in text
 
 
 def check(project: Project, *, as_json: bool) -> int:
