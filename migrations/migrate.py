@@ -127,7 +127,7 @@ class Update:
         except Interrupted:
             self.repository.undo()
             raise
-        self.note_leftovers()
+        self.note_the_rest(result)
         return result
 
     def merged(self) -> Result:
@@ -396,8 +396,11 @@ class Update:
                     f"make template-update ARGS='-d {key}=…'"
                 )
 
-    def note_leftovers(self) -> None:
-        """Say which folders of services stay for what git ignores in them."""
+    def note_the_rest(self, result: Result) -> None:
+        """Say what git does not know of, and may have to change too."""
+        for path, file in sorted(result.tree.items()):
+            if path.endswith("/.env.example") and self.before.get(path) not in (None, file):
+                self.notes.append(f"{path} has changed: look whether your .env has to")
         for service in services.resolved(self.old).values():
             folder = service.path
             had = any(path.startswith(f"{folder}/") for path in self.before)
