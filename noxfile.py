@@ -56,6 +56,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def update(session: nox.Session) -> None:
+    """Update projects of every release to what is here, and change their services."""
+    install(session, "test")
+    # These wait for processes that they started, most of their time.
+    processes = str(2 * (os.cpu_count() or 1))
+    pytest(session, "--numprocesses", processes, "--dist=worksteal", paths=["tests/update"])
+
+
+@nox.session
 def e2e(session: nox.Session) -> None:
     """Generate projects and run their own tests on a real Docker engine."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from tests import bench_update
 from tests.conftest import ROOT, copy_template
 from tests.e2e.conftest import PYTHON_VERSION, clean_environment
 
@@ -205,7 +206,12 @@ def docker_tables(runs: int, work: Path) -> tuple[list[str], list[str]]:
     return [*stages, f"| all | {total:.1f} | 100% |"], sizes
 
 
-def page(renders: Iterable[str], docker: tuple[list[str], list[str]] | None, runs: int) -> str:
+def page(
+    renders: Iterable[str],
+    updates: list[str],
+    docker: tuple[list[str], list[str]] | None,
+    runs: int,
+) -> str:
     """Write the page."""
     line = "\n"
     python = ".".join(map(str, sys.version_info[:2]))
@@ -228,6 +234,7 @@ same, time is linear.
 | --- | --- | --- | --- | --- |
 {line.join(renders)}
 
+{bench_update.section(updates)}
 ## A project's tests
 
 """
@@ -269,14 +276,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
         work = Path(name)
         rows, ratio = render_table(options.runs, work)
+        updates, slowest = bench_update.table(options.runs, work, services, say)
         no_engine = (
             options.no_docker
             or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
         )
         docker = None if no_engine else docker_tables(options.runs, work)
-    PAGE.write_text(page(rows, docker, options.runs))
+    PAGE.write_text(page(rows, updates, docker, options.runs))
     say(f"{PAGE.relative_to(ROOT)}: {ratio:.2f} times static files, {TARGET} at most")
-    return int(ratio > TARGET)
+    say(f"updates: {slowest:.2f} times copier update, {bench_update.TARGET} at most")
+    return int(ratio > TARGET or slowest > bench_update.TARGET)
 
 
 if __name__ == "__main__":
