@@ -313,16 +313,15 @@ class Update:
         return places
 
     def adapt(self, old: Any, new: Any) -> None:
-        """Let the Python files of a service import its package by the new name."""
+        """Let the Python files of a service call its package by the new name."""
         if old.package == new.package or not old.kind.startswith("python-"):
             return
-        pattern = re.compile(rf"(?m)^(\s*(?:from|import)\s+){old.package}(?=[\s.,]|$)".encode())
         ours = self.ours
         paths = [path for path in ours if path.startswith(f"{new.path}/") and path.endswith(".py")]
         texts = self.repository.read(ours[path].blob for path in paths)
         for path in paths:
             text = texts[ours[path].blob]
-            changed = pattern.sub(rb"\1" + new.package.encode(), text)
+            changed = with_package(text, old.package, new.package)
             if changed != text:
                 ours[path] = File(ours[path].mode, self.repository.store(changed))
 
@@ -426,15 +425,32 @@ class Update:
                     f"{new} looks for the database and the role {new!r}: rename {old!r} where data "
                     "is to be kept (docs/update.md of the template says how)"
                 )
-            texts = self.repository.read(
-                result.tree[path].blob for path in result.tree if is_users_place(path)
-            )
-            word = re.compile(rf"(?<![\w-]){re.escape(old)}(?![\w-])".encode())
-            for path, file in result.tree.items():
-                if is_users_place(path):
-                    for number, line in enumerate(texts[file.blob].splitlines(), 1):
-                        if word.search(line):
-                            self.notes.append(f"{path}:{number} still says {old!r}")
+            self.note_mentions(old, one.package, other.path, result)
+
+    def note_mentions(self, name: str, package: str, folder: str, result: Result) -> None:
+        """Say which lines of the user's own still call a service by its old name."""
+        word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])".encode())
+        quoted = re.compile(rf"[\"']{package}\.".encode())
+        patterns = {
+            path: word if is_users_place(path) else quoted
+            for path in sorted(result.tree)
+            if is_users_place(path) or (path.startswith(f"{folder}/") and path.endswith(".py"))
+        }
+        texts = self.repository.read(result.tree[path].blob for path in patterns)
+        for path, pattern in patterns.items():
+            for number, line in enumerate(texts[result.tree[path].blob].splitlines(), 1):
+                if pattern.search(line):
+                    self.notes.append(f"{path}:{number} still says {name!r}")
+
+
+def with_package(text: bytes, old: str, new: str) -> bytes:
+    """Return a Python file that imports a package by another name."""
+    name, other = re.escape(old.encode()), new.encode()
+    start = rb"(?m)^(\s*)(from|import)(\s+)" + name
+    if re.search(start.replace(b"from|", b"") + rb"(\.[\w.]+)?\s*$", text):
+        # After `import old.part`, the name stands for the package wherever a dot follows.
+        text = re.sub(rb"(?<![\w.])" + name + rb"(?=\.\w)", other, text)
+    return re.sub(start + rb"(?=[\s.,]|$)", rb"\1\2\3" + other, text)
 
 
 def is_users_place(path: str) -> bool:

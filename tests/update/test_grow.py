@@ -113,14 +113,20 @@ def test_edits_added_files_bits_and_history_are_kept(kind: str, generate: Genera
 
 def test_it_may_have_another_name(generate: Generate, fresh: Fresh) -> None:
     project = single(generate, "python-api")
-    project.write("src/app/own.py", "import app.settings\nfrom app import main\n")
+    project.write(
+        "src/app/own.py",
+        "import app.settings\nfrom app import main\n\nprint(app.settings, main.app.x)\n",
+    )
+    project.write("tests/unit/test_own.py", "PLACE = 'app.settings'\n")
     project.write("src/helpers/more.py", "from app.main import create_app\n")
     project.commit()
     said = project.make("template-grow", "NAME=price-feed")
     assert project.answers()["services"] == ["price-feed"]
     assert project.read("services/price-feed/price_feed/own.py") == (
-        "import price_feed.settings\nfrom price_feed import main\n"
+        "import price_feed.settings\nfrom price_feed import main\n\n"
+        "print(price_feed.settings, main.app.x)\n"
     )
+    assert "services/price-feed/tests/unit/test_own.py:1 still says 'app'" in said
     assert project.read("services/price-feed/helpers/more.py") == (
         "from price_feed.main import create_app\n"
     )

@@ -29,12 +29,23 @@ def later(change: Change) -> None:
     raise AssertionError
 '''
 
+QUESTION = """\
+colour:
+  type: str
+  default: blue
+
+"""
+
 
 def rename(version: Path) -> None:
     """Change a version of the template as its step says, and a line of the moved file."""
     for path in version.rglob("*"):
         if path.is_file() and b"author_email" in path.read_bytes():
             path.write_text(path.read_text().replace("author_email", "author_address"))
+    settings = version / "copier.yml"
+    text = settings.read_text().replace('"3.13", "3.12"]', '"3.13"]')
+    assert '"3.12"' not in text
+    settings.write_text(text.replace("# COMPUTED", QUESTION + "# COMPUTED"))
     scripts = version / "template/scripts"
     (scripts / "tools").mkdir()
     script = (scripts / "check-tools.sh").rename(scripts / "tools/check.sh")
@@ -59,7 +70,10 @@ def renaming(template: Path, versions: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def project(generate: Generate, template: Path, renaming: Path) -> Project:
-    made = generate(services="engine:custom", database="none", author_email="ada@example.com")
+    made = generate(
+        services="engine:custom", database="none", author_email="ada@example.com",
+        python_version="3.12",
+    )  # fmt: skip
     made.write(ANSWERS, made.read(ANSWERS).replace(str(template), str(renaming)))
     text = made.read("scripts/check-tools.sh")
     made.write("scripts/check-tools.sh", text.replace("fail() {", "# mine\nfail() {"), mode=0o755)
@@ -70,7 +84,9 @@ def project(generate: Generate, template: Path, renaming: Path) -> Project:
 
 
 def test_renamed_files_and_answers_keep_what_is_in_them(project: Project) -> None:
-    project.template("update")
+    said = project.template("update")
+    assert "- python_version is '3.14' now: '3.12' is no answer any more\n" in said
+    assert "- colour is a new question, answered with its default 'blue'; to change it: " in said
     script = project.read("scripts/tools/check.sh")
     assert "# mine\nfail() {" in script
     assert "# newer" in script
