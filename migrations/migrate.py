@@ -62,7 +62,7 @@ ANSWERS = ".copier-answers.yml"
 REMEMBERED = frozenset({"year", "adopted"})
 
 #: Folders and files at the root of a single project that stay there when it grows, by their names.
-#: So does what the new layout has at the root; anything else belongs to the service.
+#: So does what is hidden, or has its place there in the new layout; all else is the service's.
 STAYS = re.compile(
     r"(Makefile\.local|docs|README.*|LICENSE.*|CHANGELOG.*|CONTRIBUTING.*|"
     r"(docker-)?compose.*\.ya?ml)",
@@ -149,7 +149,7 @@ class Update:
         if self.grows:
             names = {"app": self.successor(new_services)}
         carried = {old: new for old, new in names.items() if new in new_services}
-        places = self.places(change, old_services, new_services, carried, theirs)
+        places = self.places(change, old_services, new_services, carried, base, theirs)
         at_new_places = {
             place for path in {*base, *self.before} for place in places(path) if place != path
         }
@@ -207,7 +207,7 @@ class Update:
                     *("-c", "core.autocrlf=false", "checkout", "--quiet", ref, "--", "."),
                 ],
                 check=True,
-                env=os.environ | {"GIT_INDEX_FILE": str(self.work / "index")},
+                env=os.environ | {"GIT_INDEX_FILE": f"{folder}.index"},
             )
         return folder
 
@@ -256,8 +256,11 @@ class Update:
         for name in self.wish.names:
             found = [self.wish.names[name] if one == name else one for one in found]
         if "services" in self.wish.answers:
+            given = self.wish.answers["services"]
+            # From a command line it comes as text, which Copier takes for YAML.
+            wanted = yaml.safe_load(given) if isinstance(given, str) else given
             known = services.resolved(self.old)
-            after = services.resolved({**self.old, **self.wish.answers, "layout": "multi"})
+            after = services.resolved({**self.old, "services": wanted, "layout": "multi"})
             for name, service in after.items():
                 signs = {f"services/{name}/{sign}" for sign in services.rules.SIGNS}
                 if name not in known and service.kind == "custom" and signs & self.before.keys():
@@ -286,13 +289,16 @@ class Update:
         old_services: Mapping[str, Any],
         new_services: Mapping[str, Any],
         carried: Mapping[str, str],
+        base: Tree,
         theirs: Tree,
     ) -> Callable[[str], Iterable[str]]:
         """Return the function that tells where a file goes."""
         at_root = {PurePosixPath(path).parts[0] for path in theirs} - {"tests", "services"}
 
-        def stays(path: str, name: str) -> bool:
-            return name in at_root or bool(STAYS.fullmatch(name) or name.startswith(".git"))
+        def stays(path: str) -> bool:
+            name = PurePosixPath(path).parts[0]
+            is_hidden = name.startswith(".") and path not in base
+            return name in at_root or is_hidden or STAYS.fullmatch(name) is not None
 
         def places(path: str) -> list[str]:
             path = change.place(path)
@@ -303,7 +309,7 @@ class Update:
                 if one.path == ".":
                     if STACK.fullmatch(path):
                         return [path, f"{other.path}/{path}"]
-                    if stays(path, PurePosixPath(path).parts[0]):
+                    if stays(path):
                         continue
                     return [within(path, one, other)]
                 if path.startswith(f"{one.path}/"):
@@ -625,7 +631,8 @@ def after_copier(template: Path, stage: str) -> int:
     untracked = repository.git("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     if stage == "before":
         if untracked:
-            raise Refused(f"commit or remove what git does not know yet, such as {untracked[0]}")
+            name = untracked.decode(errors="replace").partition("\0")[0]
+            raise Refused(f"{name} is not committed; commit it, or move it away")
         old = read_answers(repository)
         change = Change(dict(old))
         for function in crossed(old["_commit"], os.environ["VERSION_TO"]):

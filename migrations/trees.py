@@ -161,6 +161,9 @@ class Repository:
         result.ignored = sorted(skipped)
         after = {path: file for path, file in result.tree.items() if path not in skipped}
         changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        for path in sorted(changed):
+            if path in before and before[path].mode == SUBMODULE:
+                raise MoveError(f"{path} is a submodule; 'git rm' it first, and commit")
         try:
             with uninterrupted():
                 self._write_index(after, changed, result.conflicts)

@@ -5,16 +5,19 @@
 - `generate(answers, version)`: a project of its own for the test, committed.
 - `fresh(answers, version)`: the files of a new project; only to be read.
 - `Project`: what a test does with a project. Its commands run as a user's do, through uv.
+- `merge(project, …)`: the same in this process, for what many answer sets are tried with.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -100,14 +103,14 @@ class Project:
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
-    def copier(self, *arguments: str) -> str:
+    def copier(self, *arguments: str, code: int = 0) -> str:
         """Run plain Copier's update."""
         done = subprocess.run(
-            ["copier", "update", "--trust", "--defaults", *arguments],
-            cwd=self.root, stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
+            cwd=self.root, env=clean_environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == code, done.stdout
         return done.stdout
 
     def path(self, name: str) -> Path:
@@ -240,7 +243,8 @@ def commit_version(repository: Path, version: Path) -> None:
     for path in repository.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(version, repository, dirs_exist_ok=True)
+    junk = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(version, repository, ignore=junk, dirs_exist_ok=True)
     git("add", "--all", "--force", cwd=repository)
     git("commit", "--quiet", "--allow-empty", "--message", version.name, cwd=repository)
     git("tag", version.name, cwd=repository)
@@ -292,6 +296,28 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, versions: Path, template: Pa
         return once(shared / name, make, tmp_path_factory.mktemp("own") / name)
 
     return made
+
+
+@pytest.fixture
+def merge(
+    template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Return the function that runs the template's part of an update in this process.
+
+    For tests of many answer sets: starting programs is most of an update's time. Returns the exit
+    code and what it says.
+    """
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    migrate = importlib.import_module("migrate")
+    # In a program of its own, which ends after that.
+    monkeypatch.setattr(migrate, "ignore_signals", lambda: None)
+
+    def merged(project: Project, *arguments: str) -> tuple[int, str]:
+        where = (f"--project={project.root}", f"--template={template}")
+        code = migrate.from_project(migrate.parse([*arguments, *where]))
+        return code, capsys.readouterr().out
+
+    return merged
 
 
 @pytest.fixture

@@ -73,6 +73,8 @@ def edited(project: Project, kind: str) -> dict[str, str]:
     project.write("docs/notes.md", "mine\n")
     project.write("compose.yml", "services: {}\n")
     project.write("Makefile.local", "mine:\n")
+    project.write(".pre-commit-config.yaml", "repos: []\n")
+    project.write(".devcontainer/devcontainer.json", "{}\n")
     project.write("deploy/test/docker-compose.override.yml", "services: {}\n")
     project.append("README.md", "mine\n")
     project.append("deploy/prod/.env.example", "MINE=1\n")
@@ -88,6 +90,8 @@ def edited(project: Project, kind: str) -> dict[str, str]:
         "docs/notes.md": "mine\n",
         "compose.yml": "services: {}\n",
         "Makefile.local": "mine:\n",
+        ".pre-commit-config.yaml": "repos: []\n",
+        ".devcontainer/devcontainer.json": "{}\n",
         "README.md": "mine\n",
         "deploy/prod/.env.example": "MINE=1\n",
     }
@@ -206,6 +210,16 @@ def test_plain_copier_takes_the_service_of_its_kind(generate: Generate) -> None:
     )
     assert project.read("services/shop-web/src/main.ts").endswith("// mine\n")
     assert project.path("services/engine/app.py").exists()
+
+
+def test_plain_copier_without_a_service_of_its_kind_changes_nothing(generate: Generate) -> None:
+    project = single(generate, "python-api")
+    before = project.files()
+    arguments = ("--data=layout=multi", "--data=services=engine:custom")
+    said = project.copier("--vcs-ref=:current:", *arguments, code=1)
+    assert "service is a python-api, and none of engine is: give it one, such as" in said
+    assert project.files() == before
+    assert project.status() == []
 
 
 def test_in_a_folder_of_a_larger_repository(generate: Generate, tmp_path: Path) -> None:

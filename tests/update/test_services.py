@@ -137,6 +137,26 @@ def test_a_service_is_added_across_versions(generate: Generate, fresh: Fresh) ->
     check(project, before, fresh, "services/billing/")
 
 
+def test_a_list_on_the_command_line_comes_and_goes_at_once(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, "api, engine:custom")
+    before = project.files()
+    project.make(
+        "template-update",
+        "ARGS=-d 'services=[{name: api, port: 8010}, \"billing:custom\"]' -d 'project_name=A \"B\"'",
+    )
+    answers = project.answers()
+    assert answers["services"] == [{"name": "api", "port": 8010}, "billing:custom"]
+    assert answers["project_name"] == 'A "B"'
+    assert project.ports()["API_PORT"] == "8010"
+    kept = {n: t for n, t in before.items() if not n.startswith("services/engine/")}
+    after = files(fresh(project.given(), answers["_commit"]))
+    found, wanted = project.files(), expected(kept, after, "services/billing/")
+    same_answers(found, wanted)
+    assert found == wanted
+
+
 def test_removed_services_move_no_port_and_take_nobody_with_them(
     generate: Generate, fresh: Fresh
 ) -> None:
@@ -178,12 +198,19 @@ def test_a_removed_service_with_edits_is_kept_unless_told(what: str, generate: G
     assert files(project.root / "services/b") == before
     assert project.answers()["services"] == "a"
     assert "services/b" not in project.read("deploy/dev/docker-compose.yml")
-    project.undo()
+
+
+def test_plain_copier_keeps_them_too_and_delete_removes_them(generate: Generate) -> None:
+    project = living(generate, "a, b")
+    path = "services/b/b/main.py"
+    project.append(path, "# mine\n")
+    project.commit()
+    before = files(project.root / "services/b")
     project.make("remove-service", "NAME=b", "DELETE=1")
     assert not project.path("services/b").exists()
     project.undo()
     assert files(project.root / "services/b") == before
-    # Plain Copier deletes them without a word; the template's migration brings them back.
+    # By itself, Copier deletes them without a word.
     said = project.copier("--vcs-ref=:current:", "--data=services=a")
     assert f"kept services/b/: it has changes of yours ({path})" in said
     assert files(project.root / "services/b") == before

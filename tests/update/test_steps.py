@@ -40,7 +40,11 @@ colour:
 def rename(version: Path) -> None:
     """Change a version of the template as its step says, and a line of the moved file."""
     for path in version.rglob("*"):
-        if path.is_file() and b"author_email" in path.read_bytes():
+        if (
+            path.is_file()
+            and "__pycache__" not in path.parts
+            and b"author_email" in path.read_bytes()
+        ):
             path.write_text(path.read_text().replace("author_email", "author_address"))
     settings = version / "copier.yml"
     text = settings.read_text().replace('"3.13", "3.12"]', '"3.13"]')
