@@ -36,6 +36,14 @@ colour:
 
 """
 
+CHANGELOG = """\
+## 99.2.0 - 2099-01-01
+
+- The check of the tools is in a folder of its own.
+  When you update: call it there.
+
+"""
+
 
 def rename(version: Path) -> None:
     """Change a version of the template as its step says, and a line of the moved file."""
@@ -46,6 +54,9 @@ def rename(version: Path) -> None:
             and b"author_email" in path.read_bytes()
         ):
             path.write_text(path.read_text().replace("author_email", "author_address"))
+    changelog = version / "CHANGELOG.md"
+    text = changelog.read_text().replace("## Unreleased", CHANGELOG + "## Unreleased")
+    changelog.write_text(text)
     settings = version / "copier.yml"
     text = settings.read_text().replace('"3.13", "3.12"]', '"3.13"]')
     assert '"3.12"' not in text
@@ -138,3 +149,17 @@ def test_a_file_in_the_way_is_refused(project: Project) -> None:
         "nothing is changed"
     )
     assert project.files() == before
+
+
+def test_what_is_new_is_told_before_and_after(project: Project) -> None:
+    story = (
+        "- The check of the tools is in a folder of its own.\n  When you update: call it there.\n"
+    )
+    said = project.make("template-check")
+    assert said.startswith(f"{RENAMED} is there; this project has {NOW}.\n")
+    assert story in said
+    assert said.endswith("Next: make template-update\n")
+    assert project.status() == []
+    assert story in project.make("template-update")
+    project.commit("update")
+    assert project.template("check") == f"{RENAMED} is the newest version.\n"
