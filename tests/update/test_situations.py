@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..e2e.conftest import clean_environment
-from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Project, git
+from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Project, commit_version, git
 
 Prepare = Callable[[Project], None]
 
@@ -180,6 +180,25 @@ def test_an_answer_that_is_none(project: Project) -> None:
     assert said.splitlines()[-1].startswith("'licence' is no question; choose from project_name, ")
     said = project.template("update", "-d", "license", code=2)
     assert "'license' must be KEY=VALUE" in said.splitlines()[-1]
+    assert project.status() == []
+
+
+def test_uv_cannot_get_what_the_merge_needs(
+    project: Project, template: Path, versions: Path, tmp_path: Path
+) -> None:
+    git("clone", "--quiet", str(template), "other", cwd=tmp_path)
+    version = tmp_path / "v99.9.0"
+    shutil.copytree(versions / NOW, version)
+    script = version / "migrations/migrate.py"
+    script.write_text(script.read_text().replace('"copier==', '"copier==99.'))
+    commit_version(tmp_path / "other", version)
+    replaced("_src_path", f"_src_path: {tmp_path / 'other'}\n")(project)
+    project.commit()
+    said = project.template("update", code=3)
+    assert "copier==99." in said
+    assert said.splitlines()[-1] == (
+        "template.py: uv could not run the merge, for the reason above; nothing is changed"
+    )
     assert project.status() == []
 
 
