@@ -1,7 +1,8 @@
 """Living projects: real git repositories, updated by the commands that their users run.
 
 - `template`: a repository with every released version of this template, the working tree as v99.0.0,
-  and v99.1.0, where one line of `.editorconfig` is another. It is made once for all of xdist's workers.
+  and v99.1.0, where a line of `.editorconfig` is another, and the skeleton's sources have one more.
+  It is made once for all of xdist's workers.
 - `generate(answers, version)`: a project of its own for the test, committed.
 - `fresh(answers, version)`: the files of a new project; only to be read.
 - `Project`: what a test does with a project. Its commands run as a user's do, through uv.
@@ -34,9 +35,12 @@ from ..e2e.conftest import clean_environment
 #: The first complete version: what updates start from as long as nothing is released.
 BASELINE = "19f32c4"
 
-#: The working tree, and what is changed in it to have something that conflicts.
+#: The working tree, and a version after it, where a line is changed that users change too.
 NOW, NEXT = "v99.0.0", "v99.1.0"
 NEXT_FILE, NEXT_LINES = ".editorconfig", ("indent_size = 2\n", "indent_size = 3\n")
+
+#: The user's files, whose change no project is to see.
+NEXT_SOURCES = {"main.py.jinja": "#", "app.py": "#", "main.ts.jinja": "//"}
 
 SCRIPT = ROOT / "template/scripts/template.py"
 ANSWERS = ".copier-answers.yml"
@@ -236,6 +240,11 @@ def write_versions(folder: Path) -> None:
     changed = folder / NEXT / "template" / NEXT_FILE
     assert NEXT_LINES[0] in changed.read_text()
     changed.write_text(changed.read_text().replace(*NEXT_LINES))
+    for name, comment in NEXT_SOURCES.items():
+        sources = list((folder / NEXT / "template").rglob(name))
+        assert sources
+        for source in sources:
+            source.write_text(f"{source.read_text()}{comment} newer\n")
 
 
 def commit_version(repository: Path, version: Path) -> None:
