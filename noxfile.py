@@ -64,6 +64,13 @@ def scripts(session: nox.Session) -> None:
 
 
 @nox.session
+def update(session: nox.Session) -> None:
+    """Update projects of every release to what is here, and change their services."""
+    install(session, "test")
+    pytest(session, *side_by_side(), paths=["tests/update"])
+
+
+@nox.session
 def e2e(session: nox.Session) -> None:
     """Generate projects and run their own tests on a real Docker engine."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
@@ -154,7 +161,8 @@ def typed_programs(python: list[str], folder: Path) -> list[list[str]]:
     modules = [name for name in python if name.startswith(("extensions/", "tasks/", "noxfile"))]
     programs = [Path(name.removesuffix(".jinja")) for name in python if is_program(name)]
     theirs = [str(copy / path.relative_to(scripts)) for path in programs]
-    return [modules, *([script] for script in own + theirs)]
+    migrations = [name for name in python if name.startswith("migrations/")]
+    return [modules, migrations, *([script] for script in own + theirs)]
 
 
 def is_program(name: str) -> bool:

@@ -18,6 +18,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import yaml
 from copier.errors import UserMessageError
 from jinja2 import Environment, pass_context
 from jinja2.ext import Extension
@@ -189,6 +190,16 @@ def check_registry(value: str) -> None:
         raise Refusal(
             f"registry {value!r} must be HOST[:PORT][/OWNER] in lower case, without a scheme or a "
             "slash at its end; try 'ghcr.io/my-org'"
+        )
+
+
+def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
+    """Refuse to turn a project of many services back into one of a single service."""
+    if layout == "single" and previous.get("layout") == "multi":
+        raise Refusal(
+            "layout 'single' is no way back from 'multi': services have folders and stages of tests "
+            "that a single one has no place for; take services off the list instead, or generate a "
+            "new project"
         )
 
 
@@ -516,6 +527,10 @@ class ServicesExtension(Extension):
             service_list_of=service_list_of,
             front_door_of=front_door,
             grouped_by_skeleton=grouped_by_skeleton,
+            found_layout=found_layout,
+            found_kind=found_kind,
+            found_services=found_services,
+            adopting=adopting,
             adopted_services=adopted_services,
             adopted_files=adopted_files,
         )
@@ -528,6 +543,7 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     ),
     "project_slug": lambda answers: check_slug(answers["project_slug"]),
     "description": lambda answers: check_text("description", answers["description"]),
+    "layout": lambda answers: check_layout(answers["layout"], _previous(answers)),
     # The backing services are asked for after the services: here they count as chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
     "registry": lambda answers: check_registry(answers["registry"]),
@@ -591,29 +607,118 @@ def service_list_of(answers: Context) -> str:
 #: The stand-in that a custom service starts with, where it has no Dockerfile of its own yet.
 STAND_IN = ("Dockerfile", ".dockerignore", "app.py", "tests")
 
+#: What a folder holds that is a service, whoever wrote it.
+SIGNS = ("Dockerfile", "pyproject.toml", "package.json")
+
+#: Folders of a project's root that hold no service, whatever is in them.
+NO_SERVICES = frozenset("deploy docs node_modules packages scripts services src tests".split())
+
+
+def _destination(answers: Context) -> Path:
+    return Path(str(answers["_copier_conf"]["dst_path"]))
+
+
+def _previous(answers: Context) -> dict[str, Any]:
+    """Read the answers that the destination was generated with: none, where it was not."""
+    path = _destination(answers) / str(answers["_copier_conf"]["answers_file"])
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@pass_context
+def adopting(answers: Context) -> bool:
+    """Tell whether the destination holds somebody's files, none of them from this template."""
+    destination = _destination(answers)
+    if _previous(answers) or not destination.is_dir():
+        return False
+    return any(path.name != ".git" for path in destination.iterdir())
+
+
+def is_service(folder: Path) -> bool:
+    """Tell whether a folder holds a service that somebody has written."""
+    return any((folder / sign).is_file() for sign in SIGNS)
+
+
+def services_in(root: Path) -> list[str]:
+    """Name the services that a folder holds, in services/ and at its root, as far as they can be.
+
+    A name that is none here is left out: its folder has to be renamed first.
+    """
+    found: list[str] = []
+    for parent in (root / "services", root):
+        for folder in sorted(parent.glob("*/")):
+            try:
+                check_name(folder.name)
+            except Refusal:
+                continue
+            if folder.name not in (*NO_SERVICES, *found) and is_service(folder):
+                found.append(folder.name)
+    return found
+
+
+def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
+    """Write a single project's one service as a list of services.
+
+    Unless it gets another name, it stays `app`, and so do its database and its addresses.
+    """
+    kind = previous.get("service_kind", "python-api")
+    if kind != "custom":
+        return [name if kind == kind_of(name) else f"{name}:{kind}"]
+    chosen = [name for name in BACKING_PORT if previous.get(name, "none") != "none"]
+    return [{"name": name, "kind": "custom", "needs": chosen}]
+
+
+@pass_context
+def found_services(answers: Context) -> str:
+    """Return, as JSON, the default for the services: those that are there, else an example.
+
+    It is a list, because Copier shows a line of text as a YAML document, with its end marker.
+    """
+    previous = _previous(answers)
+    if previous.get("layout") == "single":
+        return json.dumps(grown(previous))
+    found = services_in(_destination(answers)) if adopting(answers) else []
+    return json.dumps([f"{name}:custom" for name in found] or ["api", "worker", "frontend"])
+
+
+@pass_context
+def found_layout(answers: Context) -> str:
+    """Return the default for the layout: single, where the root itself is all the service."""
+    root = _destination(answers)
+    return "single" if adopting(answers) and is_service(root) and not services_in(root) else "multi"
+
+
+@pass_context
+def found_kind(answers: Context) -> str:
+    """Return the default for a single service's kind: custom, where somebody has written it."""
+    return "custom" if adopting(answers) and is_service(_destination(answers)) else "python-api"
+
 
 @pass_context
 def adopted_services(answers: Context) -> str:
-    """Name, as JSON, the services that are the user's own, found where the project is generated."""
-    destination = Path(str(answers["_copier_conf"]["dst_path"]))
-    return json.dumps(
-        [
-            service["name"]
-            for service in answers["service_list"]
-            if service["kind"] == "custom"
-            and (destination / service["path"] / "Dockerfile").exists()
-        ]
-    )
+    """Name, as JSON, the custom services that are there already, where the project is generated."""
+    root = _destination(answers)
+
+    def is_there(service: Mapping[str, Any]) -> bool:
+        # One at the root of a project of many is to be moved to services/.
+        elsewhere = "." if service["path"] == "." else service["name"]
+        return is_service(root / service["path"]) or is_service(root / elsewhere)
+
+    customs = [service for service in answers["service_list"] if service["kind"] == "custom"]
+    return json.dumps([service["name"] for service in customs if is_there(service)])
 
 
 @pass_context
 def adopted_files(answers: Context) -> str:
     """List what is not rendered of the custom services that the destination holds already.
 
-    Whatever file is there stays as it is, and a service with a Dockerfile of its own gets nothing
-    of the stand-in. Returns one pattern a line, which is how Copier takes several from one entry.
+    Whatever file is there stays as it is, and a service of somebody's own gets nothing of the
+    stand-in. Returns one pattern a line, which is how Copier takes several from one entry.
     """
-    destination = Path(str(answers["_copier_conf"]["dst_path"]))
+    destination = _destination(answers)
     patterns = []
     for service in answers["service_list"]:
         if service["name"] in answers["adopted"]:

@@ -16,6 +16,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+#: Says that a file is the template's.
+MARK = b"Kept by the template"
+
 #: Seconds that one tool may take for one lock file; a registry that is slower than that counts as
 #: out of reach.
 PATIENCE = 180
@@ -67,12 +70,19 @@ def start_repository(project: Path) -> str:
 def make_executable(project: Path) -> None:
     """Give the scripts their executable bits, which some file systems and archives drop."""
     for script in [*project.glob("scripts/*.sh"), *project.glob("scripts/*.py")]:
-        script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        # In a folder of that name there may be somebody's own.
+        if MARK in script.read_bytes():
+            script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
-def unlocked(project: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Find the folders that lack a lock file, each with the command that makes it."""
-    folders = [project, *sorted(project.glob("services/*/")), project / "tests/integration"]
+def unlocked(project: Path, *, adopted: bool) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Find the folders that lack a lock file, each with the command that makes it.
+
+    Somebody's own services may have another way to pin what they depend on.
+    """
+    folders = [project / "tests/integration"]
+    if not adopted:
+        folders = [project, *sorted(project.glob("services/*/")), *folders]
     for folder in folders:
         if (folder / "pyproject.toml").exists() and not (folder / "uv.lock").exists():
             yield folder, ("uv", "lock", "--quiet")
@@ -80,13 +90,13 @@ def unlocked(project: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
             yield folder, ("npm", "install", "--package-lock-only", *NPM_OPTIONS)
 
 
-def lock(project: Path) -> dict[str, str]:
+def lock(project: Path, *, adopted: bool = False) -> dict[str, str]:
     """Make the missing lock files. Return, by tool, why it could not.
 
     A tool that failed once is not asked again: offline, each further try would only take time.
     """
     failures: dict[str, str] = {}
-    for folder, command in unlocked(project):
+    for folder, command in unlocked(project, adopted=adopted):
         tool = command[0]
         if tool not in failures:
             reason = run(*command, cwd=folder)
@@ -116,6 +126,8 @@ def way_to(project: Path) -> str:
 def main() -> None:
     """Finish the project in the current folder."""
     project = Path.cwd()
+    # Given where somebody's own project was there.
+    template = "".join(sys.argv[1:2])
     say: Callable[..., None] = printer()
 
     def warn(what: str, why: str, later: str) -> None:
@@ -129,8 +141,14 @@ def main() -> None:
         make_executable(project)
     except OSError as error:
         warn("Scripts could not be made executable", str(error), "chmod +x scripts/*")
-    for tool, why in lock(project).items():
+    for tool, why in lock(project, adopted=bool(template)).items():
         warn(f"Not every lock file could be made by {tool}", why, "make lock")
+    if template:
+        from adoption import by_hand
+
+        say(("!", "yellow"), (" Every file that was there is as it was. By hand:", ""))
+        for line in by_hand(project, Path(template)):
+            say((f"  - {line}", ""))
 
     steps = [
         ("git add --all && git commit -m 'Start'", "updates of the template need a commit"),

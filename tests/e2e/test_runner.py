@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -335,7 +334,7 @@ class OwnEngine:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env"]
 
-    def __enter__(self) -> Self:
+    def prepare(self) -> None:
         """Start it with the one image that the tests use."""
         self.namespace.touch()
         unshare = ["unshare", f"--net={self.namespace}", "true"]
@@ -345,9 +344,8 @@ class OwnEngine:
         with subprocess.Popen(["docker", "save", "redis:8-alpine"], stdout=subprocess.PIPE) as save:
             command = ["docker", f"--host={self.host}", "load", "--quiet"]
             subprocess.run(self.inside(*command), stdin=save.stdout, check=True)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def remove(self) -> None:
         """End it, and all that it started."""
         if self.answers():
             subprocess.run(self.inside("kill", self.pid_file.read_text().strip()), check=True)
@@ -425,8 +423,12 @@ class OwnEngine:
 def own_engine(tmp_path: Path) -> Iterator[OwnEngine]:
     folder = tmp_path / "engine"
     folder.mkdir()
-    with OwnEngine(folder) as engine:
+    engine = OwnEngine(folder)
+    try:
+        engine.prepare()
         yield engine
+    finally:
+        engine.remove()
 
 
 def test_an_engine_that_stops_is_named_and_the_next_run_cleans_up(

@@ -53,7 +53,7 @@ def test_what_is_asked_is_the_stable_interface() -> None:
 
 def test_nothing_else_is_remembered(project: Project) -> None:
     remembered = yaml.safe_load((project.root / ".copier-answers.yml").read_text(encoding="utf-8"))
-    assert {name for name in remembered if not name.startswith("_")} <= STABLE | {"year"}
+    assert {name for name in remembered if not name.startswith("_")} <= STABLE | {"year", "adopted"}
     assert {name: remembered[name] for name in project.answers} == project.answers
 
 

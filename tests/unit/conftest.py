@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from ..conftest import ROOT
+
+Migration = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="session")
+def migration() -> Migration:
+    """Return the function that loads a file of migrations/, which find one another by their names."""
+
+    def loaded(name: str) -> ModuleType:
+        sys.path.insert(0, str(ROOT / "migrations"))
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.pop(0)
+
+    return loaded
 
 
 @pytest.fixture(scope="session")

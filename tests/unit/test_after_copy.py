@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Path:
     root = tmp_path / "shop"
     (root / "scripts").mkdir(parents=True)
     for name in ("a.sh", "b.py", "notes.txt"):
-        (root / "scripts" / name).write_text("")
+        (root / "scripts" / name).write_text("# Kept by the template\n")
         (root / "scripts" / name).chmod(0o644)
     return root
 
@@ -96,6 +96,13 @@ def test_scripts_become_executable(project: Path) -> None:
     for name in ("a.sh", "b.py"):
         assert modes[name] & stat.S_IXUSR and modes[name] & stat.S_IXOTH
     assert not modes["notes.txt"] & stat.S_IXUSR
+
+
+def test_a_script_of_somebody_s_own_is_left_alone(project: Path) -> None:
+    (project / "scripts/own.sh").write_text("echo mine\n")
+    (project / "scripts/own.sh").chmod(0o644)
+    finish(project)
+    assert not (project / "scripts/own.sh").stat().st_mode & stat.S_IXUSR
 
 
 def test_without_any_tool(project: Path, path: Callable[..., str]) -> None:

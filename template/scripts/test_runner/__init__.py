@@ -1,4 +1,2 @@
-"""What scripts/test-runner.py and scripts/stack.py are made of.
-
-Kept by the template: copier update merges its changes into these files.
-"""
+# Kept by the template: copier update merges its changes into this file.
+"""What the scripts beside this folder are made of."""

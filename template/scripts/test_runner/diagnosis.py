@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What is wrong when Docker or a stack fails, in words that say what to do."""
 
 from __future__ import annotations

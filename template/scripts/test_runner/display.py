@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What is shown while tests run: a live list on a terminal, a line at a time elsewhere, or JSON."""
 
 from __future__ import annotations

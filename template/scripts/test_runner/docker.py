@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """Docker's command line: what is there, by exact label, and how it is removed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What a test tool reports while it runs: a JSON object a line, written by a plugin in plugins/.
 
 The exit code says whether a target passed; events say how far it is, and explain.

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """The results as JUnit XML, which most CI systems read."""
 
 from __future__ import annotations

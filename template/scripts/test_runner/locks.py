@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """Who uses what: a file that is locked for as long as its owner lives, however it ends.
 
 The kernel gives up a dead process's locks. What the owner wrote into the file is still there then,

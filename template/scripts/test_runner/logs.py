@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """Reading logs: what is new, what comes last, and what Python said when it died."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What can be read of a log, for the tools that do not record events.
 
 The patterns are those of pytest and Vitest. A line is taken for the tool's only if all of it is as

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """Processes that can be ended whole: each starts a group of its own, and bears the run's mark."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What is said when all is over: each root cause once, what was slow, and the verdict."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What a run leaves on disk: .test-results/<run>/ with logs, events and a summary."""
 
 from __future__ import annotations

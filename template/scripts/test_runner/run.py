@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """Runs the targets: stage after stage, side by side within one, with the stacks that they need."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """The Docker stacks that tests run against.
 
 A scope is the name of a service (its service tests) or `full` (the integration tests). Its stack is

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What there is to run: a target is one command of a stage, such as the unit tests of a service."""
 
 from __future__ import annotations

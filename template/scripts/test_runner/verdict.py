@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """What became of a target, by its exit code; events and output explain it, and may object."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Kept by the template: copier update merges its changes into this file.
 """A pytest plugin that tells the test runner what happens: JSON lines in the file TEST_EVENTS names.
 
 Loaded with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pytest_events"`, in whatever Python

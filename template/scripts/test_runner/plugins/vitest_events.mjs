@@ -1,3 +1,4 @@
+// Kept by the template: copier update merges its changes into this file.
 // A Vitest reporter that tells the test runner what happens: JSON lines in the file TEST_EVENTS
 // names, of the same kind as those of pytest_events.py. For Vitest 3 and later; a project's
 // vite.config.ts uses it where TEST_EVENTS_REPORTER is set, to the path of this file. It prints

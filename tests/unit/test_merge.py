@@ -1,0 +1,255 @@
+"""The merge of three trees, path by path, in a real repository."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from .conftest import Migration
+
+MARK = "# Kept by the template\n"
+LINES = [f"line {number}\n" for number in range(1, 10)]
+
+Texts = Mapping[str, str | None]
+
+
+@pytest.fixture(scope="session")
+def trees(migration: Migration) -> ModuleType:
+    """Return migrations/trees.py."""
+    return migration("trees")
+
+
+@pytest.fixture
+def repository(trees: ModuleType, tmp_path: Path) -> Any:
+    """Return a repository with a commit in it."""
+    for command in (
+        ["git", "init", "--quiet", str(tmp_path)],
+        ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com",
+         "commit", "--quiet", "--allow-empty", "--message=x"],
+    ):  # fmt: skip
+        subprocess.run(command, check=True)
+    return trees.Repository(tmp_path)
+
+
+@pytest.fixture
+def merge(trees: ModuleType, repository: Any) -> Callable[..., Any]:
+    """Return the function that merges three projects, given as texts by path."""
+
+    def tree(texts: Texts) -> Any:
+        return {
+            path: trees.File(trees.FILE, repository.store(text.encode()))
+            for path, text in texts.items()
+            if text is not None
+        }
+
+    def merged(base: Texts, ours: Texts, theirs: Texts, **more: Any) -> Any:
+        if "theirs_moved" in more:
+            more["theirs_moved"] = tree(more["theirs_moved"])
+        result = trees.Merge(repository, tree(base), tree(ours), tree(theirs), **more).run()
+        texts = repository.read(file.blob for file in result.tree.values())
+        result.texts = {path: texts[file.blob].decode() for path, file in result.tree.items()}
+        return result
+
+    return merged
+
+
+def text(*changes: tuple[int, str]) -> str:
+    lines = list(LINES)
+    for number, line in changes:
+        lines[number - 1] = f"{line}\n"
+    return MARK + "".join(lines)
+
+
+#: Of a file of the template's: what it was, is in the project, and is in the template; then what
+#: it becomes, and the list that it is on.
+TEMPLATES = {
+    "nobody changed it": (text(), text(), text(), text(), ""),
+    "the template changed it": (text(), text(), text((2, "T")), text((2, "T")), ""),
+    "the user changed it": (text(), text((8, "U")), text(), text((8, "U")), ""),
+    "both did, apart": (text(), text((8, "U")), text((2, "T")), text((2, "T"), (8, "U")), ""),
+    "both did, the same": (text(), text((2, "S")), text((2, "S")), text((2, "S")), ""),
+    "it is new": (None, None, text(), text(), ""),
+    "it is gone": (text(), text(), None, None, ""),
+    "the user removed it": (text(), None, text(), None, ""),
+    "the user removed it, the template changed it": (text(), None, text((2, "T")), None, ""),
+    "both removed it": (text(), None, None, None, ""),
+    "it is gone, the user changed it": (text(), text((8, "U")), None, text((8, "U")), "kept"),
+    "the user made it their own": (text(), "mine\n", text(), "mine\n", ""),
+    "the user made it their own, the template changed it": (
+        text(), "mine\n", text((2, "T")), "mine\n", "taken",
+    ),
+    "it is new, and the user has another there": (None, "mine\n", text(), "mine\n", "taken"),
+    "it says now whose it is": ("a\n", "a\n", f"{MARK}b\n", f"{MARK}b\n", ""),
+    "it says now whose it is, the user changed it": (
+        "a\nb\nc\nd\ne\n", "a\nb\nc\nd\nU\n", f"{MARK}a\nb\nc\nd\ne\n", f"{MARK}a\nb\nc\nd\nU\n", "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TEMPLATES)
+def test_a_file_of_the_template_s(merge: Callable[..., Any], case: str) -> None:
+    base, ours, theirs, after, listed = TEMPLATES[case]
+    result = merge({"x": base}, {"x": ours}, {"x": theirs})
+    assert result.texts.get("x") == after
+    assert not result.conflicts
+    for name in ("kept", "taken", "left_out"):
+        assert getattr(result, name) == (["x"] if name == listed else [])
+
+
+#: The same of one of the user's.
+USERS = {
+    "nobody changed it": ("a\n", "a\n", "a\n", "a\n"),
+    "the template changed it": ("a\n", "a\n", "b\n", "a\n"),
+    "both did": ("a\n", "u\n", "b\n", "u\n"),
+    "it is gone": ("a\n", "a\n", None, "a\n"),
+    "the user removed it": ("a\n", None, "b\n", None),
+    "it was the template's": (text(), text(), "b\n", text()),
+    "it is the user's alone": (None, "u\n", None, "u\n"),
+}
+
+
+@pytest.mark.parametrize("case", USERS)
+def test_a_file_of_the_user_s(merge: Callable[..., Any], case: str) -> None:
+    base, ours, theirs, after = USERS[case]
+    result = merge({"x": base}, {"x": ours}, {"x": theirs})
+    assert result.texts.get("x") == after
+
+
+def test_a_new_file_of_the_user_s_comes_with_its_folder_only(merge: Callable[..., Any]) -> None:
+    result = merge(
+        {"services/a/a.py": "a\n"},
+        {"services/a/a.py": "a\n"},
+        {"services/a/a.py": "a\n", "services/a/new.py": "n\n", "services/b/b.py": "b\n"},
+    )
+    assert result.texts == {"services/a/a.py": "a\n", "services/b/b.py": "b\n"}
+    assert result.left_out == ["services/a/new.py"]
+
+
+def test_a_conflict_holds_both_sides(merge: Callable[..., Any]) -> None:
+    result = merge({"x": text()}, {"x": text((5, "U"))}, {"x": text((5, "T"))})
+    assert list(result.conflicts) == ["x"]
+    assert "<<<<<<< before updating\nU\n=======\nT\n>>>>>>> after updating\n" in result.texts["x"]
+
+
+def test_what_a_move_changes_is_merged_into_the_user_s_file(merge: Callable[..., Any]) -> None:
+    lines = "import old\n\na\nb\nc\n"
+    result = merge(
+        {"s/m.py": lines},
+        {"s/m.py": lines + "mine\n"},
+        {"s/m.py": "import new\n\nrewritten\n"},
+        moved=["s/m.py"],
+        theirs_moved={"s/m.py": lines.replace("old", "new")},
+    )
+    assert result.texts == {"s/m.py": lines.replace("old", "new") + "mine\n"}
+
+
+def test_windows_line_ends_are_no_change(merge: Callable[..., Any]) -> None:
+    ours = text((8, "U")).replace("\n", "\r\n")
+    result = merge({"x": text()}, {"x": ours}, {"x": text((2, "T"))})
+    assert result.texts["x"] == text((2, "T"), (8, "U")).replace("\n", "\r\n")
+    assert not result.conflicts
+
+
+def test_a_binary_file_that_both_changed_is_a_conflict(merge: Callable[..., Any]) -> None:
+    base, ours, theirs = (f"{MARK}\0{letter}" for letter in "abc")
+    result = merge({"x": base}, {"x": ours}, {"x": theirs})
+    assert result.texts == {"x": ours}
+    assert list(result.conflicts) == ["x"]
+
+
+def test_an_executable_bit_is_merged_like_a_line(
+    merge: Callable[..., Any], trees: ModuleType, repository: Any
+) -> None:
+    def tree(mode: str, content: str) -> Any:
+        return {"x": trees.File(mode, repository.store(content.encode()))}
+
+    for base, ours, theirs, after in (
+        (trees.FILE, trees.FILE, trees.EXECUTABLE, trees.EXECUTABLE),
+        (trees.FILE, trees.EXECUTABLE, trees.FILE, trees.EXECUTABLE),
+        (trees.EXECUTABLE, trees.FILE, trees.EXECUTABLE, trees.FILE),
+    ):
+        result = trees.Merge(
+            repository, tree(base, text()), tree(ours, text((8, "U"))), tree(theirs, text((2, "T")))
+        ).run()
+        assert result.tree["x"].mode == after
+
+
+def test_a_path_that_is_taken_on_disk_is_left_alone(
+    trees: ModuleType, repository: Any, tmp_path: Path
+) -> None:
+    (tmp_path / ".gitignore").write_text("own\nfolder\n")
+    (tmp_path / "own").write_text("mine\n")
+    (tmp_path / "folder").write_text("mine\n")
+    result = trees.Result()
+    blob = repository.store(b"new\n")
+    result.tree = {path: trees.File(trees.FILE, blob) for path in ("own", "folder/x", "new")}
+    repository.apply({}, result)
+    assert (tmp_path / "own").read_text() == (tmp_path / "folder").read_text() == "mine\n"
+    assert (tmp_path / "new").read_text() == "new\n"
+    assert result.ignored == ["folder/x", "own"]
+    assert repository.index() == ["new"]
+
+
+def test_two_files_for_one_place_are_refused(trees: ModuleType) -> None:
+    tree = {name: trees.File(trees.FILE, "0") for name in ("a", "b")}
+    with pytest.raises(trees.MoveError, match="b is in the way of a; move it elsewhere first"):
+        trees.moved(tree, lambda path: ["b"])
+
+
+@pytest.mark.parametrize(
+    ("commit", "version"),
+    [
+        ("v1.2.3", "1.2.3"),
+        ("v1.2.3-4-gabcdef0", "1.2.3.post4"),
+        ("v1.2.3-rc.1", "1.2.3rc1"),
+        ("v1.2.3-rc.1-4-gabcdef0", "1.2.3rc1.post4"),
+        ("19f32c4", "0"),
+        ("1234567", "0"),
+    ],
+)
+def test_versions_as_git_describes_them(migration: Migration, commit: str, version: str) -> None:
+    assert str(migration("steps").parsed(commit)) == version
+
+
+def test_steps_that_are_crossed_run_in_order(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = migration("steps")
+    monkeypatch.setattr(steps, "STEPS", [])
+    for version in ("2.0.0", "1.0.0", "1.1.0"):
+
+        def story(change: Any) -> None:
+            """Tell it."""
+
+        steps.step(version)(story)
+        story.__name__ = version
+
+    def crossed(old: str, new: str) -> list[str]:
+        return [function.__name__ for function in steps.crossed(old, new)]
+
+    assert crossed("v1.0.0", "v1.1.0") == ["1.1.0"]
+    assert crossed("19f32c4", "v2.0.0") == ["1.0.0", "1.1.0", "2.0.0"]
+    assert crossed("v1.0.0", "abcdef0") == ["1.1.0", "2.0.0"]
+    assert crossed("v2.0.0", "v2.0.0") == []
+
+
+def test_a_step_without_a_story_is_refused(migration: Migration) -> None:
+    with pytest.raises(ValueError, match="has no docstring to tell its story"):
+        migration("steps").step("1.0.0")(lambda change: None)
+
+
+def test_moves_follow_one_another(migration: Migration) -> None:
+    change = migration("steps").Change({"a": 1})
+    change.move("x/", "y/")
+    change.move("y/one", "z")
+    change.rename_answer("a", "b")
+    change.rename_answer("a", "b")
+    assert [change.place(path) for path in ("x/one", "x/two", "y/one", "xx")] == [
+        *("z", "y/two", "z", "xx"),
+    ]
+    assert change.answers == {"b": 1}

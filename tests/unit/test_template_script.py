@@ -1,0 +1,111 @@
+"""What scripts/template.py of a project reads: versions, the changelog, the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def script(load: Callable[[str], ModuleType]) -> ModuleType:
+    """Return scripts/template.py as a module."""
+    return load("template/scripts/template.py")
+
+
+CHANGELOG = """\
+# Changelog
+
+## Unreleased
+
+- soon
+
+## 1.1.0 - 2026-03-01
+
+- second
+
+## [1.0.0] - 2026-02-01
+
+- first
+
+## 0.9.0
+
+- before
+
+[1.0.0]: https://example.com
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("v1.0.0", "v1.1.0", ["second"]),
+        ("v0.9.0", "v1.0.0", ["first"]),
+        ("v0.9.0", "v1.1.0", ["second", "first"]),
+        ("v1.1.0", "v1.1.0", []),
+        ("v1.1.0", "abcdef0", ["soon"]),
+        ("19f32ca", "v1.1.0", ["second", "first", "before"]),
+    ],
+)
+def test_the_changelog_between_two_versions(
+    script: ModuleType, old: str, new: str, found: list[str]
+) -> None:
+    lines = list(script.between(CHANGELOG, old, new))
+    assert [line[2:] for line in lines if line.startswith("- ")] == found
+
+
+@pytest.mark.parametrize(
+    ("tag", "release"),
+    [
+        ("v1.2.3", True),
+        ("1.2.3", True),
+        ("v1.2.3-rc.1", False),
+        ("latest", False),
+        ("v1.2", True),
+        ("1234567", False),
+    ],
+)
+def test_which_tags_are_releases(script: ModuleType, tag: str, release: bool) -> None:
+    assert script.is_release(tag) == release
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        ("update", "update"),
+        ("update -d a=1 --data b=2 --version v1", "update --data=a=1 --data=b=2"),
+        ("add-service a b:custom", "add-service a b:custom"),
+        (
+            "add-service a --kind custom --needs x --needed-by y",
+            "add-service a --kind=custom --needs=x --needed-by=y",
+        ),
+        ("remove-service a b --delete", "remove-service a b --delete"),
+        ("rename-service a b --to c d", "rename-service a b --to c d"),
+        ("grow --name api", "grow --name=api"),
+    ],
+)
+def test_the_merge_is_told_what_is_asked_for(
+    script: ModuleType, given: str, passed_on: str
+) -> None:
+    options = script.parse(given.split())
+    assert script.for_merge(options) == passed_on.split()
+
+
+@pytest.mark.parametrize("given", ["", "add-service", "rename-service a", "update x", "no"])
+def test_a_wrong_command_line_is_refused(
+    script: ModuleType, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.parse(given.split())
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_the_help_names_every_verb(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.parse(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for verb in ("check", "update", "add-service", "remove-service", "rename-service", "grow"):
+        assert verb in said

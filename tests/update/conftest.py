@@ -1,0 +1,342 @@
+"""Living projects: real git repositories, updated by the commands that their users run.
+
+- `template`: a repository with every released version of this template, the working tree as v99.0.0,
+  and v99.1.0, where a line of `.editorconfig` is another, and the skeleton's sources have one more.
+  It is made once for all of xdist's workers.
+- `generate(answers, version)`: a project of its own for the test, committed.
+- `fresh(answers, version)`: the files of a new project; only to be read.
+- `Project`: what a test does with a project. Its commands run as a user's do, through uv.
+- `merge(project, …)`: the same in this process, for what many answer sets are tried with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import copier
+import plumbum
+import pytest
+import yaml
+
+from ..conftest import ROOT, TEMPLATE_PARTS, copy_template
+from ..e2e.conftest import clean_environment
+
+#: The first complete version: what updates start from as long as nothing is released.
+BASELINE = "19f32c4"
+
+#: The working tree, and a version after it, where a line is changed that users change too.
+NOW, NEXT = "v99.0.0", "v99.1.0"
+NEXT_FILE, NEXT_LINES = ".editorconfig", ("indent_size = 2\n", "indent_size = 3\n")
+
+#: The user's files, whose change no project is to see.
+NEXT_SOURCES = {"main.py.jinja": "#", "app.py": "#", "main.ts.jinja": "//"}
+
+SCRIPT = ROOT / "template/scripts/template.py"
+ANSWERS = ".copier-answers.yml"
+MARK = "Kept by the template"
+
+Generate = Callable[..., "Project"]
+Fresh = Callable[..., Path]
+
+
+def git(*args: str, cwd: Path, **env: str) -> str:
+    """Run a git command that must pass, as nobody in particular."""
+    done = subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *args],
+        cwd=cwd, capture_output=True, text=True, env=os.environ | env,
+    )  # fmt: skip
+    assert done.returncode == 0, f"git {args}: {done.stderr}"
+    return done.stdout
+
+
+def releases() -> dict[str, str]:
+    """Return the commits that updates start from, by the tag that they have in `template`."""
+    tags = git("tag", "--list", "v[0-9]*", cwd=ROOT).split()
+    return {tag: tag for tag in tags} or {"v0.0.1": BASELINE}
+
+
+#: The versions that projects are updated from.
+OLD = list(releases())
+
+
+@dataclass
+class Project:
+    """A generated project in git."""
+
+    root: Path
+
+    def git(self, *args: str) -> str:
+        """Run git in the project."""
+        return git(*args, cwd=self.root)
+
+    def commit(self, message: str = "edit") -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def template(
+        self, *arguments: str, code: int | None = 0, script: Path = SCRIPT, **env: str
+    ) -> str:
+        """Run scripts/template.py; return what it says, both streams as one."""
+        done = subprocess.run(
+            ["uv", "run", "--quiet", "--script", str(script), *arguments],
+            cwd=self.root, env=clean_environment(**env), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert code in (None, done.returncode), f"{arguments}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def make(self, *arguments: str, code: int = 0) -> str:
+        """Run make in the project."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=self.root, env=clean_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def copier(self, *arguments: str, code: int = 0) -> str:
+        """Run plain Copier's update."""
+        done = subprocess.run(
+            [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
+            cwd=self.root, env=clean_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    def path(self, name: str) -> Path:
+        """Return where a file is."""
+        return self.root / name
+
+    def read(self, name: str) -> str:
+        """Return a file's text."""
+        return self.path(name).read_text(encoding="utf-8")
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> None:
+        """Write a file."""
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text, encoding="utf-8")
+        self.path(name).chmod(mode)
+
+    def append(self, name: str, text: str) -> None:
+        """Add some text at the end of a file."""
+        self.write(name, self.read(name) + text, self.path(name).stat().st_mode & 0o777)
+
+    def answers(self) -> dict[str, Any]:
+        """Return the answers."""
+        found: dict[str, Any] = yaml.safe_load(self.read(ANSWERS))
+        return found
+
+    def status(self) -> list[str]:
+        """Return what git says has changed, a line each."""
+        return self.git("status", "--porcelain", "--untracked-files=all").splitlines()
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of every file, ignored ones too."""
+        return files(self.root)
+
+    def ports(self) -> dict[str, str]:
+        """Return the ports that the services have in development, by variable."""
+        text = self.read("deploy/dev/docker-compose.yml")
+        return dict(re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", text))
+
+    def given(self) -> dict[str, Any]:
+        """Return the answers without what Copier writes down besides."""
+        return {key: value for key, value in self.answers().items() if not key.startswith("_")}
+
+    def undo(self) -> None:
+        """Run the command that every run prints, for a project at a repository's root."""
+        self.git("reset", "--quiet", "--hard")
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Return the content of every file of a folder, except git's own."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] != ".git"
+    }
+
+
+def is_templates(name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:
+    """Whether a file is the template's: it says so, or has no place to."""
+    text = new.get(name, old.get(name, b""))
+    return MARK.encode() in text or PurePosixPath(name).name in (".python-version", ANSWERS)
+
+
+def expected(
+    old: Mapping[str, bytes], new: Mapping[str, bytes], *new_folders: str
+) -> dict[str, bytes]:
+    """What an update makes of a project: the template's files anew, the user's as they were.
+
+    In folders that are new, the user's come as in a new project.
+    """
+    found = {}
+    for name in sorted({*old, *new}):
+        if is_templates(name, old, new) or name.startswith(new_folders):
+            if name in new:
+                found[name] = new[name]
+        elif name in old:
+            found[name] = old[name]
+    return found
+
+
+def same_answers(found: dict[str, bytes], wanted: dict[str, bytes]) -> None:
+    """Compare two projects' answers, whatever their order, and leave them out from then on."""
+    assert yaml.safe_load(found.pop(ANSWERS)) == yaml.safe_load(wanted.pop(ANSWERS))
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all of xdist's workers share."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "update"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+def once(path: Path, make: Callable[[Path], None], own: Path) -> Path:
+    """Make a folder, unless another worker has made the same."""
+    if not path.exists():
+        make(own)
+        try:
+            own.rename(path)
+        except OSError:
+            shutil.rmtree(own)
+    return path
+
+
+def exported(ref: str, folder: Path) -> None:
+    """Write what Copier reads of a commit, and its changelog."""
+    known = git("ls-tree", "--name-only", ref, cwd=ROOT).split()
+    parts = [part for part in (*TEMPLATE_PARTS, "CHANGELOG.md") if part in known]
+    archive = subprocess.run(
+        ["git", "archive", ref, *parts], cwd=ROOT, check=True, capture_output=True
+    ).stdout
+    folder.mkdir(parents=True)
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
+
+
+def write_versions(folder: Path) -> None:
+    """Write each version of the template into a folder of its own."""
+    for tag, ref in releases().items():
+        exported(ref, folder / tag)
+    for tag in (NOW, NEXT):
+        (folder / tag).mkdir()
+        copy_template(folder / tag)
+        shutil.copy2(ROOT / "CHANGELOG.md", folder / tag)
+    changed = folder / NEXT / "template" / NEXT_FILE
+    assert NEXT_LINES[0] in changed.read_text()
+    changed.write_text(changed.read_text().replace(*NEXT_LINES))
+    for name, comment in NEXT_SOURCES.items():
+        sources = list((folder / NEXT / "template").rglob(name))
+        assert sources
+        for source in sources:
+            source.write_text(f"{source.read_text()}{comment} newer\n")
+
+
+def commit_version(repository: Path, version: Path) -> None:
+    """Make a version the next commit of a repository, with its tag."""
+    for path in repository.iterdir():
+        if path.name != ".git":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    junk = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(version, repository, ignore=junk, dirs_exist_ok=True)
+    git("add", "--all", "--force", cwd=repository)
+    git("commit", "--quiet", "--allow-empty", "--message", version.name, cwd=repository)
+    git("tag", version.name, cwd=repository)
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with each version of the template, without history."""
+    own = tmp_path_factory.mktemp("own") / "versions"
+    return once(shared_folder(tmp_path_factory) / "versions", write_versions, own)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, versions: Path) -> Path:
+    """Return a repository with all versions of the template as tags."""
+
+    def make(repository: Path) -> None:
+        repository.mkdir()
+        git("init", "--quiet", "--initial-branch=main", cwd=repository)
+        for tag in (*OLD, NOW, NEXT):
+            commit_version(repository, versions / tag)
+
+    own = tmp_path_factory.mktemp("own") / "template"
+    return once(shared_folder(tmp_path_factory) / "template", make, own)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory, versions: Path, template: Path) -> Fresh:
+    """Return the function that makes a new project of some answers and a version, to be read."""
+    shared = shared_folder(tmp_path_factory)
+
+    def made(answers: Mapping[str, Any], version: str) -> Path:
+        def make(project: Path) -> None:
+            # Without git, which Copier would start for every file.
+            with plumbum.local.env(PATH=""):
+                copier.run_copy(
+                    str(versions / version), project, data=dict(answers), defaults=True,
+                    quiet=True, skip_tasks=True, unsafe=True,
+                )  # fmt: skip
+            path = project / ANSWERS
+            source = f"_commit: {version}\n_src_path: {template}\n"
+            path.write_text(re.sub(r"(?m)^_src_path: .*\n", source, path.read_text("utf-8")))
+            git("init", "--quiet", "--initial-branch=main", cwd=project)
+            git("add", "--all", cwd=project)
+            git("commit", "--quiet", "--message=Start", cwd=project)
+
+        key = json.dumps([answers, version], sort_keys=True)
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        return once(shared / name, make, tmp_path_factory.mktemp("own") / name)
+
+    return made
+
+
+@pytest.fixture
+def merge(
+    template: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Return the function that runs the template's part of an update in this process.
+
+    For tests of many answer sets: starting programs is most of an update's time. Returns the exit
+    code and what it says.
+    """
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    migrate = importlib.import_module("migrate")
+    # In a program of its own, which ends after that.
+    monkeypatch.setattr(migrate, "ignore_signals", lambda: None)
+
+    def merged(project: Project, *arguments: str) -> tuple[int, str]:
+        where = (f"--project={project.root}", f"--template={template}")
+        code = migrate.from_project(migrate.parse([*arguments, *where]))
+        return code, capsys.readouterr().out
+
+    return merged
+
+
+@pytest.fixture
+def generate(tmp_path: Path, fresh: Fresh) -> Generate:
+    """Return the function that makes a project of its own for a test."""
+
+    def made(answers: Mapping[str, Any] | None = None, version: str = NOW, **more: Any) -> Project:
+        made = fresh({"python_version": "3.13"} | dict(answers or {}) | more, version)
+        root = tmp_path / "project"
+        shutil.copytree(made, root)
+        return Project(root)
+
+    return made

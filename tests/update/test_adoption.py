@@ -1,0 +1,192 @@
+"""Somebody's own project gets the template: no file of theirs is changed, then or later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..e2e.conftest import clean_environment
+from .conftest import ANSWERS, MARK, NEXT, NEXT_FILE, NOW, Project, files, git
+
+FLASK = {
+    "Dockerfile": "FROM python:3.13-slim\nCOPY . /app\nCMD flask --app shop run --host 0.0.0.0\n",
+    ".dockerignore": ".git\n",
+    "docker-compose.yml": "services:\n  web:\n    build: .\n    ports: ['5000:5000']\n",
+    ".env": "SECRET_KEY=mine\n",
+    ".gitignore": "*.pyc\n.env\n",
+    "requirements.txt": "flask\n",
+    "pyproject.toml": '[project]\nname = "shop"\nversion = "1"\ndependencies = ["flask"]\n',
+    "shop/__init__.py": "from flask import Flask\n\napp = Flask(__name__)\n",
+    "tests/conftest.py": "import pytest\n",
+    "tests/test_shop.py": "def test_nothing():\n    pass\n",
+    "scripts/deploy.sh": "#!/bin/sh\necho deploy\n",
+    "Makefile": "test:\n\tpytest\n",
+    "README.md": "# Shop\n",
+    ".github/workflows/ci.yml": "name: mine\non: push\njobs: {}\n",
+}
+NODE = {
+    "package.json": '{"name": "board", "version": "1.0.0", "scripts": {"test": "node --test"}}\n',
+    "package-lock.json": '{"name": "board", "lockfileVersion": 3}\n',
+    "src/index.js": "console.log('hello')\n",
+    "test/index.test.js": "// nothing\n",
+    "Dockerfile": "FROM node:24\n",
+    "compose.yaml": "services: {board: {build: .}}\n",
+    ".editorconfig": "root = true\n",
+    "LICENSE": "Mine.\n",
+    "index.html": "<p>mine</p>\n",
+}
+THREE = {
+    "services/orders/Dockerfile": "FROM scratch\n",
+    "services/orders/main.go": "package main\n",
+    "services/orders/Makefile": "setup test-unit:\n\tgo test\n",
+    "services/orders/deploy/test/docker-compose.yml": "services: {}\n",
+    "backend/pyproject.toml": '[project]\nname = "backend"\nversion = "1"\n',
+    "backend/backend/__init__.py": "",
+    "frontend/package.json": '{"name": "frontend"}\n',
+    "frontend/Dockerfile": "FROM node:24\n",
+    "frontend/.dockerignore": "node_modules\n",
+    "docs/notes.md": "mine\n",
+    "docker-compose.yml": "services:\n  orders: {build: services/orders}\n",
+    ".github/workflows/test.yml": "name: mine\non: push\njobs: {}\n",
+}
+PROJECTS = {"flask": FLASK, "node": NODE, "three": THREE}
+
+
+def existing(folder: Path, texts: dict[str, str], *, in_git: bool = True) -> Project:
+    project = Project(folder)
+    for name, text in texts.items():
+        project.write(name, text)
+    if in_git:
+        git("init", "--quiet", "--initial-branch=main", cwd=folder)
+        project.commit("theirs")
+    return project
+
+
+def adopt(project: Project, template: Path, *arguments: str) -> str:
+    """Run `copier copy` as a user does, with what it finds as answers."""
+    done = subprocess.run(
+        [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--overwrite",
+         f"--vcs-ref={NOW}", *arguments, str(template), "."],
+        cwd=project.root, env=clean_environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+@pytest.mark.parametrize("name", PROJECTS)
+def test_no_file_of_theirs_is_changed(
+    name: str, in_git: bool, template: Path, tmp_path: Path
+) -> None:
+    project = existing(tmp_path, PROJECTS[name], in_git=in_git)
+    modes = {path: (tmp_path / path).stat().st_mode for path in PROJECTS[name]}
+    before = project.files()
+    # Even with --overwrite, which is Copier's word for all questions answered by yes.
+    adopt(project, template)
+    after = project.files()
+    assert {path: after[path] for path in before} == before
+    assert {path: (tmp_path / path).stat().st_mode for path in PROJECTS[name]} == modes
+    # What is new is the template's, and nothing of a skeleton.
+    new = after.keys() - before.keys()
+    assert "deploy/dev/docker-compose.yml" in new
+    assert not [path for path in new if path.endswith(("app.py", "main.py", "main.ts"))]
+
+
+def test_a_service_at_the_root_is_found_and_what_is_left_is_listed(
+    template: Path, tmp_path: Path
+) -> None:
+    project = existing(tmp_path, FLASK)
+    said = adopt(project, template)
+    answers = project.answers()
+    assert (answers["layout"], answers["service_kind"]) == ("single", "custom")
+    assert answers["adopted"] == ["app"]
+    lines = [line[4:] for line in said.splitlines() if line.startswith("  - ")]
+    assert [line.partition(":")[0] for line in lines] == [
+        ".github/workflows/ci.yml",
+        ".gitignore",
+        "Makefile",
+        "Makefile",
+    ]
+    assert "add .test-results/, __pycache__/, .venv/" in lines[1]
+    assert "git mv Makefile Makefile.local, then uvx" in lines[2]
+    assert "put the commands there" in lines[3]
+
+
+def test_the_command_that_is_told_brings_the_template_s_file(
+    template: Path, tmp_path: Path
+) -> None:
+    project = existing(tmp_path, FLASK)
+    said = adopt(project, template)
+    project.commit("adopt")
+    before = project.files()
+    [command] = [
+        line.partition(", then ")[2] for line in said.splitlines() if "Makefile.local, then" in line
+    ]
+    project.git("mv", "Makefile", "Makefile.local")
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=clean_environment(), capture_output=True,
+        stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert MARK in project.read("Makefile")
+    after = project.files()
+    assert {n: t for n, t in after.items() if n not in ("Makefile", "Makefile.local", ANSWERS)} == {
+        n: t for n, t in before.items() if n not in ("Makefile", ANSWERS)
+    }
+    assert "template-update" in project.make("help")
+
+
+def test_services_are_found_in_the_folders(template: Path, tmp_path: Path) -> None:
+    project = existing(tmp_path, THREE)
+    said = adopt(project, template)
+    answers = project.answers()
+    assert answers["layout"] == "multi"
+    assert answers["services"] == ["orders:custom", "backend:custom", "frontend:custom"]
+    assert answers["adopted"] == ["orders", "backend", "frontend"]
+    assert files(tmp_path / "services/backend").keys() == {
+        "Makefile", "deploy/test/docker-compose.yml"
+    }  # fmt: skip
+    lines = [line[4:] for line in said.splitlines() if line.startswith("  - ")]
+    moves = [line.partition("in services/: ")[2] for line in lines if "in services/: " in line]
+    assert len(moves) == 2
+    assert "services/orders/Makefile: put the commands there that run its tests and checks" in lines
+    for move in moves:
+        subprocess.run(["bash", "-c", move], cwd=tmp_path, check=True)
+    theirs = {name for name in THREE if name.startswith(("backend/", "frontend/"))}
+    assert {f"services/{name}" for name in theirs} <= project.files().keys()
+    assert not theirs & project.files().keys()
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_later_updates_leave_their_files_alone_too(
+    name: str, template: Path, tmp_path: Path
+) -> None:
+    project = existing(tmp_path, PROJECTS[name])
+    adopt(project, template)
+    project.commit("adopt")
+    before = project.files()
+    said = project.template("update", f"--version={NEXT}")
+    after = project.files()
+    for path in PROJECTS[name]:
+        assert after[path] == before[path]
+    changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+    if NEXT_FILE in PROJECTS[name]:
+        assert changed == {ANSWERS}
+        assert f"- {NEXT_FILE} (yours, left as it is: the template's has changed)" in said
+    else:
+        assert changed == {ANSWERS, NEXT_FILE}
+
+
+def test_a_new_folder_is_no_adoption(template: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    git("init", "--quiet", cwd=folder)
+    project = Project(folder)
+    said = adopt(project, template, "--data=python_version=3.13")
+    assert project.answers()["services"] == ["api", "worker", "frontend"]
+    assert project.answers()["adopted"] == []
+    assert "By hand" not in said

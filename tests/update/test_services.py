@@ -1,0 +1,390 @@
+"""Services come and go in a living project: what else is there stays as it is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from .conftest import (
+    NEXT,
+    NOW,
+    OLD,
+    Fresh,
+    Generate,
+    Project,
+    expected,
+    files,
+    same_answers,
+)
+
+OVERRIDE = "deploy/dev/docker-compose.override.yml"
+OWN_SERVICE = "services:\n  mail:\n    image: axllent/mailpit:v1.27\n"
+
+FORMS: dict[str, Any] = {
+    "line": "api, engine:custom, shop-web",
+    "strings": ["api", "engine:custom", "shop-web"],
+    "mappings": [
+        {"name": "api", "port": 18000},
+        {"name": "engine", "kind": "custom"},
+        {"name": "shop-web", "kind": "node-web", "needs": ["api"]},
+    ],
+}
+
+
+def living(generate: Generate, services: Any, version: str = NOW) -> Project:
+    """A project with a service of the user's own making, in the override file."""
+    project = generate(services=services, version=version)
+    project.write(OVERRIDE, OWN_SERVICE)
+    project.commit()
+    return project
+
+
+def check(project: Project, before: dict[str, bytes], fresh: Fresh, *new_folders: str) -> None:
+    """Check that a project is as its answers say, that it keeps all edits, and all is staged."""
+    assert not [line for line in project.status() if line[1] != " "]
+    after = files(fresh(project.given(), project.answers()["_commit"]))
+    found = project.files()
+    for folder in new_folders:
+        found.pop(f"{folder}uv.lock", None)
+        found.pop(f"{folder}package-lock.json", None)
+    wanted = expected(before, after, *new_folders)
+    same_answers(found, wanted)
+    assert found == wanted
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_service_is_added_at_the_end_in_the_form_that_the_list_has(
+    form: str, generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, FORMS[form])
+    before, ports = project.files(), project.ports()
+    project.template("add-service", "billing", "--kind=custom")
+    services = project.answers()["services"]
+    if form == "line":
+        assert services == f"{FORMS[form]}, billing:custom"
+    else:
+        assert services == [*FORMS[form], "billing:custom"]
+    assert ports.items() < project.ports().items()
+    check(project, before, fresh, "services/billing/")
+    project.undo()
+    assert project.status() == []
+    assert project.files() == before
+
+
+def test_make_adds_several_that_others_need(generate: Generate, fresh: Fresh) -> None:
+    project = living(generate, "api, engine:custom")
+    before, ports = project.files(), project.ports()
+    project.make("add-service", "NAME=billing search:custom", "NEEDS=api engine")
+    assert project.answers()["services"] == [
+        *("api", "engine:custom"),
+        {"name": "billing", "needs": ["api", "engine"]},
+        {"name": "search", "kind": "custom", "needs": ["api", "engine"]},
+    ]
+    assert ports.items() < project.ports().items()
+    assert (project.root / "services/billing/uv.lock").exists()
+    check(project, before, fresh, "services/billing/", "services/search/")
+
+
+def test_what_a_new_service_would_change_by_default_is_only_done_when_asked(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, "api, shop-web")
+    before = project.files()
+    project.template("add-service", "worker")
+    assert project.answers()["services"] == [
+        {"name": "api", "needs": []},
+        "shop-web",
+        "worker",
+    ]
+    check(project, before, fresh, "services/worker/")
+    project.undo()
+    said = project.make("add-service", "NAME=worker", "NEEDED_BY=api")
+    assert project.answers()["services"] == "api, shop-web, worker"
+    assert "QUEUE_URL" in project.read("services/api/deploy/test/docker-compose.yml")
+    # The source is the user's.
+    assert not project.path("services/api/api/jobs.py").exists()
+    assert "services/api/api/jobs.py" in said
+    check(project, before, fresh, "services/worker/")
+
+
+def test_a_folder_that_is_there_is_adopted(generate: Generate, fresh: Fresh) -> None:
+    project = living(generate, "api")
+    own = {"Dockerfile": "FROM scratch\n", "main.go": "package main\n"}
+    for name, text in own.items():
+        project.write(f"services/billing/{name}", text)
+    project.commit()
+    before = project.files()
+    project.template("add-service", "billing:custom")
+    assert project.answers()["adopted"] == ["billing"]
+    assert {name for name in project.files() if name.startswith("services/billing/")} == {
+        f"services/billing/{name}" for name in (*own, "Makefile", "deploy/test/docker-compose.yml")
+    }
+    for name, text in own.items():
+        assert project.read(f"services/billing/{name}") == text
+    assert "put the command that" in project.read("services/billing/Makefile")
+    check(project, before, fresh, "services/billing/Makefile", "services/billing/deploy/")
+
+
+def test_a_service_is_added_across_versions(generate: Generate, fresh: Fresh) -> None:
+    project = living(generate, "api, worker", OLD[0])
+    before, ports = project.files(), project.ports()
+    project.template("add-service", "billing", "--kind=custom", f"--version={NEXT}")
+    assert project.answers()["_commit"] == NEXT
+    assert ports.items() < project.ports().items()
+    check(project, before, fresh, "services/billing/")
+
+
+def test_a_list_on_the_command_line_comes_and_goes_at_once(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, "api, engine:custom")
+    before = project.files()
+    project.make(
+        "template-update",
+        "ARGS=-d 'services=[{name: api, port: 8010}, \"billing:custom\"]' -d 'project_name=A \"B\"'",
+    )
+    answers = project.answers()
+    assert answers["services"] == [{"name": "api", "port": 8010}, "billing:custom"]
+    assert answers["project_name"] == 'A "B"'
+    assert project.ports()["API_PORT"] == "8010"
+    kept = {n: t for n, t in before.items() if not n.startswith("services/engine/")}
+    after = files(fresh(project.given(), answers["_commit"]))
+    found, wanted = project.files(), expected(kept, after, "services/billing/")
+    same_answers(found, wanted)
+    assert found == wanted
+
+
+def test_removed_services_move_no_port_and_take_nobody_with_them(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, "a, b, c, jobs:python-worker, more:python-worker, engine:custom")
+    before, ports = project.files(), project.ports()
+    project.make("remove-service", "NAME=b jobs")
+    assert project.answers()["services"] == [
+        {"name": "a", "needs": []},
+        {"name": "c", "needs": [], "port": 8002},
+        "more:python-worker",
+        "engine:custom",
+    ]
+    assert project.ports() == {key: port for key, port in ports.items() if key != "B_PORT"}
+    assert not project.path("services/b").exists()
+    assert not project.path("services/jobs").exists()
+    gone = ("services/b/", "services/jobs/")
+    kept = {name: text for name, text in before.items() if not name.startswith(gone)}
+    check(project, kept, fresh)
+
+
+EDITS = {
+    "an edited Dockerfile": ("Dockerfile", "# mine\n"),
+    "an edited source": ("b/main.py", "# mine\n"),
+    "an added file": ("notes.txt", "mine\n"),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_removed_service_with_edits_is_kept_unless_told(what: str, generate: Generate) -> None:
+    project = living(generate, "a, b")
+    name, text = EDITS[what]
+    path = f"services/b/{name}"
+    project.write(path, (project.read(path) if project.path(path).exists() else "") + text)
+    project.write("services/b/uv.lock", "version = 1\n")
+    project.commit()
+    before = files(project.root / "services/b")
+    said = project.template("remove-service", "b")
+    assert f"kept services/b/: it has changes of yours ({path})" in said
+    assert files(project.root / "services/b") == before
+    assert project.answers()["services"] == "a"
+    assert "services/b" not in project.read("deploy/dev/docker-compose.yml")
+
+
+def test_plain_copier_keeps_them_too_and_delete_removes_them(generate: Generate) -> None:
+    project = living(generate, "a, b")
+    path = "services/b/b/main.py"
+    project.append(path, "# mine\n")
+    project.commit()
+    before = files(project.root / "services/b")
+    project.make("remove-service", "NAME=b", "DELETE=1")
+    assert not project.path("services/b").exists()
+    project.undo()
+    assert files(project.root / "services/b") == before
+    # By itself, Copier deletes them without a word.
+    said = project.copier("--vcs-ref=:current:", "--data=services=a")
+    assert f"kept services/b/: it has changes of yours ({path})" in said
+    assert files(project.root / "services/b") == before
+
+
+def test_what_git_ignores_stays_when_its_service_goes(generate: Generate) -> None:
+    project = living(generate, "a, b")
+    project.write("services/b/.env", "SECRET=1\n")
+    said = project.template("remove-service", "b")
+    assert files(project.root / "services/b") == {".env": b"SECRET=1\n"}
+    assert "services/b/ holds files that git ignores: they stay" in said
+
+
+def test_a_service_comes_back_whole(generate: Generate, fresh: Fresh) -> None:
+    project = living(generate, "a, b")
+    before = project.files()
+    project.template("remove-service", "b")
+    project.commit()
+    assert not project.path("services/b").exists()
+    project.template("add-service", "b")
+    check(project, before, fresh, "services/b/")
+
+
+def test_a_service_that_was_kept_comes_back_with_its_edits(generate: Generate) -> None:
+    project = living(generate, "a, b")
+    project.append("services/b/b/main.py", "# mine\n")
+    project.write("services/b/README.md", "mine\n")
+    project.commit()
+    before = project.files()
+    project.template("remove-service", "b")
+    project.commit()
+    project.template("add-service", "b")
+    found = project.files()
+    found.pop("services/b/uv.lock", None)
+    assert found == before
+
+
+def test_a_renamed_service_keeps_its_edits_and_its_history(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = living(generate, "api, orders:python-api, shop-web, jobs:python-worker")
+    text = project.read("services/orders/Dockerfile")
+    project.write("services/orders/Dockerfile", text.replace("EXPOSE", "# mine\nEXPOSE"))
+    project.append("services/orders/orders/items.py", "\n\ndef mine() -> None: ...\n")
+    project.write("services/orders/orders/own.py", "from orders.items import mine\n\nmine()\n")
+    project.write("services/orders/tool.sh", "#!/bin/sh\n", mode=0o755)
+    project.write("services/orders/.env", "A=1\n")
+    project.append(OVERRIDE, "  orders:\n    environment: {A: 1}\n")
+    project.commit()
+    before, ports = project.files(), project.ports()
+
+    said = project.make("rename-service", "NAME=orders", "TO=sales")
+
+    assert project.answers()["services"] == "api, sales:python-api, shop-web, jobs:python-worker"
+    assert project.ports() == {k.replace("ORDERS", "SALES"): v for k, v in ports.items()}
+    assert files(project.root / "services/orders") == {".env": b"A=1\n"}
+    assert "# mine\nEXPOSE" in project.read("services/sales/Dockerfile")
+    assert "COPY sales ./sales" in project.read("services/sales/Dockerfile")
+    assert project.read("services/sales/sales/items.py").endswith("def mine() -> None: ...\n")
+    assert "from sales.items import" in project.read("services/sales/sales/own.py")
+    assert project.path("services/sales/tool.sh").stat().st_mode & 0o111
+    assert "sales" in project.read("services/sales/pyproject.toml")
+    assert "orders" not in "".join(
+        text.decode()
+        for name, text in project.files().items()
+        if name.startswith("services/sales/")
+    )
+    assert f"{OVERRIDE}:4 still says 'orders'" in said
+    assert "ORDERS_… in your .env files is SALES_… now" in said
+    assert "the database and the role 'sales'" in said
+    # All else is as new.
+    found = {n: t for n, t in project.files().items() if not n.startswith("services/sales/")}
+    after = files(fresh(project.given(), NOW))
+    old = {n: t for n, t in before.items() if not n.startswith("services/orders/")}
+    wanted = expected(old, {n: t for n, t in after.items() if not n.startswith("services/sales/")})
+    wanted["services/orders/.env"] = b"A=1\n"
+    same_answers(found, wanted)
+    assert found == wanted
+    assert files(fresh(project.given(), NOW)).keys() - project.files().keys() == set()
+    project.commit("rename")
+    log = project.git("log", "--follow", "--format=%s", "--", "services/sales/sales/items.py")
+    assert log.splitlines() == ["rename", "edit", "Start"]
+
+
+def test_two_are_renamed_at_once_and_across_versions(generate: Generate, fresh: Fresh) -> None:
+    project = living(
+        generate, ["api", {"name": "engine", "kind": "custom", "needs": ["api"]}], OLD[0]
+    )
+    project.append("services/engine/app.py", "# mine\n")
+    project.append("services/api/api/main.py", "# mine\n")
+    project.commit()
+    ports = project.ports()
+    project.template(
+        *("rename-service", "api", "engine", "--to", "shop-api", "motor", f"--version={NEXT}")
+    )
+    assert project.answers()["services"] == [
+        "shop-api",
+        {"name": "motor", "kind": "custom", "needs": ["shop-api"]},
+    ]
+    assert list(project.ports().values()) == list(ports.values())
+    assert project.read("services/motor/app.py").endswith("# mine\n")
+    assert project.read("services/shop-api/shop_api/main.py").endswith("# mine\n")
+    found, after = project.files(), files(fresh(project.given(), NEXT))
+    for name in ("services/shop-api/Dockerfile", "services/motor/Makefile", "Makefile"):
+        assert found[name] == after[name]
+    assert not project.path("services/api").exists()
+    assert not project.path("services/engine").exists()
+
+
+def test_a_conflict_in_a_moved_file_is_told(generate: Generate) -> None:
+    project = living(generate, "api, orders:python-api")
+    text = project.read("services/orders/Dockerfile")
+    project.write("services/orders/Dockerfile", text.replace("COPY orders ./orders", "COPY o ./o"))
+    project.commit()
+    said = project.template("rename-service", "orders", "--to", "sales", code=1)
+    assert "UU services/sales/Dockerfile" in project.status()
+    assert "conflict: services/sales/Dockerfile:" in said
+    assert "COPY o ./o" in project.read("services/sales/Dockerfile")
+    project.undo()
+    assert project.status() == []
+
+
+REFUSED = {
+    "a name that is taken": (
+        ("rename-service", "api", "--to", "engine"),
+        "service 'engine' is there already",
+    ),
+    "a folder in the way": (
+        ("rename-service", "api", "--to", "lib"),
+        "services/lib/ is there already",
+    ),
+    "a name of nobody": (("rename-service", "x", "--to", "y"), "service 'x' is not on the list"),
+    "too few names": (
+        ("rename-service", "api", "engine", "--to", "y"),
+        "2 services cannot get 1 names",
+    ),
+    "a bad name": (("add-service", "Bad_Name"), "must start with a letter"),
+    "a name twice": (("add-service", "engine"), "service 'engine' is there already"),
+    "a kind that is none": (("add-service", "x", "--kind=java"), "has the kind 'java'"),
+    "a need of nobody": (("add-service", "x", "--needs=y"), "needs 'y', which is no service here"),
+    "a worker without a store": (("add-service", "worker"), "keeps its jobs in the cache or the"),
+    "the last service": (("remove-service", "api", "engine"), "is the last one"),
+    "removing nobody": (("remove-service", "x"), "service 'x' is not on the list"),
+    "growing what has grown": (("grow",), "has many services already"),
+    "going back to one": (("update", "-d", "layout=single"), "no way back"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusing(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that nothing here changes."""
+    made = fresh({"services": "api, engine:custom", "database": "none"}, NOW)
+    root = tmp_path_factory.mktemp("refusing") / "project"
+    shutil.copytree(made, root)
+    project = Project(root)
+    project.write("services/lib/x.txt", "mine\n")
+    project.commit()
+    return project
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_in_one_line(what: str, refusing: Project) -> None:
+    arguments, reason = REFUSED[what]
+    said = refusing.template(*arguments, code=2)
+    [_, line] = said.splitlines()
+    assert reason in line
+    assert line.endswith("; nothing is changed")
+    assert refusing.status() == []
+
+
+def test_a_make_target_without_a_name_says_so(refusing: Project) -> None:
+    done = subprocess.run(
+        ["make", "add-service"], cwd=refusing.root, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "the following arguments are required: NAME" in done.stderr
+    assert refusing.status() == []

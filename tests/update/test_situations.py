@@ -1,0 +1,238 @@
+"""What is wrong before anything begins: each thing is said in one line, with a way out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..e2e.conftest import clean_environment
+from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Project, commit_version, git
+
+Prepare = Callable[[Project], None]
+
+
+def change(name: str, text: str) -> Prepare:
+    return lambda project: project.write(name, text)
+
+
+def commit(*prepares: Prepare) -> Prepare:
+    def prepare(project: Project) -> None:
+        for one in prepares:
+            one(project)
+        project.commit()
+
+    return prepare
+
+
+def replaced(old: str, new: str) -> Prepare:
+    def prepare(project: Project) -> None:
+        lines = project.read(ANSWERS).splitlines(keepends=True)
+        lines = [new if line.startswith(old) else line for line in lines]
+        project.write(ANSWERS, "".join(lines))
+
+    return prepare
+
+
+def without_git(project: Project) -> None:
+    shutil.rmtree(project.root / ".git")
+
+
+def unborn(project: Project) -> None:
+    without_git(project)
+    project.git("init", "--quiet")
+
+
+def unmerged(project: Project) -> None:
+    project.git("switch", "--quiet", "--create", "other")
+    project.append("README.md", "one\n")
+    project.commit()
+    project.git("switch", "--quiet", "main")
+    project.append("README.md", "other\n")
+    project.commit()
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "merge", "other"]
+    assert subprocess.run(command, cwd=project.root, capture_output=True).returncode == 1
+
+
+def ignored(project: Project) -> None:
+    project.append(".gitignore", f"{ANSWERS}\n")
+    project.git("rm", "--quiet", "--cached", ANSWERS)
+    project.git("add", ".gitignore")
+    project.git("commit", "--quiet", "--message=ignore")
+
+
+def detached(project: Project) -> None:
+    project.git("checkout", "--quiet", "--detach")
+
+
+def two_changes(project: Project) -> None:
+    project.append("Makefile", "\n")
+    project.append("README.md", "\n")
+
+
+def deleted(project: Project) -> None:
+    project.path(ANSWERS).unlink()
+
+
+#: By what is wrong: what makes it so, the exit code, and a part of the line.
+SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
+    "a change": (
+        change("README.md", "x\n"), 2,
+        "README.md is not committed; commit it, or put it away with git stash",
+    ),
+    "a new file": (change("new file", "x\n"), 2, '"new file" is not committed'),
+    "two changes": (two_changes, 2, "Makefile and 1 more is not committed"),
+    "no git": (without_git, 2, "is in no git repository, which updates need; run: git init"),
+    "no commit": (unborn, 2, "nothing is committed yet; run: git add --all"),
+    "a detached HEAD": (
+        detached, 2, "HEAD is on no branch, so that a commit could get lost; make one: git switch",
+    ),
+    "unmerged files": (unmerged, 2, "README.md has conflicts of an earlier merge; resolve them"),
+    "a host that is not found": (
+        commit(replaced("_src_path", "_src_path: https://template.invalid/x.git\n")), 3,
+        "the template cannot be fetched from https://template.invalid/x.git: unable to access",
+    ),
+    "a template that is gone": (
+        commit(replaced("_src_path", "_src_path: /nowhere/template\n")), 3,
+        "cannot be fetched from /nowhere/template: repository '/nowhere/template' does not exist",
+    ),
+    "a version that is gone": (
+        commit(replaced("_commit", "_commit: v7.7.7\n")), 2, "has no v7.7.7, which this project"
+    ),
+    "answers that are deleted": (deleted, 2, f"is deleted; bring it back: git restore {ANSWERS}"),
+    "answers that were deleted": (commit(deleted), 2, "was deleted in "),
+    "answers that are ignored": (ignored, 2, f"{ANSWERS} is not in git; run: git add --force"),
+    "answers that are broken": (
+        change(ANSWERS, "_commit: v1\nservices: [api\n"), 2,
+        f"{ANSWERS} is no YAML in line 3; take it from an older commit: git restore {ANSWERS}",
+    ),
+    "answers that were broken": (
+        commit(change(ANSWERS, "api: [\n")), 2,
+        f"{ANSWERS} is no YAML in line 2; take it from an older commit: git log -- {ANSWERS}",
+    ),
+    "answers that are a list": (commit(change(ANSWERS, "- api\n")), 2, "holds no answers"),
+    "answers without a version": (commit(replaced("_commit", "")), 2, "has no _commit"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(fresh: Fresh, tmp_path: Path) -> Project:
+    shutil.copytree(fresh({"services": "engine:custom", "database": "none"}, NOW), tmp_path / "p")
+    return Project(tmp_path / "p")
+
+
+@pytest.mark.parametrize("what", SITUATIONS)
+def test_one_line_and_nothing_is_changed(what: str, project: Project) -> None:
+    prepare, code, reason = SITUATIONS[what]
+    prepare(project)
+    before = project.files()
+    # It is told before anything is done, at the start of an update.
+    lines = [
+        line
+        for line in project.template("update", code=code).splitlines()
+        if not line.startswith("Should this be killed")
+    ]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("template.py: ")
+    assert reason in lines[0]
+    assert project.files() == before
+
+
+def test_git_is_missing(project: Project, tmp_path: Path) -> None:
+    uv = shutil.which("uv")
+    assert uv
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/uv").symlink_to(uv)
+    said = project.template("check", code=2, PATH=str(tmp_path / "bin"))
+    assert said == "template.py: git is not installed; get it first\n"
+
+
+def test_another_folder_than_a_project(tmp_path: Path) -> None:
+    git("init", "--quiet", cwd=tmp_path)
+    git("commit", "--quiet", "--allow-empty", "--message=x", cwd=tmp_path)
+    said = Project(tmp_path).template("check", code=2)
+    assert said == (
+        f"template.py: there is no {ANSWERS} here: run this in the root of a generated project\n"
+    )
+
+
+def test_no_way_back(project: Project) -> None:
+    said = project.template("update", f"--version={OLD[0]}", code=2)
+    assert f"{OLD[0]} is older than {NOW}, which this project has" in said.splitlines()[-1]
+    assert project.status() == []
+
+
+def test_a_version_that_is_none(project: Project) -> None:
+    said = project.template("update", "--version=v8", code=2)
+    assert said.splitlines()[-1] == (
+        f"template.py: the template has no version 'v8'; its releases: {NEXT}, {NOW}, "
+        + ", ".join(reversed(OLD))
+    )
+
+
+def test_an_answer_that_is_none(project: Project) -> None:
+    said = project.template("update", "-d", "license=GPL", code=2)
+    assert "license" in said.splitlines()[-1]
+    said = project.template("update", "-d", "licence=MIT", code=2)
+    assert said.splitlines()[-1].startswith("'licence' is no question; choose from project_name, ")
+    said = project.template("update", "-d", "license", code=2)
+    assert "'license' must be KEY=VALUE" in said.splitlines()[-1]
+    assert project.status() == []
+
+
+def test_uv_cannot_get_what_the_merge_needs(
+    project: Project, template: Path, versions: Path, tmp_path: Path
+) -> None:
+    git("clone", "--quiet", str(template), "other", cwd=tmp_path)
+    version = tmp_path / "v99.9.0"
+    shutil.copytree(versions / NOW, version)
+    script = version / "migrations/migrate.py"
+    script.write_text(script.read_text().replace('"copier==', '"copier==99.'))
+    commit_version(tmp_path / "other", version)
+    replaced("_src_path", f"_src_path: {tmp_path / 'other'}\n")(project)
+    project.commit()
+    said = project.template("update", code=3)
+    assert "copier==99." in said
+    assert said.splitlines()[-1] == (
+        "template.py: uv could not run the merge, for the reason above; nothing is changed"
+    )
+    assert project.status() == []
+
+
+@pytest.fixture(scope="module")
+def plain(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("plain") / "p"
+    shutil.copytree(fresh({"services": "engine:custom", "database": "none"}, NOW), root)
+    return Project(root)
+
+
+def test_plain_copier_of_an_older_version_says_so(plain: Project) -> None:
+    done = subprocess.run(
+        ["uvx", "--quiet", "--with", "copier-template-extensions", "--with", "jinja2-time",
+         "copier@9.18.0", "update", "--trust", "--defaults"],
+        cwd=plain.root, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "This template requires Copier version >= 9.19.0" in done.stderr.splitlines()[-1]
+    assert plain.status() == []
+
+
+def test_plain_copier_does_not_go_back_either(plain: Project) -> None:
+    said = plain.copier(f"--vcs-ref={OLD[0]}", code=1)
+    assert "Downgrades are not supported" in said.splitlines()[-1]
+    said = plain.copier(f"--vcs-ref={NOW}", "--data=layout=single", code=1)
+    assert "layout 'single' is no way back from 'multi'" in said.splitlines()[-1]
+    assert plain.status() == []
+
+
+def test_plain_copier_keeps_what_git_was_told_not_to_show(project: Project) -> None:
+    project.git("config", "status.showUntrackedFiles", "no")
+    project.write("notes.txt", "mine\n")
+    before = project.files()
+    said = project.copier(f"--vcs-ref={NEXT}", code=1)
+    assert "notes.txt is not committed; commit it, or move it away" in said
+    assert project.files() == before
