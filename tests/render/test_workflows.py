@@ -103,7 +103,8 @@ def test_a_bad_workflow_is_found(
 def test_the_forge_decides_where_workflows_are(project: Project) -> None:
     folders = FORGES[project.answers.get("forge", "github")]
     found = [path.relative_to(project.root).as_posix() for path in workflows(project.root)]
-    assert found == [f"{f}/workflows/{name}.yml" for f in folders for name in ("ci", "release")]
+    names = ("ci", "release", "template-update")
+    assert found == [f"{folder}/workflows/{name}.yml" for folder in folders for name in names]
 
 
 @pytest.mark.parametrize("layout", ["multi", "single"])
@@ -113,14 +114,14 @@ def test_both_forges_run_the_same_text(
 ) -> None:
     """But for the token: only GitHub gives a job one that may push, and only to its own registry."""
     root = render({"layout": layout, "forge": "both", "registry": registry})
-    for name in ("ci.yml", "release.yml"):
+    for name in ("ci.yml", "release.yml", "template-update.yml"):
         github, gitea = (
             (root / folder / "workflows" / name).read_text().splitlines()
             for folder in (".github", ".gitea")
         )
         only_github = [line.strip() for line in github if line not in gitea]
         only_gitea = [line.strip() for line in gitea if line not in github]
-        if name == "ci.yml" or not registry.startswith("ghcr.io/"):
+        if name != "release.yml" or not registry.startswith("ghcr.io/"):
             assert github == gitea
             continue
         password = "password: ${{ secrets.REGISTRY_TOKEN || secrets.GITHUB_TOKEN }}"
