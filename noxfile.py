@@ -51,16 +51,18 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the extensions, the parts of the scripts, and the rendered files."""
+    """Test the extensions, the parts of the scripts, and the rendered files: the fast tests."""
     install(session, "test")
-    pytest(session, *side_by_side(), "-m", "not docker", paths=["tests/unit", "tests/render"])
+    quick = ("-m", "not docker and not programs")
+    pytest(session, *side_by_side(), *quick, paths=["tests/unit", "tests/render"])
 
 
 @nox.session
-def scripts(session: nox.Session) -> None:
-    """Test the scripts of a project as a whole: real processes, real terminals, no Docker."""
+def programs(session: nox.Session) -> None:
+    """Test what other programs do: a project's scripts as a whole, Compose, workflow linters."""
     install(session, "test")
-    pytest(session, *side_by_side(), paths=["tests/scripts"])
+    wanted = ("-m", "programs and not docker")
+    pytest(session, *side_by_side(), *wanted, paths=["tests/render", "tests/scripts"])
 
 
 @nox.session

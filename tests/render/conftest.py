@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +55,24 @@ def one_of_each_kind() -> list[str]:
 def varied_project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
     """Return one project for each kind of services: for what takes long."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bool]:
+    """Return the function that says whether no test, in any process, has asked for a text before.
+
+    Most files are the same in many projects; a linter needs to see each of them once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # xdist gives each of its workers a folder of its own in one that they share.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "seen"
+    shared.mkdir(exist_ok=True)
+
+    def asked(text: str) -> bool:
+        try:
+            (shared / hashlib.sha256(text.encode()).hexdigest()).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    return asked

@@ -16,6 +16,8 @@ from .contracts import compose_files, env_example
 #: What each required variable of prod gets, by how its name ends.
 FILLED_IN = {"VERSION": "1.2.3", "_DIR": "/srv/data", "_PASSWORD": "cafe0123"}
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compose_cli() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,20 +21,16 @@ from .contracts import texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What the linters have seen: most files are the same in many projects.
-SEEN: set[str] = set()
 
-
-def new_files(project: Project, tool: str, names: Iterator[str]) -> list[str]:
+def new_files(
+    project: Project, tool: str, names: Iterator[str], first: Callable[[str], bool]
+) -> list[str]:
     """Return those files whose content a tool has not been given yet."""
-    found = []
-    for name in names:
-        content = (project.root / name).read_bytes()
-        key = f"{tool} {hashlib.sha256(content).hexdigest()}"
-        if key not in SEEN:
-            SEEN.add(key)
-            found.append(name)
-    return found
+    return [
+        name
+        for name in names
+        if first(f"{tool} {(project.root / name).read_text(encoding='utf-8')}")
+    ]
 
 
 def program(tool: str) -> str:
@@ -75,30 +70,30 @@ def test_every_file_is_tidy(project: Project) -> None:
     )
 
 
-def test_hadolint_likes_every_dockerfile(project: Project) -> None:
+def test_hadolint_likes_every_dockerfile(project: Project, first: Callable[[str], bool]) -> None:
     names = (name for name, _ in texts(project.root) if Path(name).name == "Dockerfile")
-    if found := new_files(project, "hadolint", names):
+    if found := new_files(project, "hadolint", names, first):
         project.check(run("hadolint", "--no-color", *found, cwd=project.root))
 
 
-def test_shellcheck_likes_every_script(project: Project) -> None:
+def test_shellcheck_likes_every_script(project: Project, first: Callable[[str], bool]) -> None:
     names = (
         name
         for name, text in texts(project.root)
         if name.endswith(".sh")
         or (text.startswith("#!") and "sh\n" in text[: text.index("\n") + 1])
     )
-    if found := new_files(project, "shellcheck", names):
+    if found := new_files(project, "shellcheck", names, first):
         project.check(run("shellcheck", "--format=gcc", *found, cwd=project.root))
 
 
-def test_yamllint_likes_every_yaml_file(project: Project) -> None:
+def test_yamllint_likes_every_yaml_file(project: Project, first: Callable[[str], bool]) -> None:
     # The names of images, and the reasons in `:?`, are as long as they are.
     rules = {"extends": str(ROOT / ".yamllint.yaml"), "rules": {"line-length": "disable"}}
     config = YamlLintConfig(json.dumps(rules))
     names = (name for name, _ in texts(project.root) if name.endswith((".yml", ".yaml")))
     problems = []
-    for name in new_files(project, "yamllint", names):
+    for name in new_files(project, "yamllint", names, first):
         if name == ".copier-answers.yml":  # Copier's own writing.
             continue
         text = (project.root / name).read_text(encoding="utf-8")
@@ -107,7 +102,7 @@ def test_yamllint_likes_every_yaml_file(project: Project) -> None:
     project.check(problems)
 
 
-def test_ruff_likes_every_python_file(project: Project) -> None:
+def test_ruff_likes_every_python_file(project: Project, first: Callable[[str], bool]) -> None:
     problems = []
     commands = (["check", "--output-format=concise"], ["format", "--check"])
     paths = sorted(linted(project.root))
@@ -116,7 +111,7 @@ def test_ruff_likes_every_python_file(project: Project) -> None:
     # Whatever a project is written in, what runs it is as tidy as we are.
     config = ["--config", str(ROOT / "pyproject.toml")]
     names = (name for name, _ in texts(project.root) if name.startswith(("scripts/", "deploy/")))
-    if scripts := new_files(project, "ruff", (name for name in names if name.endswith(".py"))):
+    if scripts := new_files(project, "ruff", (n for n in names if n.endswith(".py")), first):
         for command in commands:
             problems += run("ruff", *command, *config, *scripts, cwd=project.root)
     project.check(problems)

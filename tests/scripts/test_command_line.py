@@ -1,0 +1,71 @@
+"""`copier copy` as a program: what it says of bad answers, and answers from a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+COPY = ("copier", "copy", "--trust", "--defaults", "--quiet", "--skip-tasks")
+
+
+def run_copier(template: Path, project: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+    return subprocess.run(
+        [*COPY, *options, str(template), str(project)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["services=api, web: node-web"],
+        ["services=Api"],
+        ["project_name="],
+        ["project_slug=My Shop"],
+        ["registry=https://ghcr.io/me"],
+        ["services=worker", "database=none", "cache=none"],
+    ],
+    ids=repr,
+)
+def test_the_command_line_refuses_in_one_line(
+    template_copy: Path, tmp_path: Path, options: list[str]
+) -> None:
+    project = tmp_path / "project"
+    data = [part for option in options for part in ("--data", option)]
+    done = run_copier(template_copy, project, *data)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert options[0].split("=")[1].split(" ")[0].split(":")[0] in line
+    assert done.stdout == ""
+    assert not project.exists()
+
+
+def test_a_refusal_harms_no_folder_that_is_there(template_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    done = run_copier(template_copy, tmp_path, "--data", "services=Api")
+    assert done.returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_answers_from_a_file(template_copy: Path, tmp_path: Path) -> None:
+    answers = {
+        "services": [{"name": "orders", "port": 8100}, "web"],
+        "project_name": "Shop </title><b>",
+    }
+    (tmp_path / "answers.yml").write_text(yaml.safe_dump(answers))
+    done = run_copier(template_copy, tmp_path / "p", "--data-file", str(tmp_path / "answers.yml"))
+    assert done.returncode == 0, done.stderr
+    stored = yaml.safe_load((tmp_path / "p" / ".copier-answers.yml").read_text())
+    assert answers.items() <= stored.items()
