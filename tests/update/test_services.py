@@ -314,7 +314,8 @@ def test_two_are_renamed_at_once_and_across_versions(generate: Generate, fresh: 
     assert project.read("services/motor/app.py").endswith("# mine\n")
     assert project.read("services/shop-api/shop_api/main.py").endswith("# mine\n")
     found, after = project.files(), files(fresh(project.given(), NEXT))
-    for name in ("services/shop-api/Dockerfile", "services/motor/Makefile", "Makefile"):
+    test_stack = "services/motor/deploy/test/docker-compose.yml"
+    for name in ("services/shop-api/Dockerfile", test_stack, "Makefile"):
         assert found[name] == after[name]
     assert not project.path("services/api").exists()
     assert not project.path("services/engine").exists()
