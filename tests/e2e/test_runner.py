@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -354,6 +355,7 @@ class OwnEngine:
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         ours = [place for place in reversed(mounted) if place.startswith(f"{self.folder}/")]
         subprocess.run([*self.sudo, "umount", *ours], check=True)
+        subprocess.run([*self.sudo, "rm", "-rf", self.folder], check=True)
 
     def inside(self, *command: str) -> list[str]:
         """A command in the engine's network namespace, where its published ports are."""
@@ -420,10 +422,9 @@ class OwnEngine:
 
 
 @pytest.fixture
-def own_engine(tmp_path: Path) -> Iterator[OwnEngine]:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    engine = OwnEngine(folder)
+def own_engine() -> Iterator[OwnEngine]:
+    # A socket's path has 104 bytes at most, and containerd makes its own far below: no `tmp_path`.
+    engine = OwnEngine(Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp")))
     try:
         engine.prepare()
         yield engine
