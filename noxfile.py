@@ -80,7 +80,9 @@ def e2e(session: nox.Session) -> None:
         # Where nobody looks, a skip would read as a pass.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    pytest(session, paths=["tests/unit/test_stack.py", "tests/e2e"])
+    # The tests of a file share a project.
+    several = ("--numprocesses=3", "--dist=loadfile")
+    pytest(session, *several, paths=["tests/unit/test_stack.py", "tests/e2e"])
 
 
 @nox.session(default=False)
