@@ -166,7 +166,7 @@ def typed_programs(python: list[str], folder: Path) -> list[list[str]]:
     programs = [Path(name.removesuffix(".jinja")) for name in python if is_program(name)]
     theirs = [str(copy / path.relative_to(scripts)) for path in programs]
     migrations = [name for name in python if name.startswith("migrations/")]
-    return [modules, migrations, *([script] for script in own + theirs)]
+    return [modules, migrations, ["tests"], *([script] for script in own + theirs)]
 
 
 def is_program(name: str) -> bool:

@@ -226,6 +226,11 @@ def check_name(name: str) -> None:
             f"service name {name!r} must not end in '-migrate', which runs a service's migrations; "
             f"try {name.removesuffix('-migrate') + '-mover'!r}"
         )
+    if name.startswith("pg-"):
+        raise Refusal(
+            f"service name {name!r} must not start with 'pg-': its role would be {package!r}, and "
+            f"PostgreSQL keeps 'pg_…' for itself; try {'postgres' + name.removeprefix('pg')!r}"
+        )
 
 
 def kind_of(name: str) -> str:

@@ -45,9 +45,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     return env | {"PATH": os.pathsep.join(path)} | more
 
 
-def sh(
-    *command: str, cwd: Path, timeout: float = 600, **env: str
-) -> subprocess.CompletedProcess[str]:
+def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and keep what it says, both streams as one."""
     return subprocess.run(
         command,
@@ -58,7 +56,7 @@ def sh(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=timeout,
+        timeout=600,
     )
 
 

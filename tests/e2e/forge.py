@@ -66,10 +66,12 @@ def program(name: str) -> str:
     """Where a program is that these tests need; where nobody looks at skips, it must be there."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
-    if not found:
-        reason = f"{name} is not installed: act comes with nox, the others from .ci/engine/up tools"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return found
+    if found:
+        return found
+    reason = f"{name} is not installed: act comes with nox, the others from .ci/engine/up tools"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def buildx() -> str:

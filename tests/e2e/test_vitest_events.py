@@ -159,7 +159,7 @@ class Project:
         events.unlink(missing_ok=True)
         recorded = {"TEST_EVENTS": str(events), "TEST_EVENTS_REPORTER": str(REPORTER)}
         env = {**recorded, "NO_COLOR": "1", **env}
-        done = sh("npx", "--no-install", "vitest", "run", *args, cwd=self.root, timeout=120, **env)
+        done = sh("npx", "--no-install", "vitest", "run", *args, cwd=self.root, **env)
         lines = events.read_bytes().splitlines() if events.exists() else []
         assert all(len(line) <= 4096 for line in lines)
         return Run(done.returncode, done.stdout, [json.loads(line) for line in lines])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import yaml
-from pathspec import PathSpec
+from pathspec import GitIgnoreSpec
 
 from . import pairwise
 from .conftest import Project
@@ -17,10 +17,10 @@ UNMARKED = (".python-version", ".copier-answers.yml")
 CUSTOM = ("Dockerfile", ".dockerignore", "Makefile")
 
 
-def users() -> PathSpec:
+def users() -> GitIgnoreSpec:
     """What copier.yml says is written once."""
     patterns = [line for line in pairwise.settings()["_skip_if_exists"] if "{{" not in line]
-    return PathSpec.from_lines("gitignore", patterns)
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 def custom_folders(project: Project) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pexpect
@@ -532,7 +533,7 @@ def test_output_is_literal_and_has_no_escapes_on_a_pipe(two: Project, env: dict[
 @pytest.mark.parametrize(
     "env", [{"TERM": "dumb"}, {"CI": "true"}, {"CLAUDECODE": "1"}, {"TEST_OUTPUT": "plain"}]
 )
-def test_a_terminal_that_nobody_watches_gets_plain_lines(two: Project, env: dict[str, str]) -> None:
+def test_a_terminal_that_nobody_watches_gets_plain_lines(two: Project, env: dict[str, Any]) -> None:
     text = rest(two.terminal(FORCE_COLOR="1", **env))
     assert ESCAPE not in text
     assert plain(text).splitlines()[-1] == "PASSED: 2 targets (0.0s)"

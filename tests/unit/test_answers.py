@@ -205,6 +205,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             *("tags", "git", "con", "com1", "fastapi", "saq", "networks", "src", "tests"),
         )
     },
+    "service: pg-backup": ({"services": "pg-backup:custom"}, "'pg_…'.*try 'postgres-backup'"),
     "service: api-migrate": ({"services": "api-migrate"}, "'-migrate'.*try 'api-mover'"),
 }
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -208,7 +209,7 @@ class Project:
     def image(self, name: str, *commits: str) -> None:
         """Put an image into the registry; of several commits, it is one of several platforms."""
         key = "org.opencontainers.image.revision"
-        configs = {
+        configs: dict[str, Any] = {
             f"linux/{number}": {"os": "linux", "config": {"Labels": {key: commit, "a": "b"}}}
             for number, commit in enumerate(commits)
         }

@@ -208,7 +208,8 @@ real = pytest.mark.usefixtures("docker_engine")
 
 
 def on_engine(test: Callable[..., None]) -> Callable[..., None]:
-    return pytest.mark.docker(real(test))
+    marked: Callable[..., None] = pytest.mark.docker(real(test))
+    return marked
 
 
 PING = """
