@@ -1,0 +1,1 @@
+"""Measure the template and what it makes: `nox -s bench`, which writes docs/benchmarks.md."""

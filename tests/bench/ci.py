@@ -1,0 +1,101 @@
+"""What a change of one service costs in CI, against testing everything.
+
+Jobs are counted where the rendered workflow runs, at each size, with make targets that do nothing.
+Seconds are those of the jobs of a real project of three services, one job at a time, so that they
+do not slow down one another.
+"""
+
+from __future__ import annotations
+
+from statistics import mean, median
+
+from tests.e2e.forge import Forge, Run
+
+from .common import Bench, services
+
+SIZES = (3, 10, 30)
+
+#: Turns at most: each takes minutes.
+TURNS = 3
+
+#: Stand in for all that jobs do, where they are only counted.
+NOTHING = "setup lint test-unit lint-integration test-service test-integration:\n\t@:\n"
+
+
+#: What the page says of the table.
+TEXT = """
+## CI
+
+What a push that changes one service, which no other one needs, costs in CI, against one that changes
+what all services share: jobs, counted where the workflow runs; and the seconds of all of them
+together, warm, without what the forge needs to start each (the median of {turns} turns). Those of 3
+services are measured; the same four jobs run for one service of 10 or 30, and what everything takes
+there is made of the seconds that a service's job takes of 3, on average.
+
+| services | jobs for one | for everything | seconds for one | for everything | one ÷ everything |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def section(bench: Bench) -> str:
+    """Count jobs and time them."""
+    turns = min(bench.runs, TURNS)
+    one_seconds, all_seconds = timed(bench, turns)
+    one_time = sum(one_seconds.values())
+    each = mean(seconds for job, seconds in all_seconds.items() if job.startswith("service-"))
+    rows = []
+    for size in SIZES:
+        bench.say(f"jobs of {size} services")
+        one, everything = counted(bench, services(size))
+        assert one == len(one_seconds), "a change of one service starts the same jobs at every size"
+        all_time = sum(all_seconds.values()) + (everything - len(all_seconds)) * each
+        rows.append(
+            f"| {size} | {one} | {everything} | {one_time:.0f} | {all_time:.0f} "
+            f"| {one_time / all_time:.0%} |"
+        )
+    return TEXT.format(turns=turns) + "".join(f"{row}\n" for row in rows)
+
+
+def counted(bench: Bench, answer: str) -> tuple[int, int]:
+    """Return how many jobs a change of the last service starts, and how many everything is."""
+    project = bench.work / f"ci-{answer.count(',')}"
+    bench.copy(bench.template, project, f"--data=services={answer}", "--skip-tasks")
+    names = sorted(path.parent.name for path in project.glob("services/*/Makefile"))
+    forge = Forge(project, project.with_name(f"{project.name}-forge"))
+    makefiles = {f"services/{name}/Makefile": NOTHING for name in names}
+    forge.start({"Makefile.local": NOTHING, **makefiles})
+    last = answer.rpartition(", ")[2]
+    return len(one_service(forge, last).jobs), len(passed(forge.push()).jobs)
+
+
+def timed(bench: Bench, runs: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds of each job: for a change of the web page, and for everything."""
+    project = bench.project()
+    forge = Forge(project, bench.work / f"{project.name}-forge")
+    forge.start({})
+    forge.options = ("--concurrent-jobs=1",)
+    bench.say("CI, to warm up")
+    passed(forge.push())
+    ones, everythings = [], []
+    for _ in bench.turns("CI", runs):
+        ones.append(one_service(forge, "frontend").seconds)
+        everythings.append(passed(forge.push()).seconds)
+    return medians(ones), medians(everythings)
+
+
+def one_service(forge: Forge, service: str) -> Run:
+    """Run CI for a change of one service."""
+    before = forge.git("rev-parse", "HEAD")
+    forge.commit({f"services/{service}/CHANGE.md": f"{before}\n"})
+    return passed(forge.push(before))
+
+
+def passed(run: Run) -> Run:
+    """Return a run, which must have passed."""
+    assert run.passed, run.said
+    return run
+
+
+def medians(turns: list[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each job."""
+    return {job: median(turn[job] for turn in turns) for job in turns[0]}
