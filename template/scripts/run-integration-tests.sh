@@ -10,8 +10,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/check-tools.sh docker uv
 verbose=()
 if [[ ${VERBOSE:-0} == 1 ]]; then verbose=(--verbose); fi
-# Quoted once more, for the shell that make starts.
-arguments=""
-if (($#)); then arguments=$(printf '%q ' "$@"); fi
 exec uv run --script scripts/stack.py ${verbose[@]+"${verbose[@]}"} run full -- \
-  make --no-print-directory test-against-stack ARGS="$arguments"
+  make --no-print-directory test-against-stack -- "$@"

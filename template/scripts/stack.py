@@ -33,8 +33,8 @@ from test_runner.stacks import Stack
 #: Seconds that a command has to end by itself after Ctrl-C, and then after SIGTERM.
 PATIENCE = 10
 
-#: The mark of all that this script starts.
-RUN = f"stack-{os.getpid()}"
+#: The mark of all that this script starts, which no other process has had or will have.
+RUN = f"stack-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 #: The signals that came so far: what is under way is broken off, what is to be removed is removed.
 CAUGHT: list[int] = []
@@ -101,6 +101,15 @@ def execute(command: list[str], env: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
+def with_arguments(command: list[str]) -> list[str]:
+    """Hand what follows `--` in a command of make's to it as ARGS, quoted for its shell; TESTS, too."""
+    if "--" not in command:
+        return command
+    end = command.index("--")
+    given = {**os.environ, "ARGS": shlex.join(command[end + 1 :])}
+    return [*command[:end], *processes.variables(given)]
+
+
 def run(stack: Stack, command: list[str], *, show: bool) -> int:
     """Run a command against a stack, and remove the stack whatever happens, unless it is kept.
 
@@ -112,6 +121,7 @@ def run(stack: Stack, command: list[str], *, show: bool) -> int:
         env = processes.environment(RUN, **addresses, TEST_INSTANCE_ID=stack.instance)
         return execute(command, env)
     finally:
+        processes.kill_marked(RUN)
         stack.remove()
         stacks.remove_images(stack.instance)
 
@@ -127,9 +137,12 @@ def up(scopes: list[str], instance: str, *, show: bool) -> None:
         lines = [f"export {name}={shlex.quote(url)}" for name, url in sorted(addresses.items())]
         return [f"# {scope}", *lines]
 
+    if not scopes:
+        raise StackError("there is no test stack: no service has a deploy/test/docker-compose.yml")
     with ThreadPoolExecutor(max_workers=len(scopes)) as pool:
         for lines in pool.map(keep, scopes):
             print("\n".join(lines))
+    stacks.remove_images(instance)
 
 
 def down(instance: str, scopes: list[str]) -> int:
@@ -161,7 +174,8 @@ def clean_all(*, yes: bool) -> int:
         if input("Remove all of them? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing removed")
             return 0
-    docker.remove(label)
+    for project in found:  # What an override file adds carries the project's label alone.
+        docker.remove(f"{COMPOSE_PROJECT}={project}")
     docker.remove_each("image", images)
     print(f"removed {len(found)}")
     return 0
@@ -175,7 +189,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("run", help="start a stack, run a command against it, remove it")
     command.add_argument("scope", help="a service's name, or full")
-    command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND …")
+    command.add_argument(
+        "argv",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND …",
+        help="what follows another -- is handed to make as ARGS",
+    )
     command = commands.add_parser("up", help="start stacks and leave them running")
     command.add_argument("scope", nargs="*", help="which ones (all)")
     command = commands.add_parser("env", help="print what leads to a running stack, for eval")
@@ -192,7 +211,11 @@ def obey(options: argparse.Namespace) -> int:
     """Do what the command line asks. Return the exit code."""
     if options.command == "clean-all":
         return clean_all(yes=options.yes)
-    instance = stacks.instance_id()
+    try:
+        instance = stacks.instance_id()
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
     if options.command == "clean":
         stacks.sweep()
         return down(instance, [])
@@ -204,7 +227,8 @@ def obey(options: argparse.Namespace) -> int:
             print("stack.py run: name a command to run after --", file=sys.stderr)
             return 2
         stacks.sweep()
-        return run(Stack(options.scope, instance, RUN), command, show=options.verbose)
+        stack = Stack(options.scope, instance, RUN)
+        return run(stack, with_arguments(command), show=options.verbose)
     if options.command == "up":
         stacks.sweep()
         up(options.scope or stacks.known_scopes(), instance, show=options.verbose)

@@ -62,18 +62,22 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     how("--slow", type=seconds, default=5.0, help="any other test over it is slow (5)")
     how("--fail-slow", action="store_true", help="fail when something is slow")
     show = parser.add_argument_group("what to show").add_argument
-    show("-v", "--verbose", action="store_true", help="stream all output, each line by its target")
+    show(
+        *("-v", "--verbose"),
+        action="store_true",
+        help="stream all output in plain lines, each by its target",
+    )
     show(
         "--output",
         choices=("auto", "live", "plain", "json"),
-        default=os.environ.get("TEST_OUTPUT", "auto"),
+        default=os.environ.get("TEST_OUTPUT") or "auto",
         help="a live list, plain lines, or JSON lines (auto; TEST_OUTPUT)",
     )
     options = parser.parse_args()
     if options.output not in ("auto", "live", "plain", "json"):
         parser.error(f"TEST_OUTPUT {options.output!r} must be auto, live, plain or json")
     if os.environ.get(INSIDE) == str(ROOT):
-        parser.error("make test-unit started the runner that runs it: is services/ missing?")
+        parser.error("a target starts the runner that runs it: let it start its test tool")
     return parser, options
 
 
@@ -124,19 +128,20 @@ def choose_targets(options: argparse.Namespace) -> tuple[list[Target], str]:
         failed = results.failed_last()
         found = [target for target in found if target.title in failed]
         for target in found:
-            select(target, failed[target.title])
+            select(target, *failed[target.title])
         if not found:
             return [], "nothing of it failed in the last run"
     return found, ""
 
 
-def select(target: Target, tests: list[str]) -> None:
-    """Let a target run only these tests; Vitest runs the files that they are in."""
-    files = dict.fromkeys(test.partition(" > ")[0] for test in tests if " > " in test)
-    if files:
-        target.env["TESTS"] = " ".join(map(shlex.quote, files))
-    elif tests:
+def select(target: Target, tool: str, tests: list[str]) -> None:
+    """Let a target run only these tests, where it can; Vitest runs the files that they are in."""
+    if not results.selectable(tool, tests):
+        return
+    if tool == "pytest":
         target.selected = tests
+    elif tests:
+        target.env["TESTS"] = shlex.join(results.files_of(tests))
 
 
 def use_xdist(found: list[Target]) -> None:
@@ -149,7 +154,7 @@ def use_xdist(found: list[Target]) -> None:
         able = history.get(target.title, {}).get("xdist")
         # Side by side with others that take as long, all cores are busy already.
         if able and took[target.title] > max(WORTH_XDIST, sum(others)):
-            target.pytest_options.append(f"--numprocesses={os.cpu_count() or 1}")
+            target.env["TEST_WORKERS"] = str(os.cpu_count() or 1)
 
 
 def tell(found: list[Target], display: Display, limits: report.Limits, folder: Path) -> int:
@@ -165,16 +170,17 @@ def tell(found: list[Target], display: Display, limits: report.Limits, folder: P
     return sum(len(report.slow(target, limits.of(target.stage))) for target in found)
 
 
-def tell_forge(found: list[Target], last: str) -> None:
+def tell_forge(found: list[Target], last: str, *, annotate: bool) -> None:
     """Show the failures beside the lines on GitHub, and a page for the step on both forges."""
     env = os.environ
-    if env.get("GITHUB_ACTIONS") == "true" and env.get("GITEA_ACTIONS") != "true":
+    if annotate and env.get("GITHUB_ACTIONS") == "true" and env.get("GITEA_ACTIONS") != "true":
         bad = [target for target in found if target.state in BAD]
         for line in islice(report.github_annotations(bad), report.ANNOTATIONS):
             print(line, flush=True)
     if page := env.get("GITHUB_STEP_SUMMARY"):
-        with suppress(OSError), Path(page).open("a", encoding="utf-8") as file:
-            file.write(report.step_summary(found, last))
+        text = report.step_summary(found, last).encode(errors="backslashreplace")
+        with suppress(OSError), Path(page).open("ab") as file:
+            file.write(text)
 
 
 def has_tools(caught: list[int]) -> bool:
@@ -187,13 +193,17 @@ def has_tools(caught: list[int]) -> bool:
         return True  # The run tells of it.
 
 
-def write_results(folder: Path, found: list[Target], code: int, took: float) -> None:
+def write_results(
+    folder: Path, found: list[Target], code: int, took: float, *, partial: bool
+) -> None:
     """Write what machines read of a run; a full disk must not change its verdict."""
     from test_runner.junit import write_junit  # Not needed to begin with.
 
     try:
         results.write_summary(folder, found, code, took)
         write_junit(folder, found)
+        if not partial:
+            results.write_history(found)
     except OSError as error:
         print(f"! the results could not be written: {error.strerror}", file=sys.stderr)
 
@@ -207,7 +217,10 @@ def main() -> int:
     except UsageError as error:
         parser.error(str(error))
     if idle:
-        print(f"NOTHING TO RUN: {idle}")
+        display = choose(options.output, [], verbose=True)
+        last = f"NOTHING TO RUN: {idle}"
+        display.result({"event": "end", "verdict": last, "exit": 0, "seconds": 0.0})
+        display.say(last)
         return 0
     # Before the unit tests, so that nobody waits for a run that cannot get to its end.
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
@@ -247,11 +260,10 @@ def main() -> int:
     )
     code = 128 + caught[0] if caught else code
     took = time.monotonic() - began
-    write_results(folder, found, code, took)
-    if not partial:
-        results.write_history(found)
-    tell_forge(found, last)
-    display.result({"event": "end", "verdict": last, "exit": code, "seconds": round(took, 3)})
+    write_results(folder, found, code, took, partial=partial)
+    tell_forge(found, last, annotate=options.output != "json")
+    end = {"event": "end", "verdict": last, "exit": code, "seconds": round(took, 3)}
+    display.result(end | ({"left": run.left} if run.left else {}))
     display.say(f"{last} ({took:.1f}s)")
     return code
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ class Sources(DefaultFilter):
 def sources(paths: Iterable[str]) -> set[str]:
     """Return the names of files from the project's folder on, without those that git ignores."""
     names = {os.path.relpath(path, ROOT) for path in paths if not Path(path).is_dir()}
+    if not names or not shutil.which("git"):
+        return names
     done = subprocess.run(
         ["git", "check-ignore", "-z", "--stdin"],
         cwd=ROOT,
@@ -92,7 +95,8 @@ def main() -> int:
                     stop(runner)
                 runner = start(saved, options)
     except KeyboardInterrupt:
-        # It has reached the tests as well.
+        # It has reached the tests as well, and so does each one more, which they obey.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if runner:
             runner.wait()
     return 0

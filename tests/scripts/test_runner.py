@@ -29,6 +29,13 @@ def project(render: Callable[..., Path], tmp_path: Path) -> Project:
 
 
 @pytest.fixture
+def single(project: Project) -> Project:
+    """A project of a single service."""
+    project.replace("scripts/test_runner/project.py", "MULTI = True", "MULTI = False")
+    return project
+
+
+@pytest.fixture
 def two(project: Project) -> Project:
     """Two services that pass."""
     project.service("api", "touch ../../unit-api")
@@ -113,11 +120,11 @@ def test_stages_and_services_can_be_chosen(two: Project) -> None:
     assert [target["stage"] for target in two.summary["targets"]] == ["unit", "service"]
 
 
-def test_a_single_service_is_called_app(project: Project) -> None:
-    project.makefile(".", test_unit="touch unit")
-    done = project.run()
+def test_a_single_service_is_called_app(single: Project) -> None:
+    single.makefile(".", test_unit="touch unit")
+    done = single.run()
     assert done.returncode == 0
-    assert project.has("unit")
+    assert single.has("unit")
     assert plain(done.stdout).splitlines() == [
         "Unit Tests",
         "  ✓ app 0.0s",
@@ -125,7 +132,7 @@ def test_a_single_service_is_called_app(project: Project) -> None:
         "  ○ app skipped: no tests/integration",
         "PASSED: 1 target (0.0s)",
     ]
-    done = project.run("--service", "app")
+    done = single.run("--service", "app")
     assert done.returncode == 2
     assert done.stderr == (
         "test-runner.py: no service 'app': the project is one, name none (see --help)\n"
@@ -142,6 +149,13 @@ def test_a_service_without_tests_is_named_and_not_run(two: Project) -> None:
     assert "  ○ other skipped: no test-unit in services/other/Makefile" in done.stdout
     assert ".cache" not in done.stdout
     assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+
+
+def test_no_service_at_all_is_no_pass(project: Project) -> None:
+    project.makefile(".", test_unit="true")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 5
+    assert "NOTHING RAN" in done.stdout
 
 
 def test_nothing_to_run_is_no_pass(project: Project) -> None:
@@ -229,11 +243,11 @@ def test_a_service_folder_with_a_space_is_refused(two: Project) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_runner_that_would_start_itself_for_ever_stops(project: Project) -> None:
-    project.makefile(".", test_unit=" ".join(project.command))
-    done = project.run()
+def test_a_runner_that_would_start_itself_for_ever_stops(single: Project) -> None:
+    single.makefile(".", test_unit=" ".join(single.command))
+    done = single.run()
     assert done.returncode == 1
-    assert "is services/ missing?" in done.stdout
+    assert "a target starts the runner that runs it" in done.stdout
 
 
 def test_help_names_the_options_and_the_exit_codes(two: Project) -> None:
@@ -351,6 +365,24 @@ ENDS = {
         0,
         "PASSED: 1 target",
     ),
+    "nothing to run, by its output": (
+        "echo '===== no tests ran in 0.01s ====='; exit 5",
+        "nothing ran",
+        5,
+        "NOTHING RAN",
+    ),
+    "nothing to run, and more is wrong": (
+        "printf ' RUN  v4.0.1 /x\\n\\nNo test files found, exiting with code 0\\n'; exit 2",
+        "failed",
+        1,
+        "exit 2",
+    ),
+    "all skipped, and more is wrong": (
+        "echo '===== 3 skipped in 0.01s ====='; exit 1",
+        "failed",
+        1,
+        "exit 1",
+    ),
     "bytes that are no text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 2"),
 }
 
@@ -465,6 +497,143 @@ def test_failed_runs_what_failed_last_and_nothing_else(project: Project) -> None
     )
 
 
+def test_failed_runs_all_of_a_target_that_did_not_come_to_its_end(project: Project) -> None:
+    project.pytest(
+        "api",
+        test_a="""
+            import os
+            def test_one(): assert False
+            def test_two(): os.abort()
+            def test_three(): pass
+            """,
+    )
+    assert project.run("--stage", "unit").returncode == 1
+    project.replace("services/api/tests/test_a.py", "assert False", "pass")
+    assert project.run("--failed").returncode == 1, "test_two still aborts"
+    project.replace("services/api/tests/test_a.py", "os.abort()", "pass")
+    assert project.run("--failed").returncode == 0
+    assert project.target("unit api")["executed"] == 3
+
+
+def test_failed_runs_all_where_what_failed_is_no_test(project: Project) -> None:
+    project.pytest("api", conftest="import nonsense\n", test_a=PASSES)
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    assert "    rerun: make -C services/api test-unit\n" in done.stdout
+    project.write("services/api/tests/conftest.py", "")
+    assert project.run("--failed").returncode == 0
+    assert project.target("unit api")["executed"] == 2
+
+
+def test_failed_after_no_run_is_refused(two: Project) -> None:
+    done = two.run("--failed")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "test-runner.py: the last run left no results, or there was none: run all tests "
+        "(see --help)\n"
+    )
+
+
+def events(*events: dict[str, Any], code: int) -> str:
+    """Return a recipe that writes events, as a tool of somebody's own might."""
+    lines = "\n".join(json.dumps(event) for event in events)
+    return f"cat >> \"$TEST_EVENTS\" <<'END'\n{lines}\nEND\nexit {code}"
+
+
+def test_vitest_runs_the_files_of_what_failed(project: Project) -> None:
+    begin = {"event": "begin", "tool": "vitest"}
+    failure = {"type": "Error", "message": "no"}
+    broken = {"event": "collect_error", "test": "tests/$b.test.ts", "failure": failure}
+    result = {"event": "result", "outcome": "failed", "failure": failure | {"message": "of two"}}
+    test = "tests/a.test.ts > suite > 1 > 0 (2)"
+    failed: list[dict[str, Any]] = [
+        begin,
+        broken,
+        result | {"test": test},
+        {"event": "end", "exit": 1},
+    ]
+    recipe = 'printf "%s\\n" "$TESTS" > ../../tests; '
+    project.service("api", recipe + events(*failed, code=1))
+    text = project.run("--stage", "unit").stdout
+    [one, other] = [line for line in text.splitlines() if "rerun: " in line]
+    assert one.endswith("test-unit 'TESTS='\"'\"'tests/$$b.test.ts'\"'\"''")
+    # It runs that one test, and those whose names hold this one's words.
+    for line, tests in ((one, "'tests/$b.test.ts'"), (other, r"tests/a.test.ts -t suite.+1.+0")):
+        subprocess.run(
+            line.partition("rerun: ")[2],
+            shell=True,
+            cwd=project.root,
+            env=project.environment(TEST_EVENTS="/dev/null"),
+            capture_output=True,
+        )
+        assert (project.root / "tests").read_text() == f"{tests}\n"
+    assert project.run("--failed").returncode == 1
+    assert (project.root / "tests").read_text() == "'tests/$b.test.ts' tests/a.test.ts\n"
+    unhandled = {"event": "collect_error", "test": "unhandled error", "failure": failure}
+    project.service("api", recipe + events(begin, unhandled, {"event": "end", "exit": 1}, code=1))
+    assert "rerun: make -C services/api test-unit\n" in project.run("--stage", "unit").stdout
+    project.run("--failed")
+    assert (project.root / "tests").read_text() == "\n"
+
+
+def test_a_pytest_id_may_look_like_one_of_vitest(project: Project) -> None:
+    project.pytest(
+        "api",
+        test_a="""
+            import pytest
+
+            @pytest.mark.parametrize("text", ["a > b", "c $x"])
+            def test_it(text): raise RuntimeError("no")
+            """,
+    )
+    text = project.run("--stage", "unit").stdout
+    [again] = [line.partition("rerun: ")[2] for line in text.splitlines() if "rerun: " in line]
+    done = subprocess.run(
+        again,
+        shell=True,
+        cwd=project.root,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert "2 failed" in done.stdout
+    assert project.run("--failed").returncode == 1
+    assert project.target("unit api")["executed"] == 2
+
+
+def test_arguments_arrive_as_they_are(two: Project) -> None:
+    """Each make takes apart what it hands on; what is quoted once must stay so."""
+    two.makefile("services/api", test_unit='printf "%s|" "$ARGS" > ../../told')
+    assert two.run("--stage", "unit", ARGS="-k 'é $x'").returncode == 0
+    assert (two.root / "told").read_text() == "-k 'é $x'|"
+
+
+def test_odd_events_end_nothing(two: Project) -> None:
+    begin = {"event": "begin", "tool": "mine"}
+    recipe = events(begin, code=0).replace("\nEND", '\n{"event":"total","tests":Infinity}\nEND')
+    two.service("api", recipe)
+    done = two.run("--stage", "unit")
+    assert done.stderr == ""
+    assert two.target("unit api")["state"] == "failed"  # It never told of its end.
+
+
+def test_what_is_no_utf_8_is_shown_all_the_same(project: Project) -> None:
+    project.pytest("api", test_a="def test_it(): raise RuntimeError('no file \\udcff')\n")
+    page = project.root / "page"
+    done = project.run("--stage", "unit", GITHUB_STEP_SUMMARY=str(page))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert project.target("unit api")["causes"][0]["message"] == "no file \udcff"
+    assert "no file \\udcff" in page.read_text()
+
+
+def test_a_flood_of_output_holds_up_nothing(project: Project) -> None:
+    project.service("api", "yes '.......... [ 50%]'")
+    done = project.run("--stage", "unit", "--timeout", "1")
+    assert done.returncode == 4
+    # It was looked at while it was written, and then ended at once.
+    assert project.target("unit api")["seconds"] < 10
+
+
 def test_the_children_of_a_target_are_ended(project: Project) -> None:
     escapee = f"{sys.executable} -c 'import os, time; os.setsid(); time.sleep(300)' & echo $! > ../../escaped.pid"
     project.service("api", f"sleep 300 & echo $! > ../../helper.pid\n{escapee}\nsleep 0.3")
@@ -577,6 +746,18 @@ def test_verbose_ends_with_the_ten_slowest(project: Project) -> None:
     took = [float(line.split()[0].rstrip("s")) for line in lines[-11:-1]]
     assert took == sorted(took, reverse=True)
     assert all(" unit api tests/test_a.py::test_" in line for line in lines[-11:-1])
+
+
+def test_json_is_json_where_nothing_is_to_be_done_and_in_ci(project: Project) -> None:
+    project.pytest("api", test_a=FAILS)
+    failed = project.run("--output=json", "--stage=unit", GITHUB_ACTIONS="true")
+    project.pytest("api", test_a=PASSES)
+    assert project.run("--failed").returncode == 0
+    idle = project.run("--output=json", "--failed", "-v")
+    for done, code in ((failed, 1), (idle, 0)):
+        assert done.returncode == code
+        last = [json.loads(line) for line in done.stdout.splitlines()][-1]
+        assert (last["event"], last["exit"]) == ("end", code)
 
 
 def test_json_is_an_object_a_line(project: Project) -> None:
@@ -699,8 +880,16 @@ def test_xdist_is_used_where_the_last_run_says_that_it_pays(project: Project) ->
     assert workers() == 0, "web takes longer: the cores are busy anyway"
     (project.root / "services/web/Makefile").unlink()
     project.write("services/api/pytest.ini", "[pytest]\naddopts = -n 0\n")
-    assert workers() == os.cpu_count()
     assert workers() == 0, "who writes it down has decided"
+
+
+def test_xdist_may_go_again(project: Project) -> None:
+    project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\n")
+    project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
+    assert project.run("--stage", "unit").returncode == 0
+    project.replace("services/api/Makefile", " -p xdist", "")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 0, done.stdout
 
 
 # SIGNALS ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,12 @@ def test_ctrl_c_ends_the_tests_that_run(project: Project, watch: Watch) -> None:
     project.wait_for("asleep.log")
     assert watch.stop() == 0
     assert signal.Signals.SIGINT.name in watch.said
+
+
+def test_it_needs_no_repository(project: Project, watch: Watch) -> None:
+    shutil.rmtree(project.root / ".git")
+    project.write("services/api/main.py", "a = 1\n")
+    watch.wait_for("PASSED: 1 target")
 
 
 def test_a_wrong_option_ends_it(project: Project) -> None:

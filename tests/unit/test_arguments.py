@@ -1,12 +1,13 @@
-"""Arguments of the test scripts reach the test tool as they were given, through make's shell."""
+"""Arguments of the test scripts reach the test tool as they were given, through make and its shell."""
 
 from __future__ import annotations
 
+import importlib
 import os
-import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ SHIMS = {
     "docker": 'case "$*" in compose*) echo 2.40.3 ;; *) echo 28.0.0 ;; esac',
     "uv": "printf '%s\\n' \"$@\"",
 }
+ARGUMENTS = pytest.mark.parametrize(
+    "arguments", [[], ["-k", "a or b"], ["it's", '"$HOME"', "*", "$$5", "é\t"]]
+)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +28,8 @@ SHIMS = {
         ({"layout": "single"}, ["scripts/run-integration-tests.sh"]),
     ],
 )
-@pytest.mark.parametrize("arguments", [[], ["-k", "a or b"], ["it's", '"$HOME"', "*"]])
-def test_arguments_arrive_whole(
+@ARGUMENTS
+def test_the_scripts_hand_them_on(
     render: Callable[[Mapping[str, Any]], Path],
     tmp_path: Path,
     answers: dict[str, str],
@@ -43,6 +47,27 @@ def test_arguments_arrive_whole(
         text=True,
         check=True,
     )
-    handed_on = done.stdout.splitlines()[-1]
-    assert handed_on.startswith("ARGS=")
-    assert shlex.split(handed_on.removeprefix("ARGS=")) == arguments
+    handed_on = done.stdout.splitlines()
+    assert handed_on[len(handed_on) - len(arguments) :] == arguments
+    assert handed_on.count("--") == 2
+
+
+@pytest.fixture
+def stack(runner: Callable[[str], ModuleType]) -> ModuleType:
+    runner("project")  # From then on, the scripts are found.
+    return importlib.import_module("stack")
+
+
+@ARGUMENTS
+def test_they_arrive_whole(stack: ModuleType, tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "Makefile").write_text("all:\n\t@printf '%s\\n' $(ARGS) x\n")
+    command = stack.with_arguments(["make", "--silent", "--", *arguments])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().splitlines() == [*arguments, "x"]
+    assert stack.with_arguments(["make", "all"]) == ["make", "all"]

@@ -56,7 +56,13 @@ def container(ports: Mapping[str, Any], labels: Mapping[str, str] | None = None)
         "State": {"Running": True},
         "Name": "/shop-api-1",
         "Config": {"Labels": service | dict(labels or {})},
-        "NetworkSettings": {"Ports": ports},
+        "NetworkSettings": {
+            "Ports": ports,
+            "Networks": {
+                "other": {"NetworkID": "another", "IPAddress": "172.19.0.2"},
+                "own": {"NetworkID": "the stack's", "IPAddress": "172.18.0.2"},
+            },
+        },
     }
 
 
@@ -86,7 +92,7 @@ def addresses(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     def found(*containers: dict[str, Any], own: str = "") -> dict[str, str]:
         monkeypatch.setattr(module.docker, "containers", lambda *_: list(containers))
         monkeypatch.setattr(module.docker, "own_container", lambda: own)
-        monkeypatch.setattr(module.docker, "join", lambda *_: None)
+        monkeypatch.setattr(module.docker, "join", lambda *_: frozenset({"the stack's"}))
         answer: dict[str, str] = module.Stack("api", "main-1", "run").addresses()
         return answer
 
@@ -102,12 +108,12 @@ PORTS = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "49153"}]}
         (
             "TEST_API_URL=http://HOST:8000",
             "http://127.0.0.1:49153",
-            "http://api:8000",
+            "http://172.18.0.2:8000",
         ),
         (
             "TEST_API_URL=postgresql://u:p@HOST:8000/db?x=y",
             "postgresql://u:p@127.0.0.1:49153/db?x=y",
-            "postgresql://u:p@api:8000/db?x=y",
+            "postgresql://u:p@172.18.0.2:8000/db?x=y",
         ),
     ],
 )
@@ -163,7 +169,7 @@ def test_help(project: Stacks) -> None:
 
 def test_an_illegal_instance(project: Stacks) -> None:
     done = project.call("up", "api", TEST_INSTANCE_ID="Main")
-    assert done.returncode == 3
+    assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line.startswith("TEST_INSTANCE_ID Main must")
 
@@ -286,6 +292,7 @@ def test_volumes_and_built_images_go_too(project: Stacks) -> None:
     with (folder / "docker-compose.yml").open("a") as file:
         file.write("volumes: {data: {}}\n")
     (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=1\n")
+    label = f"test.project={project.slug}"
     before = docker("volume", "ls", "--quiet").split()
     assert project.call("up", "api").returncode == 0
     left = project.left()
@@ -295,15 +302,24 @@ def test_volumes_and_built_images_go_too(project: Stacks) -> None:
     # A rebuild leaves the old image without a name.
     (folder / "Dockerfile").write_text("FROM redis:8-alpine\nENV X=2\n")
     assert project.call("up", "api").returncode == 0
+    assert project.left()["images"] == [f"{project.slug}-test-main-000001/api"]
+    assert len(docker("image", "ls", "--quiet", f"--filter=label={label}").split()) == 1
     assert project.call("clean").returncode == 0
     assert project.left() == {}
     after = docker("volume", "ls", "--quiet").split()
     assert not {mount["Name"] for mount in anonymous} & set(after) - set(before)
-    assert docker("image", "ls", "--quiet", f"--filter=label=test.project={project.slug}") == ""
+    assert docker("image", "ls", "--quiet", f"--filter=label={label}") == ""
 
 
 @on_engine
-def test_what_an_override_file_adds_is_honoured_and_removed(project: Stacks) -> None:
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(["clean"], "removed the stack of api\n"), (["clean-all", "--yes"], "removed 1\n")],
+    ids=["clean", "clean-all"],
+)
+def test_what_an_override_file_adds_is_honoured_and_removed(
+    project: Stacks, command: list[str], says: str
+) -> None:
     folder = project.stack("api", REDIS)
     (folder / "docker-compose.override.yml").write_text(
         "services: {mail: {image: 'redis:8-alpine', volumes: ['letters:/letters']}}\n"
@@ -313,7 +329,23 @@ def test_what_an_override_file_adds_is_honoured_and_removed(project: Stacks) -> 
     left = project.left()
     assert f"{project.slug}-test-main-000001-api-mail-1" in left["containers"]
     assert left["volumes"] == [f"{project.slug}-test-main-000001-api_letters"]
-    assert project.call("clean").stdout == "removed the stack of api\n"
+    assert project.call(*command).stdout.endswith(says)
+    assert project.left() == {}
+
+
+@on_engine
+def test_a_stack_that_was_to_stay_and_is_gone_does_not_come_back_to_stay(project: Stacks) -> None:
+    project.stack("api", REDIS)
+    assert project.call("up", "api").returncode == 0
+    assert project.call("clean-all", "--yes").returncode == 0
+    assert project.call("run", "api", "--", "true").returncode == 0
+    assert project.left() == {}
+
+
+@on_engine
+def test_a_scope_may_be_called_what_everything_is_made_of(project: Stacks) -> None:
+    project.stack("images", REDIS)
+    assert project.call("run", "images", "--", "true").returncode == 0
     assert project.left() == {}
 
 

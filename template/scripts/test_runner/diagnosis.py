@@ -9,6 +9,8 @@ from typing import Any
 
 from .docker import COMPOSE_PROJECT, DockerError, containers, docker
 
+FULL_DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+
 #: What a failed command says, what that means, and what to try; the first that is found counts.
 CAUSES = (
     (
@@ -20,7 +22,7 @@ CAUSES = (
         "start it (try `docker info`), then run `make test-clean`",
     ),
     (
-        r"no space left on device|disk quota exceeded",
+        FULL_DISK.pattern,
         "the disk is full",
         "`docker system df` shows what uses it, `docker system prune` frees some",
     ),
@@ -86,6 +88,12 @@ def cause_of(output: str) -> tuple[str, str, list[str]]:
             # The step of a build that failed is repeated between two such lines.
             return cause, hint, step[-1].splitlines()[-STEP:] if step else telling[-2:]
     return "", "", lines[-3:]
+
+
+def cause_in_logs(lines: list[str]) -> tuple[str, str]:
+    """Name what made containers fail, and what to try: a full disk; all else means other things there."""
+    cause, hint, _ = cause_of("\n".join(line for line in lines if FULL_DISK.search(line)))
+    return cause, hint
 
 
 def ending(match: re.Match[str]) -> str:

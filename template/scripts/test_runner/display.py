@@ -291,7 +291,7 @@ def choose(wanted: str, targets: list[Target], *, verbose: bool) -> Display:
     """Return the display that is wanted; `auto` looks at who reads it."""
     if wanted == "json":
         return Json(targets)
-    if wanted == "live" or (wanted == "auto" and not verbose and is_watched()):
+    if not verbose and (wanted == "live" or (wanted == "auto" and is_watched())):
         return Live(targets)
     return Display(targets, verbose=verbose)
 

@@ -129,11 +129,25 @@ def own_container() -> str:
     return next((str(found["Id"]) for found in inspect(candidates)), "")
 
 
-def join(container: str, *labels: str) -> None:
-    """Connect a container to the networks that carry all of some labels."""
-    for network in inspect(ids("network", *labels), "network"):
+def join(container: str, *labels: str) -> frozenset[str]:
+    """Connect a container to the networks that carry all of some labels. Return their ids."""
+    networks = inspect(ids("network", *labels), "network")
+    for network in networks:
         if container not in network["Containers"]:
             docker("network", "connect", network["Id"], container)
+    return frozenset(network["Id"] for network in networks)
+
+
+def address_in(container: dict[str, Any], networks: frozenset[str]) -> str:
+    """Return a container's address in one of some networks.
+
+    Raises:
+        DockerError: it is in none of them.
+    """
+    for network in container["NetworkSettings"]["Networks"].values():
+        if network["NetworkID"] in networks and network["IPAddress"]:
+            return str(network["IPAddress"])
+    raise DockerError(f"{container['Name'].lstrip('/')} is in no network of its stack")
 
 
 def published_port(container: dict[str, Any], port: int) -> int:

@@ -80,6 +80,7 @@ class Events:
     begun: int = 0  #: how often a test tool started; a target may call several
     ended: int = 0  #: how often one came to its end
     exit: int = 0  #: the worst exit code that a test tool ended with
+    tool: str = ""  #: the one that tells, as it calls itself; nothing where there are several
     xdist: bool = False  #: more processes could be used
     total: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)  #: the last word on each test
@@ -120,7 +121,14 @@ class Events:
             try:
                 event = json.loads(line)
                 self._take(event)
-            except (ValueError, TypeError, AttributeError, KeyError):
+            except (
+                ValueError,
+                TypeError,
+                AttributeError,
+                KeyError,
+                ArithmeticError,
+                RecursionError,
+            ):
                 continue  # Half a line of a tool that was killed, or not ours.
 
     def _new_lines(self) -> Iterator[bytes]:
@@ -143,6 +151,8 @@ class Events:
     def _take(self, event: dict[str, Any]) -> None:
         kind, test = event["event"], str(event.get("test", ""))
         if kind == "begin":
+            tool = str(event.get("tool", ""))
+            self.tool = tool if self.tool == tool or not self.begun else ""
             self.begun += 1
             self.xdist = bool(event.get("xdist"))
             self._total_before = self.total

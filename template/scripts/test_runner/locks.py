@@ -65,6 +65,11 @@ class Lock:
         if owner:
             self.file.write(json.dumps(asdict(owner)).encode())
 
+    def remove(self) -> None:
+        """Remove it, which nobody else asks for by this name any more."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
     def share(self) -> None:
         """Take it together with others; wait for one who holds it alone, which is short."""
         self._open(fcntl.LOCK_SH, wait=True)
@@ -107,5 +112,9 @@ def abandoned() -> Iterator[tuple[Lock, Owner]]:
             continue
         lock = Lock(path.name)
         with suppress(Taken):
-            lock.take(owner)
-            yield lock, owner
+            before = lock.take(owner)
+            if before.run:
+                yield lock, owner
+            else:  # It has come to its end meanwhile.
+                lock.leave(before if before.kept else None)
+                lock.release()

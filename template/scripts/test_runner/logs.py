@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,9 @@ MAKE_ERROR = re.compile(r"make(\[\d+\])?: \*\*\* .*$")
 
 #: How much is read at a time, and how much of the end may hold the last words, in bytes.
 CHUNK, LAST = 1 << 16, 16_000
+
+#: How many chunks are read at a time while more is written: a flood must not hold up all else.
+CHUNKS = 16
 
 #: How many frames of a crash are shown.
 FRAMES = 4
@@ -34,8 +38,11 @@ class Log:
         self.file: BinaryIO = path.open("rb")
 
     def new_lines(self, *, ended: bool) -> Iterator[str]:
-        """What was logged since the last call: whole lines, as long as it has not ended."""
-        while True:
+        """What was logged since the last call: whole lines, and not too many at a time.
+
+        Once the log has `ended`, it is all the rest.
+        """
+        for _ in count() if ended else range(CHUNKS):
             start, text = self.file.tell(), self.file.read(CHUNK)
             end = text.rfind(b"\n") + 1
             if not end and (ended or len(text) == CHUNK):

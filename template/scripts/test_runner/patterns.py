@@ -59,6 +59,8 @@ PYTEST_SUMMARY = re.compile(
     r" in \d+\.\d+s(?: \([\d:]+\))? ?=*"
 )
 PAIR = re.compile(rf"(\d+) ({KINDS})")
+#: What pytest ends with when it found no test to run.
+PYTEST_NOTHING = 5
 
 # Vitest. A file; then the end, in a block of lines. On a terminal there are such blocks before it,
 # in which but one space follows a name, and the duration says nothing more.
@@ -74,7 +76,7 @@ VITEST_PAIR = re.compile(r"(\d+) (failed|passed|skipped|todo|expected fail)")
 VITEST_ERRORS = re.compile(r" {5}Errors  (\d+) errors?")
 VITEST_SUITES = re.compile(r"⎯+ Failed Suites (\d+) ⎯+")
 VITEST_DURATION = re.compile(r" {3}Duration  \S+ \(.*\)")
-VITEST_NOTHING = re.compile(r"No test files found, exiting with code \d+")
+VITEST_NOTHING = re.compile(r"No test files found, exiting with code (\d+)")
 #: A test has printed what follows it, up to an empty line.
 VITEST_PRINTED = re.compile(r"(?:stdout|stderr) \| (?:\S+\.[cm]?[jt]sx?(?: > .*)?|unknown test)")
 
@@ -154,6 +156,7 @@ class Fallback:
         self._printed = False  # Vitest: what a test has written is being shown
         self._pytest: Counts | None = None
         self._vitest: Counts | None = None
+        self._nothing: int | None = None  # Vitest: what it ends with, having found no file
         self._block: Counts | None = None  # Vitest: what its last line is to confirm
         self._suites = 0
 
@@ -167,10 +170,21 @@ class Fallback:
         """The tool's final summary; pytest's only if nothing but make wrote after it."""
         return self._pytest or self._vitest
 
+    @property
+    def code_for_nothing(self) -> int | None:
+        """What the tool ends with because it found nothing to run; None where it found some."""
+        if self._pytest:
+            return PYTEST_NOTHING if self._pytest.nothing_ran else None
+        return self._nothing
+
     def feed(self, data: bytes) -> None:
         """Read on: the next piece of the log, wherever it is cut."""
         for start in range(0, len(data), PIECE):
             self._feed(data[start : start + PIECE])
+
+    def skip(self) -> None:
+        """Say that a part of the log is left out: what comes next may begin within a line."""
+        self._rest, self._too_long = b"", True
 
     def end(self) -> None:
         """Say that the log is complete: its last line may have no end, its total not be known."""
@@ -252,8 +266,8 @@ class Fallback:
             self._suites = int(match[1])
         elif VITEST_FILES.fullmatch(text):
             self._block = Counts(errors=self._suites)
-        elif VITEST_NOTHING.fullmatch(text):
-            self._vitest = Counts()
+        elif match := VITEST_NOTHING.fullmatch(text):
+            self._vitest, self._nothing = Counts(), int(match[1])
         elif self._block:
             if match := VITEST_TESTS.fullmatch(text):
                 self._block = vitest_counts(match["counts"] or "", self._suites)

@@ -126,6 +126,19 @@ def environment(run: str, **more: str) -> dict[str, str]:
     return env | more
 
 
+def variables(values: Mapping[str, str]) -> list[str]:
+    """Write those of ARGS and TESTS that are set as make's command line takes them literally.
+
+    From its environment, make would take them apart once more.
+    """
+    return [f"{name}={for_make(values[name])}" for name in ("ARGS", "TESTS") if values.get(name)]
+
+
+def for_make(text: str) -> str:
+    """Write the value of a variable so that make takes it literally."""
+    return text.replace("$", "$$")
+
+
 def kill_marked(run: str) -> int:
     """Kill every process that bears a run's mark, but this one. Return how many there were."""
     import psutil  # Only where a run ends, or another one was killed.

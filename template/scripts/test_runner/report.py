@@ -13,7 +13,8 @@ from pathlib import Path
 from .display import in_words, titles
 from .events import Cause, own_name
 from .logs import crash, last_words, literal
-from .results import shown
+from .processes import for_make
+from .results import files_of, selectable, shown
 from .targets import BAD, State, Target
 
 #: What a failed run may print in all, and for one root cause.
@@ -107,7 +108,7 @@ def of_culprit(target: Target) -> list[str]:
     """Tell of what broke off a target: the test that was running, if one is known, and the log."""
     tests = [target.culprit] if target.culprit else []
     lines = crash(target.log) or last_words(target.log, TAIL)
-    again = rerun_of(target, tests) if tests else target.again
+    again = (rerun_of(target, tests) if tests else "") or target.again
     return [
         f"✗ {' '.join([target.title, *tests])} {in_words(target)}",
         *(f"    {cut(line)}" for line in lines),
@@ -143,25 +144,32 @@ def rerun(target: Target, cause: Cause) -> str:
     tests = list(cause.tests)
     if len(tests) <= NAMED and (again := rerun_of(target, tests)):
         return again
+    if not selectable(target.events.tool, tests):
+        return target.again
     service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
     return f"make test FAILED=1 STAGE={target.stage}{service}"
 
 
 def rerun_of(target: Target, tests: list[str]) -> str:
     """Return the command that runs these tests again; nothing where they cannot be named."""
-    file, *names = tests[0].split(" > ")
-    if names and len(tests) == 1:
-        # Vitest takes a file, and a pattern for what is in it.
-        pattern = shlex.quote(re.escape(" ".join(names)))
-        return f"{target.again} {variable('TESTS', f'{shlex.quote(file)} -t {pattern}')}"
-    if not names and all("/" in test or "::" in test for test in tests):
+    tool = target.events.tool
+    if not selectable(tool, tests):
+        return ""
+    if tool == "pytest":
         return f"{target.again} {variable('TESTS', shlex.join(tests))}"
-    return ""
+    file, *names = tests[0].split(" > ")
+    if len(tests) > 1 or not names:
+        return f"{target.again} {variable('TESTS', shlex.join(files_of(tests)))}"
+    # Vitest takes a file, and a pattern for what is in it: the names of suites and the test, with
+    # a space between. One may hold what separates them here, and the last bears our own number.
+    names[-1] = re.sub(r" \(\d+\)$", "", names[-1])
+    pattern = shlex.quote(".+".join(map(re.escape, names)))
+    return f"{target.again} {variable('TESTS', f'{shlex.quote(file)} -t {pattern}')}"
 
 
 def variable(name: str, value: str) -> str:
     """Write a variable for make on a shell's command line."""
-    return shlex.quote(f"{name}={value.replace('$', '$$')}")
+    return shlex.quote(f"{name}={for_make(value)}")
 
 
 def cut(text: str) -> str:

@@ -14,11 +14,13 @@ from typing import Any
 
 from .events import FAILED, Events
 from .project import RESULTS, ROOT
-from .targets import BAD, State, Target
+from .targets import BAD, State, Target, UsageError
 
 #: How many runs are kept, this one included.
 KEPT = 5
 NAME = re.compile(r"\d{8}-\d{6}-\d+")
+PYTEST_FILE = re.compile(r"(?!(.*/)?conftest\.py$).*\.py")
+VITEST_FILE = re.compile(r"\.[cm]?[jt]sx?$")
 LATEST = RESULTS / "latest"
 HISTORY = RESULTS / "history.json"
 
@@ -55,7 +57,9 @@ def write_summary(folder: Path, targets: Iterable[Target], exit_code: int, secon
         "seconds": round(seconds, 3),
         "targets": [described(target) for target in targets],
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    # Half a character, such as in the name of a file, is no UTF-8; as an escape it is JSON.
+    (folder / "summary.json").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def described(target: Target) -> dict[str, Any]:
@@ -66,6 +70,7 @@ def described(target: Target) -> dict[str, Any]:
         "name": target.name,
         "state": str(target.state),
         "note": target.note,
+        "tool": target.events.tool,
         "seconds": round(target.seconds, 3),
         "tests": target.total,
         "executed": target.executed,
@@ -85,18 +90,39 @@ def described(target: Target) -> dict[str, Any]:
     }
 
 
-def failed_last() -> dict[str, list[str]]:
-    """Return the targets that the last run ended badly, each with the tests that failed in it."""
+def failed_last() -> dict[str, tuple[str, list[str]]]:
+    """Return the targets that the last run ended badly: the tool of each, and what failed in it.
+
+    Nothing failed in one that came not to its end: there, what did not run counts as well.
+
+    Raises:
+        UsageError: there was no run, or it was killed.
+    """
     try:
-        summary = json.loads((LATEST / "summary.json").read_text())
+        summary = json.loads((LATEST / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
+        raise UsageError("the last run left no results, or there was none: run all tests") from None
     again = BAD | {State.INTERRUPTED}
     return {
-        f"{target['stage']} {target['name']}": target["failed"]
+        f"{target['stage']} {target['name']}": (
+            target.get("tool", ""),
+            target["failed"] if target["state"] == State.FAILED else [],
+        )
         for target in summary["targets"]
         if target["state"] in again
     }
+
+
+def selectable(tool: str, tests: Iterable[str]) -> bool:
+    """Whether a tool can run just these tests: what broke elsewhere, such as in a conftest.py, not."""
+    if tool == "pytest":
+        return all("::" in one or PYTEST_FILE.fullmatch(one) for one in tests)
+    return tool == "vitest" and all(VITEST_FILE.search(one) for one in files_of(tests))
+
+
+def files_of(tests: Iterable[str]) -> list[str]:
+    """Return the files of Vitest's tests, each once."""
+    return list(dict.fromkeys(test.partition(" > ")[0] for test in tests))
 
 
 def read_history() -> dict[str, dict[str, Any]]:
@@ -118,5 +144,8 @@ def write_history(targets: Iterable[Target]) -> None:
                 "xdist": target.events.xdist,
             }
     new = HISTORY.with_suffix(f".{os.getpid()}")
-    new.write_text(json.dumps(history, indent=2) + "\n")
-    new.replace(HISTORY)
+    try:
+        new.write_text(json.dumps(history, indent=2) + "\n")
+        new.replace(HISTORY)
+    finally:
+        new.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ class Preparation(threading.Thread):
             self.ready.set()
             self.done.wait()
             self.stack.remove()
-        except (StackError, DockerError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the target must not start
             if self.ready.is_set():
                 self.left = f"the stack of {self.stack.scope} could not be removed: {error}"
             self.error = self.error or as_stack_error(error)
@@ -167,7 +167,7 @@ class Run:
         finally:
             self._clean_up()
         if not self.left:
-            lock.leave(None)
+            lock.remove()
         lock.release()
 
     def _run_stage(self, members: list[Target]) -> bool:
@@ -243,7 +243,7 @@ class Run:
             "TEST_EVENTS": str(target.events.path),
             "TEST_EVENTS_REPORTER": str(PLUGINS / "vitest_events.mjs"),
             "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-            "PYTEST_ADDOPTS": " ".join(filter(None, [*options, *target.pytest_options])),
+            "PYTEST_ADDOPTS": " ".join(filter(None, options)),
         }
         if addresses:
             own["TEST_INSTANCE_ID"] = self.instance
@@ -255,7 +255,8 @@ class Run:
         with target.log.open("ab") as output:
             target.log_start = output.tell()
             try:
-                target.process = processes.Process(target.command, output, env=env)
+                command = [*target.command, *processes.variables(env)]
+                target.process = processes.Process(command, output, env=env)
             except OSError as error:
                 target.ended = target.began
                 target.state = State.FAILED

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import docker, processes
-from .diagnosis import StackError, cause_of, trouble, troubles, unready
+from .diagnosis import StackError, cause_in_logs, cause_of, trouble, troubles, unready
 from .docker import COMPOSE_PROJECT, DockerError
 from .locks import Lock, Owner, Taken, abandoned
 from .project import ROOT, SLUG
@@ -57,6 +57,11 @@ def no_stack(scope: str) -> StackError:
     return StackError(f"no test stack called '{scope}': choose from {', '.join(known_scopes())}")
 
 
+def images_lock(instance: str) -> Lock:
+    """Return the lock on an instance's images; no scope begins with a dot."""
+    return Lock(f"{instance}..images")
+
+
 def mine(instance: str) -> tuple[str, str]:
     """Return the labels that everything of an instance carries."""
     return f"test.project={SLUG}", f"test.instance={instance}"
@@ -76,7 +81,7 @@ class Stack:
         self.folder = ROOT / f"{service}deploy/test"
         self._running: frozenset[str] = frozenset()  #: the containers that are there to stay
         self._own = Lock(f"{instance}.{scope}")
-        self._images = Lock(f"{instance}.images")
+        self._images = images_lock(instance)
 
     def take(self) -> None:
         """Take the stack for this process, and remove what a killed one left of it.
@@ -87,6 +92,7 @@ class Stack:
         """
         if not (self.folder / "docker-compose.yml").is_file():
             raise no_stack(self.scope)
+        wanted = self.kept
         try:
             self._lock()
         except Taken as taken:
@@ -96,7 +102,10 @@ class Stack:
             ) from None
         found = docker.containers(self.label)
         self.warm = bool(found) and self.kept
-        if found and not self.warm:
+        if not self.warm:
+            # One that was to stay may be gone: then this is another one, with another end.
+            self.kept = wanted
+            self._own.leave(self._owner())
             docker.remove(self.label)
 
     def _lock(self) -> None:
@@ -115,18 +124,19 @@ class Stack:
         Raises:
             InterruptedError: it was to stop.
         """
-        own = {
-            "COMPOSE_PROJECT_NAME": self.project,
-            "TEST_INSTANCE_ID": self.instance,
-        }
-        inherited = processes.environment(self.run)
-        inherited.pop("COMPOSE_FILE", None)
         process = processes.Process(
-            ["docker", "compose", *args], log, cwd=self.folder, env=inherited | own | env
+            ["docker", "compose", *args], log, cwd=self.folder, env=self._environment() | env
         )
         code = processes.wait(process, stop)
         assert code is not None  # Compose has a time limit of its own.
         return code
+
+    def _environment(self) -> dict[str, str]:
+        """The environment for docker compose: the files are those of the folder, nothing else."""
+        own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
+        env = processes.environment(self.run, **own)
+        env.pop("COMPOSE_FILE", None)
+        return env
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Build what has changed, start what is not there yet, and wait until all is healthy.
@@ -169,11 +179,10 @@ class Stack:
 
     def _unchanged(self) -> bool:
         """Whether all containers run, as the compose files and the images are now."""
-        env = {**os.environ, "COMPOSE_PROJECT_NAME": self.project}
         done = subprocess.run(
             ["docker", "compose", "config", "--hash=*"],
             cwd=self.folder,
-            env=env | {"TEST_INSTANCE_ID": self.instance},
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -205,25 +214,27 @@ class Stack:
 
         On a plain host they lead to the ports that Docker published on 127.0.0.1. Inside a
         container, where those do not answer, this container joins the stack's network, and they
-        lead to the services by name.
+        lead to the addresses there: it may be in the networks of several stacks at a time, and a
+        name, such as `database`, is one in each of them.
 
         Raises:
             StackError: the stack does not run, or a label is not as it should be.
         """
         found = docker.containers(self.label)
         if not found:
+            if self.scope not in known_scopes():
+                raise no_stack(self.scope)
             raise StackError(
                 f"{self.project} is not running: start it with stack.py up {self.scope}"
             )
         self._running = frozenset(c["Id"] for c in found if c["State"]["Running"])
         own = docker.own_container()
-        if own:
-            docker.join(own, self.label)
+        networks = docker.join(own, self.label) if own else frozenset()
         return {
             variable: url
             for container in found
             if "test.url" in container["Config"]["Labels"]
-            for variable, url in [address(container, by_name=bool(own))]
+            for variable, url in [address(container, networks)]
         }
 
     def broken(self) -> StackError | None:
@@ -238,7 +249,7 @@ class Stack:
             return StackError(cause or str(error), hint=hint)
         if not lines:
             return None
-        cause, hint, _ = cause_of("\n".join(lines))
+        cause, hint = cause_in_logs(lines)
         what = f"the stack of {self.scope} fell over while its tests ran"
         return StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint)
 
@@ -286,8 +297,13 @@ class Stack:
         self._images.release()
 
 
-def address(container: dict[str, Any], *, by_name: bool) -> tuple[str, str]:
-    """Return the variable that leads to a container, with its value, as its label tells."""
+def address(container: dict[str, Any], networks: frozenset[str]) -> tuple[str, str]:
+    """Return the variable that leads to a container, with its value, as its label tells.
+
+    Args:
+        container: as `docker inspect` describes it.
+        networks: the ids of those that this process is in, too; none: it is on the host.
+    """
     labels = container["Config"]["Labels"]
     variable, _, url = labels["test.url"].partition("=")
     port = re.search(r"HOST:(\d+)", url)
@@ -297,8 +313,8 @@ def address(container: dict[str, Any], *, by_name: bool) -> tuple[str, str]:
             "URL, such as TEST_API_URL=http://HOST:8000"
         )
     place = (
-        f"{labels['com.docker.compose.service']}:{port[1]}"
-        if by_name
+        f"{docker.address_in(container, networks)}:{port[1]}"
+        if networks
         else f"127.0.0.1:{docker.published_port(container, int(port[1]))}"
     )
     return variable, url.replace(port[0], place)
@@ -367,9 +383,15 @@ def found_labels(wanted: str, *labels: str) -> list[str]:
 
 def remove_images(instance: str) -> None:
     """Remove an instance's images, unless a stack or another process still uses them."""
-    lock = Lock(f"{instance}.images")
+    lock = images_lock(instance)
     try:
-        if lock.alone() and not docker.ids("container", *mine(instance)):
+        if not lock.alone():
+            return
+        if docker.ids("container", *mine(instance)):
+            # Stacks that are kept use the newest of each; those before it have no name any more.
+            filters = [f"--filter=label={label}" for label in mine(instance)]
+            docker.docker("image", "prune", "--force", *filters)
+        else:
             docker.remove_each("image", docker.ids("image", *mine(instance)))
     finally:
         lock.release()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -16,7 +17,7 @@ from .diagnosis import StackError
 from .events import Events, own_name
 from .patterns import Fallback
 from .processes import Process, environment
-from .project import ROOT
+from .project import MULTI, ROOT
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -41,7 +42,8 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-CHUNK = 1 << 16
+#: How much of a log is looked at in one go, in bytes: a flood must not hold up everything else.
+MOST = 1 << 20
 
 #: The states of a target that ended without having passed.
 BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
@@ -60,7 +62,6 @@ class Target:
     state: State = State.PENDING
     note: str = ""  #: what else is to be said, in a few words
     env: dict[str, str] = field(default_factory=dict)  #: what it is told besides
-    pytest_options: list[str] = field(default_factory=list)
     selected: list[str] = field(default_factory=list)  #: only these tests; none: all
     began: float = 0.0
     ended: float = 0.0
@@ -118,9 +119,12 @@ class Target:
         if self.tells:
             return
         with suppress(FileNotFoundError), self.log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size - self.log_start > MOST:
+                self.log_start = size - MOST
+                self.fallback.skip()
             file.seek(self.log_start)
-            while output := file.read(CHUNK):
-                self.fallback.feed(output)
+            self.fallback.feed(file.read(MOST))
             self.log_start = file.tell()
 
     @property
@@ -152,13 +156,17 @@ def services() -> list[str]:
     """List the folders of the services; none in a project of a single one.
 
     Raises:
-        UsageError: a folder has a name that a shell or a Makefile would take apart.
+        UsageError: a folder has a name that a shell or a Makefile would take apart, or is taken.
     """
     folders = (ROOT / "services").iterdir() if (ROOT / "services").is_dir() else []
     names = sorted(path.name for path in folders if path.is_dir() and path.name[0] not in "._")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
             raise UsageError(f"services/{name}: letters, digits, - and _ only, rename the folder")
+        if name == "full":
+            raise UsageError(
+                "services/full: that is what all together are called, rename the folder"
+            )
     return names
 
 
@@ -172,14 +180,18 @@ def find(stages: Iterable[str], names: Iterable[str]) -> list[Target]:
     for name in sorted(named - set(known)):
         raise UsageError(
             f"no service {name!r}: "
-            + (f"there are {', '.join(known)}" if known else "the project is one, name none")
+            + (
+                f"there are {', '.join(known) or 'none'}"
+                if MULTI
+                else "the project is one, name none"
+            )
         )
     if named and "integration" in wanted:
         raise UsageError("integration tests are of all services: name none")
     if not wanted:
         wanted = set(STAGES) - ({"integration"} if named else set())
     found: list[Target] = []
-    if "unit" in wanted and not known:
+    if "unit" in wanted and not MULTI:
         found.append(unit("app", "."))
     for name in known:
         if "unit" in wanted and name in (named or known):
@@ -188,7 +200,7 @@ def find(stages: Iterable[str], names: Iterable[str]) -> list[Target]:
         if "service" in wanted and name in (named or known):
             found.append(service(name))
     if "integration" in wanted:
-        found.append(integration(multi=bool(known)))
+        found.append(integration())
     return found
 
 
@@ -218,15 +230,15 @@ def service(name: str) -> Target:
     return target
 
 
-def integration(*, multi: bool) -> Target:
+def integration() -> Target:
     """Return the target of the tests of everything together."""
     target = Target(
         "integration",
-        "full" if multi else "app",
+        "full" if MULTI else "app",
         ["make", "test-against-stack"],
         scope="full",
         again="make test-integration",
-        folder="tests/integration" if multi else ".",
+        folder="tests/integration" if MULTI else ".",
     )
     if not (ROOT / "tests/integration").is_dir():
         skip(target, "no tests/integration")

@@ -112,7 +112,10 @@ export default class EventsReporter {
       }
       const ignored = this.#vitest?.config?.dangerouslyIgnoreUnhandledErrors;
       const failed = reason !== "passed" || (unhandled.length > 0 && !ignored);
-      this.#emit({ event: "end", exit: failed || process.exitCode ? 1 : 0 });
+      // What pytest ends with when there was nothing to run.
+      const nothing = modules.length === 0 && unhandled.length === 0;
+      const code = failed || process.exitCode ? 1 : 0;
+      this.#emit({ event: "end", exit: code && nothing ? 5 : code });
     });
   }
 
