@@ -169,7 +169,9 @@ def rerun_of(target: Target, tests: list[str]) -> str:
 
 def variable(name: str, value: str) -> str:
     """Write a variable for make on a shell's command line."""
-    return shlex.quote(f"{name}={for_make(value)}")
+    text = f"{name}={for_make(value)}"
+    # Easier to read, where a shell leaves alone what is between these.
+    return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def cut(text: str) -> str:
