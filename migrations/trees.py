@@ -30,7 +30,7 @@ UNMARKED = frozenset({".python-version"})
 #: What package managers write, from files that people write.
 LOCK_FILES = frozenset({"uv.lock", "package-lock.json"})
 
-FILE, EXECUTABLE, SUBMODULE = "100644", "100755", "160000"
+FILE, EXECUTABLE, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 
 
 class GitError(Exception):
