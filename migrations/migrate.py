@@ -134,7 +134,6 @@ class Update:
         except Interrupted:
             self.repository.undo()
             raise
-        self.note_the_rest(result)
         return result
 
     def merged(self) -> Result:
@@ -505,7 +504,7 @@ def with_package(text: bytes, old: str, new: str) -> bytes:
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return text
     lines = text.splitlines(keepends=True)
     # From the end, so that the places before stay where they are.
@@ -522,15 +521,19 @@ def with_package(text: bytes, old: str, new: str) -> bytes:
 def mentions(tree: ast.AST, package: str) -> Iterator[tuple[int, int]]:
     """Yield where a Python file names a package: the line, and the column in bytes."""
     bound = False
+    part = f"{package}."
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.split(".")[0] == package:
+                if f"{alias.name}.".startswith(part):
                     yield alias.lineno, alias.col_offset
                     bound = bound or alias.asname is None
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            if (node.module or "").split(".")[0] == package:
-                yield node.lineno, node.col_offset
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and f"{node.module}.".startswith(part)
+        ):
+            yield node.lineno, node.col_offset
     # After `import old.part`, the name itself stands for the package.
     if bound:
         yield from names(tree, package)
@@ -542,9 +545,9 @@ def names(tree: ast.AST, name: str) -> Iterator[tuple[int, int]]:
     while waiting:
         node = waiting.pop()
         arguments = getattr(node, "args", None)
-        if isinstance(arguments, ast.arguments):
-            if any(isinstance(one, ast.arg) and one.arg == name for one in ast.walk(arguments)):
-                continue
+        own = ast.walk(arguments) if isinstance(arguments, ast.arguments) else ()
+        if any(isinstance(one, ast.arg) and one.arg == name for one in own):
+            continue
         if isinstance(node, ast.Name) and node.id == name:
             yield node.lineno, node.col_offset
         waiting += ast.iter_child_nodes(node)
@@ -649,6 +652,7 @@ def report_and_exit_code(update: Update, result: Result) -> int:
     """Print the report; return what the process ends with."""
     count = len(result.conflicts)
     try:
+        update.note_the_rest(result)
         print(*report(update, result), sep="\n")
         if count:
             files = "a file" if count == 1 else f"{count} files"

@@ -294,10 +294,10 @@ class Repository:
             for path, conflict in conflicts.items()
         ]
         with tempfile.TemporaryDirectory(prefix="template-") as folder:
-            index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+            index = str(Path(folder, "index"))
             listing = "".join(texts).encode(errors="surrogateescape")
-            self.git("update-index", "-z", "--index-info", input=listing, **index)
-            self.git("checkout-index", "--force", "--all", **index)
+            self.git("update-index", "-z", "--index-info", input=listing, GIT_INDEX_FILE=index)
+            self.git("checkout-index", "--force", "--all", GIT_INDEX_FILE=index)
 
 
 def undo_command(prefix: str) -> str:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 TEMPLATE = ("uv", "run", "--quiet", "--script", "scripts/template.py")
@@ -40,7 +41,7 @@ class NotPermitted(ForgeError):
 
 
 def run(
-    *command: str, stderr: int | None = subprocess.STDOUT, **env: str
+    *command: str, env: Mapping[str, str] = {}, stderr: int | None = subprocess.STDOUT
 ) -> subprocess.CompletedProcess[str]:
     """Run a command and keep what it says, both streams as one unless told otherwise.
 
@@ -49,7 +50,7 @@ def run(
     kept = {name: value for name, value in os.environ.items() if name != "TOKEN"}
     return subprocess.run(
         command,
-        env=kept | env,
+        env={**kept, **env},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -64,7 +65,7 @@ def git(*args: str, **env: str) -> str:
     Raises:
         ForgeError: it failed.
     """
-    done = run("git", *args, **env)
+    done = run("git", *args, env=env)
     if done.returncode:
         raise ForgeError(done.stdout.strip())
     return done.stdout.strip()
@@ -173,7 +174,7 @@ def propose(version: str, newest: str, changes: str) -> None:
             made = api("issues", {"title": notice, "body": body})
         except ForgeError:
             if not is_there:  # Nobody would learn of it.
-                run("git", "push", "--quiet", "origin", f":refs/heads/{branch}", **credentials())
+                run("git", "push", "--quiet", "origin", f":refs/heads/{branch}", env=credentials())
             raise
     print(f"Opened {made['html_url']}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -83,9 +84,7 @@ def test_which_tags_are_releases(script: ModuleType, tag: str, release: bool) ->
         ("/srv/template", "/srv/template"),
     ],
 )
-def test_short_addresses_are_those_of_copier(
-    script: ModuleType, source: str, address: str
-) -> None:
+def test_short_addresses_are_those_of_copier(script: ModuleType, source: str, address: str) -> None:
     assert script.full_address(source) == address
 
 
@@ -96,7 +95,7 @@ class Interrupting:
         self.interrupted = iter([module.Interrupted()])
         self.code = code
 
-    def __enter__(self) -> Interrupting:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:

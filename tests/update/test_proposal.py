@@ -183,9 +183,7 @@ def test_a_pull_request_that_is_refused_makes_an_issue(project: Project, forge: 
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_what_may_not_be_listed_is_no_hindrance(
-    code: int, project: Project, forge: Forge
-) -> None:
+def test_what_may_not_be_listed_is_no_hindrance(code: int, project: Project, forge: Forge) -> None:
     forge.refused |= {"GET issues": code, "GET pulls": code}
     assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
 
@@ -209,9 +207,7 @@ def test_a_branch_without_a_pull_request_gets_one(project: Project, forge: Forge
     assert project.git("log", "-1", "--format=%s", f"origin/{BRANCH}") == "half\n"
 
 
-def test_the_token_is_kept_from_what_is_run(
-    project: Project, forge: Forge, tmp_path: Path
-) -> None:
+def test_the_token_is_kept_from_what_is_run(project: Project, forge: Forge, tmp_path: Path) -> None:
     """The template's script stands for all that an update runs. A warning is no part of its answer."""
     project.write(
         "scripts/template.py",
@@ -219,7 +215,7 @@ def test_the_token_is_kept_from_what_is_run(
         f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ.get('TOKEN', 'no') + '\\n')\n"
         "print('warning: something', file=sys.stderr)\n"
         "if sys.argv[1] == 'check':\n"
-        f"    print('{{\"newer\": true, \"version\": \"v1\", \"newest\": \"{NEXT}\", \"changes\": \"\"}}')\n"
+        f'    print(\'{{"newer": true, "version": "v1", "newest": "{NEXT}", "changes": ""}}\')\n'
         "else:\n"
         "    sys.exit(3)\n",
     )

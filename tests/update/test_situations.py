@@ -194,8 +194,10 @@ def test_no_way_back(project: Project) -> None:
 def test_a_version_that_is_none(project: Project, tmp_path: Path) -> None:
     """Whatever git was told about how to list tags."""
     (tmp_path / "config").write_text("[column]\n\tui = always\n")
-    config = {"GIT_CONFIG_GLOBAL": str(tmp_path / "config"), "COLUMNS": "200"}
-    said = project.template("update", "--version=v8", code=2, **config)
+    said = project.template(
+        *("update", "--version=v8"), code=2, GIT_CONFIG_GLOBAL=str(tmp_path / "config"),
+        COLUMNS="200",
+    )  # fmt: skip
     assert said.splitlines()[-1] == (
         f"template.py: the template has no version 'v8'; its releases: {NEXT}, {NOW}, "
         + ", ".join(reversed(OLD))
