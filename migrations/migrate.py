@@ -780,9 +780,10 @@ def from_project(options: argparse.Namespace) -> int:
 
 
 def ignore_signals() -> None:
-    """Let no signal stop what comes now."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
+    """Let no signal stop what comes now, nor what is started from now on."""
+    for number in ENDING:  # One may have come already, and be told next.
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
