@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import re
 import subprocess
 import sys
@@ -601,6 +602,7 @@ def service_list_of(answers: Context) -> str:
         UserMessageError: an answer is refused; Copier prints its line and writes nothing.
     """
     try:
+        check_destination(answers)
         for question, check in CHECKS.items():
             if question != "services" or answers["layout"] == "multi":
                 check(answers)
@@ -617,6 +619,10 @@ SIGNS = ("Dockerfile", "pyproject.toml", "package.json")
 
 #: Folders of a project's root that hold no service, whatever is in them.
 NO_SERVICES = frozenset("deploy docs node_modules packages scripts services src tests".split())
+
+
+#: Answers that every project of this template has, and hardly one of another.
+OURS = frozenset({"layout", "project_slug", "registry"})
 
 
 def _destination(answers: Context) -> Path:
@@ -640,6 +646,49 @@ def adopting(answers: Context) -> bool:
     if _previous(answers) or not destination.is_dir():
         return False
     return any(path.name != ".git" for path in destination.iterdir())
+
+
+def check_destination(answers: Context) -> None:
+    """Refuse a folder that the project cannot be generated in without a loss, or not at all."""
+    root, name = _destination(answers), str(answers["_copier_conf"]["answers_file"])
+    if os.path.lexists(root / name) and not OURS <= _previous(answers).keys():
+        raise Refusal(
+            f"{name} is another template's, and would be replaced; rename it (its template can be "
+            "told: copier update --answers-file), and run this again"
+        )
+    if not adopting(answers):
+        return
+    folders, files = _fixed_places()
+    if answers["layout"] == "multi":
+        folders |= {"services", "tests", "tests/integration"}
+    for folder in sorted(folders):
+        if os.path.lexists(root / folder) and not (root / folder).is_dir():
+            raise Refusal(
+                f"{folder} is no folder here, and the template has one of that name; rename it, "
+                "and run this again"
+            )
+        if not (root / folder).resolve().is_relative_to(root.resolve()):
+            raise Refusal(
+                f"{folder} is a link that leads out of the project, and the template has a folder "
+                "of that name; rename it, and run this again"
+            )
+    for file in sorted(files):
+        if (root / file).is_dir():
+            raise Refusal(
+                f"{file} is a folder here, and the template has a file of that name; rename it, "
+                "and run this again"
+            )
+
+
+def _fixed_places() -> tuple[set[str], set[str]]:
+    """Return the folders and the files that every project has, whatever the answers."""
+    template = Path(__file__).parent.parent / "template"
+    folders, files = {".github", ".gitea"}, set[str]()
+    for path in template.rglob("*"):
+        name = path.relative_to(template).as_posix().removesuffix(".jinja")
+        if "{" not in name:
+            (folders if path.is_dir() else files).add(name)
+    return folders, files
 
 
 def is_service(folder: Path) -> bool:

@@ -21,7 +21,9 @@ The project's files are written once, at the end. Exit codes: 0 done, 1 done wit
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
+import io
 import os
 import re
 import signal
@@ -29,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -42,8 +45,12 @@ import yaml
 from copier.errors import CopierError
 from steps import Change, crossed
 from trees import (
+    EXECUTABLE,
     FILE,
     LABELS,
+    LINK,
+    MARK,
+    ChangedError,
     File,
     GitError,
     Merge,
@@ -127,7 +134,6 @@ class Update:
         except Interrupted:
             self.repository.undo()
             raise
-        self.note_the_rest(result)
         return result
 
     def merged(self) -> Result:
@@ -144,6 +150,10 @@ class Update:
         self.new = answers_in(self.work / "theirs")
         self.note_lost_answers(change.answers)
         new_services = services.resolved(self.new)
+        old_paths = {service.path for service in old_services.values()}
+        for service in new_services.values():
+            if service.path not in old_paths:
+                self.refuse_to_mix(service)
 
         names = {name: self.wish.names.get(name, name) for name in old_services}
         if self.grows:
@@ -190,6 +200,24 @@ class Update:
         for key in self.wish.answers:
             if key not in asked:
                 raise Refused(f"{key!r} is no question; choose from {', '.join(asked)}")
+
+    def refuse_to_mix(self, service: Any) -> None:
+        """Refuse to put a new service's skeleton into a folder with something else of the user's."""
+        if service.path in self.before:
+            raise Refused(f"{service.path} is there, and is no folder; move it away first")
+        there = [
+            file.blob
+            for path, file in self.before.items()
+            if path.startswith(f"{service.path}/") and file.mode in (FILE, EXECUTABLE)
+        ]
+        if not there or service.kind == "custom":
+            return
+        # One that was the template's, and was kept when it was removed, comes back.
+        if not any(MARK in text for text in self.repository.read(there).values()):
+            raise Refused(
+                f"{service.path}/ is there already, and is no {service.kind} of the template's: "
+                "add it as one of the kind custom, which keeps what it has, or choose another name"
+            )
 
     def version(self, ref: str) -> str:
         """Say which version of the template a commit is, as Copier writes it down."""
@@ -258,9 +286,11 @@ class Update:
         if "services" in self.wish.answers:
             given = self.wish.answers["services"]
             # From a command line it comes as text, which Copier takes for YAML.
-            wanted = yaml.safe_load(given) if isinstance(given, str) else given
+            wanted = from_yaml("services", given) if isinstance(given, str) else given
             known = services.resolved(self.old)
-            after = services.resolved({**self.old, "services": wanted, "layout": "multi"})
+            after = services.resolved(
+                {**self.old, **self.wish.answers, "services": wanted, "layout": "multi"}
+            )
             for name, service in after.items():
                 signs = {f"services/{name}/{sign}" for sign in services.rules.SIGNS}
                 if name not in known and service.kind == "custom" and signs & self.before.keys():
@@ -367,7 +397,7 @@ class Update:
             if lock not in result.tree and path in self.ours:
                 continue
             folder = self.work / "lock" / PurePosixPath(path).parent
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             for one in (path, lock, path.removesuffix(name) + ".python-version"):
                 if one in result.tree:
                     [content] = self.repository.read([result.tree[one].blob]).values()
@@ -420,7 +450,8 @@ class Update:
         carried: Mapping[str, str],
         result: Result,
     ) -> None:
-        """Say what a new name leaves to be done by hand."""
+        """Say what a new name or place leaves to be done by hand."""
+        self.note_links(result)
         for old, new in carried.items():
             one, other = old_services[old], new_services[new]
             if old == new:
@@ -433,10 +464,25 @@ class Update:
                 )
             self.note_mentions(old, one.package, other.path, result)
 
+    def note_links(self, result: Result) -> None:
+        """Say which of the links that have moved lead nowhere from where they are now."""
+        links = {
+            path: result.tree[path].blob
+            for path in sorted(result.moved & result.tree.keys())
+            if result.tree[path].mode == LINK
+        }
+        targets = self.repository.read(links.values())
+        there = {*result.tree, *(str(one) for path in result.tree for one in Path(path).parents)}
+        for path, blob in links.items():
+            target = targets[blob].decode(errors="surrogateescape")
+            place = os.path.normpath(Path(path).parent / target)
+            if not target.startswith("/") and place not in there:
+                self.notes.append(f"{path} is a link to {target}, which is not there: mend it")
+
     def note_mentions(self, name: str, package: str, folder: str, result: Result) -> None:
         """Say which lines of the user's own still call a service by its old name."""
         word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])".encode())
-        quoted = re.compile(rf"[\"']{package}\.".encode())
+        quoted = re.compile(rf"[\"']{package}\.|^\s*(from|import)\s+{package}\b".encode())
         patterns = {
             path: word if is_users_place(path) else quoted
             for path in sorted(result.tree)
@@ -450,13 +496,61 @@ class Update:
 
 
 def with_package(text: bytes, old: str, new: str) -> bytes:
-    """Return a Python file that imports a package by another name."""
-    name, other = re.escape(old.encode()), new.encode()
-    start = rb"(?m)^(\s*)(from|import)(\s+)" + name
-    if re.search(start.replace(b"from|", b"") + rb"(\.[\w.]+)?\s*$", text):
-        # After `import old.part`, the name stands for the package wherever a dot follows.
-        text = re.sub(rb"(?<![\w.])" + name + rb"(?=\.\w)", other, text)
-    return re.sub(start + rb"(?=[\s.,]|$)", rb"\1\2\3" + other, text)
+    """Return a Python file that imports a package by another name.
+
+    Only names change, never what is in a string or a comment. A file that is no Python to this
+    version of it stays as it is.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return text
+    lines = text.splitlines(keepends=True)
+    # From the end, so that the places before stay where they are.
+    for line, column in sorted(set(mentions(tree, old)), reverse=True):
+        before, after = lines[line - 1][:column], lines[line - 1][column:]
+        # A `from` has no place for the module's name of its own.
+        found = re.match(rb"(from\s+)?" + re.escape(old.encode()) + rb"(?!\w)", after)
+        if found:
+            name = (found[1] or b"") + new.encode()
+            lines[line - 1] = before + name + after[found.end() :]
+    return b"".join(lines)
+
+
+def mentions(tree: ast.AST, package: str) -> Iterator[tuple[int, int]]:
+    """Yield where a Python file names a package: the line, and the column in bytes."""
+    bound = False
+    part = f"{package}."
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if f"{alias.name}.".startswith(part):
+                    yield alias.lineno, alias.col_offset
+                    bound = bound or alias.asname is None
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and f"{node.module}.".startswith(part)
+        ):
+            yield node.lineno, node.col_offset
+    # After `import old.part`, the name itself stands for the package.
+    if bound:
+        yield from names(tree, package)
+
+
+def names(tree: ast.AST, name: str) -> Iterator[tuple[int, int]]:
+    """Yield where a variable is named, except in functions that have an argument of that name."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        arguments = getattr(node, "args", None)
+        own = ast.walk(arguments) if isinstance(arguments, ast.arguments) else ()
+        if any(isinstance(one, ast.arg) and one.arg == name for one in own):
+            continue
+        if isinstance(node, ast.Name) and node.id == name:
+            yield node.lineno, node.col_offset
+        waiting += ast.iter_child_nodes(node)
 
 
 def is_users_place(path: str) -> bool:
@@ -497,6 +591,21 @@ def answers_in(folder: Path) -> dict[str, Any]:
     return found
 
 
+def from_yaml(key: str, text: str) -> Any:
+    """Read an answer that is given as YAML.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        why = getattr(error, "problem", None) or "it cannot be read"
+        raise Refused(
+            f"{key} {text!r} is no YAML ({why}); write a line such as 'api, worker', or [api, worker]"
+        ) from None
+
+
 def dumped(answers: Mapping[str, Any]) -> str:
     """Write answers as YAML, in their order."""
     return yaml.safe_dump(dict(answers), allow_unicode=True, sort_keys=False, width=sys.maxsize)
@@ -514,12 +623,13 @@ def report(update: Update, result: Result) -> Iterator[str]:
     yield f"{new}, as before" if old == new else f"{old} -> {new}"
     stat = update.repository.git(
         *("diff", "--cached", "--stat=100", "--find-renames", "--diff-filter=u", "HEAD", "--", ".")
-    ).decode()
+    ).decode(errors="replace")
     yield from stat.rstrip().splitlines() or ["Nothing changes."]
     yield ""
     lists = (
         (result.kept, "kept: the template no longer has it, and you have changed it"),
         (result.taken, "yours, left as it is: the template's has changed"),
+        (result.blocked, "left out: something of yours is in its place"),
         (result.ignored, "left as it is: git ignores it, so it could not be brought back"),
     )
     notes = [f"{path} ({what})" for paths, what in lists for path in paths]
@@ -540,13 +650,17 @@ def report(update: Update, result: Result) -> Iterator[str]:
 
 def report_and_exit_code(update: Update, result: Result) -> int:
     """Print the report; return what the process ends with."""
-    print(*report(update, result), sep="\n")
     count = len(result.conflicts)
-    if count:
-        files = "a file" if count == 1 else f"{count} files"
-        print(f"Both sides changed the same lines of {files}: edit, then git add.")
-    print("Next: git diff --cached, make test, git commit")
-    print(f"Undo: {undo_command(update.repository.prefix)}", flush=True)
+    try:
+        update.note_the_rest(result)
+        print(*report(update, result), sep="\n")
+        if count:
+            files = "a file" if count == 1 else f"{count} files"
+            print(f"Both sides changed the same lines of {files}: edit, then git add.")
+        print("Next: git diff --cached, make test, git commit")
+        print(f"Undo: {undo_command(update.repository.prefix)}", flush=True)
+    except (GitError, OSError) as error:
+        print(f"all is done and staged, but the report is cut off: {error}", file=sys.stderr)
     return 1 if count else 0
 
 
@@ -604,6 +718,10 @@ def wish_of(options: argparse.Namespace, old: dict[str, Any], tree: Tree) -> Wis
     if options.verb == "rename-service":
         if len(options.names) != len(options.to):
             raise Refused(f"{len(options.names)} services cannot get {len(options.to)} names")
+        for given in (options.names, options.to):
+            for name in given:
+                if given.count(name) > 1:
+                    raise Refused(f"{name!r} is given twice; each service gets a name of its own")
         names = dict(zip(options.names, options.to, strict=True))
         wish = Wish({"services": services.renamed(old, names)}, names=names)
         for name in names.values():
@@ -620,7 +738,7 @@ def wish_of(options: argparse.Namespace, old: dict[str, Any], tree: Tree) -> Wis
 
 def refuse_folder(folder: str, tree: Tree) -> None:
     """Refuse to move something to where something is."""
-    if any(path.startswith(f"{folder}/") for path in tree):
+    if any(path == folder or path.startswith(f"{folder}/") for path in tree):
         raise Refused(f"{folder}/ is there already; move it away, or choose another name")
 
 
@@ -628,8 +746,8 @@ def after_copier(template: Path, stage: str) -> int:
     """Do what Copier's own update does not, when it is that which runs: see the module's text."""
     project = Path.cwd()
     repository = Repository(project)
-    untracked = repository.git("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     if stage == "before":
+        untracked = repository.git("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
         if untracked:
             name = untracked.decode(errors="replace").partition("\0")[0]
             raise Refused(f"{name} is not committed; commit it, or move it away")
@@ -642,10 +760,8 @@ def after_copier(template: Path, stage: str) -> int:
         return 0
     new = answers_in(project)
     wish = Wish({k: v for k, v in new.items() if not k.startswith("_") and k not in REMEMBERED})
-    # Everything was committed, so that all of this is what Copier has just made.
-    repository.undo()
-    for name in untracked.decode(errors="surrogateescape").split("\0")[:-1]:
-        (project / name).unlink(missing_ok=True)
+    # All that Copier has written: copier.yml excludes the rest.
+    repository.git("restore", "--source=HEAD", "--staged", "--worktree", "--", ANSWERS)
     with tempfile.TemporaryDirectory(prefix="template-") as work:
         update = Update(project, template, "HEAD", wish, Path(work))
         report_and_exit_code(update, update.run())
@@ -664,9 +780,10 @@ def from_project(options: argparse.Namespace) -> int:
 
 
 def ignore_signals() -> None:
-    """Let no signal stop what comes now."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
+    """Let no signal stop what comes now, nor what is started from now on."""
+    for number in ENDING:  # One may have come already, and be told next.
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -677,13 +794,20 @@ def interrupt(signal_number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     """Run, and say in one line why where it cannot be done."""
+    # What a terminal cannot show, such as an unusual file's name, must not stop this.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for number in ENDING:
         signal.signal(number, interrupt)
     try:
         if sys.argv[1:2] in (["before"], ["after"]):
             return after_copier(Path(sys.argv[2]), sys.argv[1])
         return from_project(parse(sys.argv[1:]))
-    except (Refused, MoveError, CopierError, services.rules.Refusal, ValueError) as error:
+    except (
+        *(Refused, MoveError, ChangedError),
+        *(CopierError, services.rules.Refusal, ValueError),
+    ) as error:
         print(str(error).strip().splitlines()[-1] + "; nothing is changed", file=sys.stderr)
         return 2
     except (GitError, OSError) as error:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,7 @@ UNMARKED = frozenset({".python-version"})
 #: What package managers write, from files that people write.
 LOCK_FILES = frozenset({"uv.lock", "package-lock.json"})
 
-FILE, EXECUTABLE, SUBMODULE = "100644", "100755", "160000"
+FILE, EXECUTABLE, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 
 
 class GitError(Exception):
@@ -39,6 +39,10 @@ class GitError(Exception):
 
 class MoveError(Exception):
     """A file cannot be moved. The text names it, and says what to do."""
+
+
+class ChangedError(Exception):
+    """The project is not what its last commit holds. The text names what, and says what to do."""
 
 
 class File(NamedTuple):
@@ -73,8 +77,12 @@ class Result:
     taken: list[str] = field(default_factory=list)
     #: New in the template, in folders whose content is the user's: left out.
     left_out: list[str] = field(default_factory=list)
+    #: New here, but a tracked file is where its folder is to be, or a folder in its place: left out.
+    blocked: list[str] = field(default_factory=list)
     #: New here, but git ignores the path, and a file is there: left as it is.
     ignored: list[str] = field(default_factory=list)
+    #: The project's own files that have another place.
+    moved: frozenset[str] = frozenset()
 
 
 class Repository:
@@ -152,18 +160,24 @@ class Repository:
 
         The index comes first, as a whole. From then on git knows every path that is going to be
         written, so that there is a way back from wherever this stops.
+
+        Raises:
+            MoveError: something is where a file is moved to; nothing is written.
+            ChangedError: something is not as in the last commit; nothing is written.
+            GitError: it failed, and is undone.
         """
-        skipped = {
-            path
-            for path in result.tree
-            if path not in before and self._is_taken(self.project / path, before)
-        }
-        result.ignored = sorted(skipped)
-        after = {path: file for path, file in result.tree.items() if path not in skipped}
+        in_the_way = self._in_the_way(before, result.tree)
+        for path in sorted(in_the_way.keys() & result.moved):
+            raise MoveError(f"{in_the_way[path]} is in the way of {path}; move it elsewhere first")
+        result.blocked = sorted(path for path, other in in_the_way.items() if other in before)
+        result.ignored = sorted(in_the_way.keys() - set(result.blocked))
+        after = {path: file for path, file in result.tree.items() if path not in in_the_way}
         changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        changed |= result.conflicts.keys()
         for path in sorted(changed):
             if path in before and before[path].mode == SUBMODULE:
                 raise MoveError(f"{path} is a submodule; 'git rm' it first, and commit")
+        self.check_unchanged(changed)
         try:
             with uninterrupted():
                 self._write_index(after, changed, result.conflicts)
@@ -177,14 +191,53 @@ class Repository:
         command = undo_command(self.prefix)
         subprocess.run(command, shell=True, cwd=self.project, capture_output=True)
 
-    def _is_taken(self, path: Path, before: Tree) -> bool:
-        """Tell whether something that git does not track is where a new file is to be."""
-        for place in (path, *path.parents):
-            if place == self.project:
-                return False
-            if os.path.lexists(place) and (place == path or place.is_symlink() or place.is_file()):
-                return place.relative_to(self.project).as_posix() not in before
-        return False
+    def check_unchanged(self, paths: Collection[str]) -> None:
+        """Check that nothing is written over that the last commit does not hold.
+
+        Raises:
+            ChangedError: something would be.
+        """
+        if self.git("rev-parse", "HEAD").decode().strip() != self.head:
+            raise ChangedError("there is a new commit since this began; run it again")
+        status = self.git("status", "--porcelain", "-z", "--untracked-files=no", "--", ".")
+        if status:
+            name = status[3:].decode(errors="replace").partition("\0")[0]
+            raise ChangedError(
+                f"{name.removeprefix(self.prefix)} has changed since this began; commit it, and "
+                "run this again"
+            )
+        # What git is told to overlook (`assume-unchanged`, `skip-worktree`) is in no status.
+        listing = self.git("ls-files", "-v", "-z").decode(errors="surrogateescape")
+        for entry in listing.split("\0")[:-1]:
+            flag, path = entry[0], entry[2:]
+            is_overlooked = flag.islower() or flag == "S"
+            if is_overlooked and path in paths and os.path.lexists(self.project / path):
+                raise ChangedError(
+                    f"git overlooks what you change in {path}, so it could get lost; first run: "
+                    f"git update-index --no-assume-unchanged --no-skip-worktree {path}"
+                )
+
+    def _in_the_way(self, before: Tree, after: Tree) -> dict[str, str]:
+        """Find what is in the place of new files, or of a folder that they need.
+
+        Returns:
+            For each such file, what there is: a file of the project's, or one that git ignores.
+        """
+        inside = {str(folder): path for path in after for folder in PurePosixPath(path).parents}
+        found = {}
+        for path in after.keys() - before.keys():
+            folders = [str(folder) for folder in PurePosixPath(path).parents][:-1]
+            tracked = [inside[path]] if path in inside else [one for one in folders if one in after]
+            ignored = [one for one in (path, *folders) if self._is_taken(one, path, before)]
+            if tracked or ignored:
+                found[path] = (tracked or ignored)[0]
+        return found
+
+    def _is_taken(self, place: str, path: str, before: Tree) -> bool:
+        """Tell whether a place that a new file needs is taken by what git does not track."""
+        on_disk = self.project / place
+        is_there = os.path.lexists(on_disk) and place not in before
+        return is_there and (place == path or on_disk.is_symlink() or on_disk.is_file())
 
     def _write_index(
         self, after: Tree, changed: Iterable[str], conflicts: Mapping[str, Conflict]
@@ -209,12 +262,16 @@ class Repository:
                 input="".join(f"{line}\0" for line in lines).encode(errors="surrogateescape"),
                 GIT_INDEX_FILE=str(draft),
             )
-            # Git's own way to replace it: whoever makes the lock may rename it.
+            # As git does: who makes the lock may write. It is held for a moment only, because a
+            # process that is killed meanwhile leaves it behind.
             try:
-                lock.hardlink_to(draft)
+                lock.touch(exist_ok=False)
             except FileExistsError:
                 raise GitError(f"{lock} exists: is another git process running?") from None
-            lock.replace(index)
+            try:
+                draft.replace(index)
+            finally:
+                lock.unlink()
         finally:
             draft.unlink(missing_ok=True)
 
@@ -227,14 +284,20 @@ class Repository:
         written = [path for path in sorted(changed) if path in after and path not in conflicts]
         names = "".join(f"{path}\0" for path in written).encode(errors="surrogateescape")
         self.git("checkout-index", "--force", "-u", "-z", "--stdin", input=names)
-        for path, conflict in conflicts.items():
-            place = self.project / path
-            # As a checkout writes it, with the line ends that are configured.
-            where = f"--path={self.prefix}{path}"
-            content = self.git("cat-file", "--filters", where, conflict.text.blob)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-            place.chmod(0o755 if conflict.text.mode == EXECUTABLE else 0o644)
+        if conflicts:
+            self._write_texts(conflicts)
+
+    def _write_texts(self, conflicts: Mapping[str, Conflict]) -> None:
+        """Write the texts with markers as git checks them out: from an index, here one of their own."""
+        texts = [
+            f"{conflict.text.mode} {conflict.text.blob}\t{self.prefix}{path}\0"
+            for path, conflict in conflicts.items()
+        ]
+        with tempfile.TemporaryDirectory(prefix="template-") as folder:
+            index = str(Path(folder, "index"))
+            listing = "".join(texts).encode(errors="surrogateescape")
+            self.git("update-index", "-z", "--index-info", input=listing, GIT_INDEX_FILE=index)
+            self.git("checkout-index", "--force", "--all", GIT_INDEX_FILE=index)
 
 
 def undo_command(prefix: str) -> str:
@@ -350,7 +413,7 @@ class Merge:
 
     def run(self) -> Result:
         """Decide on every path."""
-        result = Result()
+        result = Result(moved=self.moved & self.ours.keys())
         for path in sorted({*self.base, *self.ours, *self.theirs}):
             file = self._decide(path, result)
             if file is not None:
@@ -405,9 +468,9 @@ class Merge:
 def merged(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
     """Merge three texts; return the result, and whether it has no conflict.
 
-    Where git keeps a user's file with Windows' line ends, it gets them back after.
+    Where git keeps a user's file with Windows' line ends, in all of its lines, it gets them back after.
     """
-    windows = b"\r\n" in ours and b"\r\n" not in base + theirs
+    windows = 0 < ours.count(b"\n") == ours.count(b"\r\n") and b"\r\n" not in base + theirs
     if windows:
         ours = ours.replace(b"\r\n", b"\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -436,6 +499,9 @@ def moved(tree: Tree, places: Callable[[str], Iterable[str]]) -> Tree:
                 other = origins[place] if place == path else path
                 raise MoveError(f"{place} is in the way of {other}; move it elsewhere first")
             if file.mode == SUBMODULE and place != path:
-                raise MoveError(f"{path} is a submodule; 'git mv' it to {place} first, and commit")
+                raise MoveError(
+                    f"{path} is a submodule, which cannot be moved: 'git rm' it first, and commit; "
+                    f"'git submodule add' it to {place} after"
+                )
             origins[place] = path
     return {place: tree[path] for place, path in origins.items()}

@@ -8,7 +8,7 @@
 
 For a workflow of GitHub, Gitea or Forgejo, whose variables it reads (GITHUB_API_URL and the like);
 TOKEN may push and open pull requests. Where it may not, an issue says that there is a new version.
-What was proposed once is not proposed again.
+What was proposed once is not proposed again, also when that is closed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 TEMPLATE = ("uv", "run", "--quiet", "--script", "scripts/template.py")
@@ -35,15 +36,26 @@ class ForgeError(Exception):
     """The forge, or git on its behalf, refused something. The text says what it said."""
 
 
-def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and keep what it says, both streams as one."""
+class NotPermitted(ForgeError):
+    """The forge has no such thing, or the token may not use it."""
+
+
+def run(
+    *command: str, env: Mapping[str, str] = {}, stderr: int | None = subprocess.STDOUT
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it says, both streams as one unless told otherwise.
+
+    The token is kept from it: an update runs the template's code, and package tools.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "TOKEN"}
     return subprocess.run(
         command,
-        env=os.environ | env,
+        env={**kept, **env},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
+        errors="replace",
     )
 
 
@@ -53,7 +65,7 @@ def git(*args: str, **env: str) -> str:
     Raises:
         ForgeError: it failed.
     """
-    done = run("git", *args, **env)
+    done = run("git", *args, env=env)
     if done.returncode:
         raise ForgeError(done.stdout.strip())
     return done.stdout.strip()
@@ -63,7 +75,8 @@ def api(path: str, body: dict[str, Any] | None = None) -> Any:
     """Ask the forge's API about this repository, or POST something to it.
 
     Raises:
-        ForgeError: it refused, or was not reached.
+        NotPermitted: it refused.
+        ForgeError: it failed, or was not reached.
     """
     url = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
     request = urllib.request.Request(
@@ -80,7 +93,8 @@ def api(path: str, body: dict[str, Any] | None = None) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
-        raise ForgeError(f"{path}: {error.code} {error.reason}: {said[:500]}") from None
+        kind = NotPermitted if error.code < 500 else ForgeError
+        raise kind(f"{path}: {error.code} {error.reason}: {said[:500]}") from None
     except OSError as error:
         raise ForgeError(f"{url}: {error}") from None
 
@@ -95,13 +109,28 @@ def credentials() -> dict[str, str]:
     }
 
 
-def open_issue(title: str, text: str) -> None:
-    """Open an issue, unless one of that title is open."""
-    if any(issue["title"] == title for issue in api("issues?state=open&per_page=100&limit=50")):
-        print(f"There is an issue already: {title}")
-        return
-    issue = api("issues", {"title": title, "body": text})
-    print(f"Opened {issue['html_url']}")
+def latest(what: str, only: str = "") -> list[dict[str, Any]]:
+    """Return the latest pull requests or issues, open and closed; none where there may be none."""
+    try:
+        found: list[dict[str, Any]] = api(f"{what}?state=all&per_page=100&limit=50{only}")
+    except NotPermitted:
+        return []
+    return found
+
+
+def proposed(branch: str, title: str) -> str:
+    """Return the pull request of a branch, or the issue of a title, that is there already."""
+    owner = os.environ["GITHUB_REPOSITORY"].partition("/")[0]
+    # Gitea takes no `head`, and once the branch is gone tells its name in the label alone.
+    pulls = latest("pulls", f"&head={owner}:{branch}")
+    known = [pull for pull in pulls if branch in (pull["head"]["ref"], pull["head"]["label"])]
+    known += [issue for issue in latest("issues") if issue["title"] == title]
+    return str(known[0]["html_url"]) if known else ""
+
+
+def last_line(text: str) -> str:
+    """Return the last line of what a program said."""
+    return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 def propose(version: str, newest: str, changes: str) -> None:
@@ -111,15 +140,15 @@ def propose(version: str, newest: str, changes: str) -> None:
         ForgeError: the update failed, or not even an issue could be opened.
     """
     title, branch = f"Update the template to {newest}", f"template-update-{newest}"
-    base = os.environ["GITHUB_REF_NAME"]
-    if git("ls-remote", "--heads", "origin", branch, **credentials()):
-        print(f"It was proposed already: the branch {branch} is there.")
+    notice, base = f"The template has a new version: {newest}", os.environ["GITHUB_REF_NAME"]
+    if known := proposed(branch, notice):
+        print(f"It was proposed already: {known}")
         return
     git("switch", "--quiet", "--create", branch)
     update = run(*TEMPLATE, "update", f"--version={newest}")
     print(update.stdout)
     if update.returncode not in (0, 1):
-        raise ForgeError(f"the update failed: {update.stdout.strip().splitlines()[-1]}")
+        raise ForgeError(f"the update failed: {last_line(update.stdout)}")
     conflicts = [line for line in update.stdout.splitlines() if line.startswith("conflict: ")]
     git("add", "--all")
     git(*AUTHOR, "commit", "--quiet", "--message", title)
@@ -129,24 +158,32 @@ def propose(version: str, newest: str, changes: str) -> None:
         where = "\n".join(f"- {line.removeprefix('conflict: ')}" for line in conflicts)
         parts.insert(1, f"These lines hold conflict markers, to be resolved here:\n\n{where}")
     text = "\n\n".join(part for part in parts if part)
+    # A run that was killed may have pushed it, and somebody may have worked on it since.
+    is_there = git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", **credentials())
     try:
-        git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", **credentials())
+        if not is_there:
+            git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", **credentials())
         made = api("pulls", {"title": title, "head": branch, "base": base, "body": text})
-        print(f"Opened {made['html_url']}")
     except ForgeError as reason:
         print(f"No pull request could be opened: {reason}")
-        open_issue(
-            f"The template has a new version: {newest}",
+        body = (
             f"Run `make template-update`.\n\nNo pull request could be opened for it:\n\n"
-            f"    {str(reason).splitlines()[-1]}\n\n{changes}",
+            f"    {last_line(str(reason))}\n\n{changes}"
         )
+        try:
+            made = api("issues", {"title": notice, "body": body})
+        except ForgeError:
+            if not is_there:  # Nobody would learn of it.
+                run("git", "push", "--quiet", "origin", f":refs/heads/{branch}", env=credentials())
+            raise
+    print(f"Opened {made['html_url']}")
 
 
 def main() -> int:
     """Look for a newer version and propose it. Returns 0, or 3 when that failed."""
-    found = run(*TEMPLATE, "check", "--json")
+    # What is a warning, or a refusal, goes to the log.
+    found = run(*TEMPLATE, "check", "--json", stderr=None)
     if found.returncode:
-        print(found.stdout, file=sys.stderr)
         return 3
     answer = json.loads(found.stdout)
     if not answer["newer"]:

@@ -40,9 +40,10 @@ MAX_TAG = 128
 
 REVISION = "org.opencontainers.image.revision"
 
-#: How registries say that an image is not there: some deny what does not exist.
+#: How registries say that an image is not there: some deny what does not exist. Where it is the
+#: login that they deny, the push of the image fails, and says so.
 ABSENT = re.compile(
-    r"not found|(name|manifest) unknown|access denied|: denied|unauthorized|authorization failed"
+    r": not found$|(name|manifest) unknown|access denied|: denied|unauthorized|authorization failed"
     r"|\b40[134] ",
     re.IGNORECASE,
 )

@@ -17,9 +17,11 @@ last three, nothing is changed.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,8 +37,8 @@ from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
 
-#: Short forms of addresses that Copier knows.
-SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+#: The hosts of Copier's short forms of addresses, such as gh:owner/name.
+SHORT = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 
 #: The signals that ask a process to end.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -105,7 +107,13 @@ def read_project(folder: Path) -> Project:
     """
     try:
         git("rev-parse", "--show-toplevel", cwd=folder)
-    except Failed:
+    except Failed as error:
+        if "dubious ownership" in str(error):
+            root = shlex.quote(str(error).partition(" at ")[2].strip("'"))
+            raise Refused(
+                f"{error}: it is not yours; if you trust it, run: "
+                f"git config --global --add safe.directory {root}"
+            ) from None
         raise Refused(
             "this folder is in no git repository, which updates need; run: "
             "git init && git add --all && git commit -m Start"
@@ -202,10 +210,7 @@ class Template:
 
     def __init__(self, project: Project, folder: Path) -> None:
         self.folder = folder
-        url = project.source.removeprefix("git+")
-        for short, full in SHORT.items():
-            if url.startswith(short):
-                url = f"{full}{url.removeprefix(short)}.git"
+        url = full_address(project.source)
         where = Path(url).expanduser()
         try:
             git(
@@ -229,11 +234,8 @@ class Template:
 
     def tags(self) -> list[str]:
         """Return the releases, newest first."""
-        return sorted(
-            (tag for tag in git("tag", "--list", cwd=self.folder).splitlines() if is_release(tag)),
-            key=Version,
-            reverse=True,
-        )
+        tags = git("for-each-ref", "--format=%(refname:strip=2)", "refs/tags", cwd=self.folder)
+        return sorted(filter(is_release, tags.splitlines()), key=Version, reverse=True)
 
     def newest(self) -> str:
         """Return the newest release; where there is none, the main branch's last commit."""
@@ -259,6 +261,14 @@ class Template:
         except Failed:
             return []
         return list(between(text, old, new))
+
+
+def full_address(source: str) -> str:
+    """Return what git can fetch a template from, of what Copier can."""
+    found = re.fullmatch(r"(gh|gl):/?(.+?)(\.git)?", source)
+    if found:
+        return f"{SHORT[found[1]]}/{found[2]}.git"
+    return source.removeprefix("git+")
 
 
 def is_release(tag: str) -> bool:
@@ -380,12 +390,15 @@ def run_merge(
         stdin=subprocess.DEVNULL,
     ) as process:
         try:
-            return process.wait()
+            code = process.wait()
         except Interrupted:
             # Ctrl-C has reached it by itself; uv passes on this.
             process.terminate()
-            process.wait()
-            return 130
+            code = process.wait()
+            if code not in (0, 1):  # Else it was done by then.
+                return 130
+    ignore_signals()
+    return code
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -438,16 +451,26 @@ def for_merge(options: argparse.Namespace) -> list[str]:
     return arguments
 
 
+def ignore_signals() -> None:
+    """Let no signal stop what comes now, nor what is started from now on."""
+    for number in ENDING:  # One may have come already, and be told next.
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
     """Unwind once; a second signal must not stop what is being undone."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     raise Interrupted
 
 
 def main() -> int:
     """Run, and say in one line why where it cannot be done."""
     options = parse(sys.argv[1:])
+    # What a terminal cannot show, such as a letter of the changelog, must not stop this.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for number in ENDING:
         signal.signal(number, interrupt)
     try:

@@ -24,6 +24,9 @@ CHANGES = {
     "includes/make.jinja": ("uv run mypy", "uv run mypy --pretty"),
 }
 
+#: What leaves an update to the migrations.
+EXCLUDED = "'*' if _copier_operation == 'update' else ''"
+
 
 def versions(folder: Path, *, migrations: bool) -> Path:
     """Make a template of two versions."""
@@ -31,7 +34,9 @@ def versions(folder: Path, *, migrations: bool) -> Path:
     copy_template(folder)
     settings = folder / "copier.yml"
     if not migrations:
-        settings.write_text(settings.read_text().partition("# MIGRATIONS")[0])
+        text = settings.read_text().partition("# MIGRATIONS")[0]
+        assert EXCLUDED in text
+        settings.write_text(text.replace(EXCLUDED, "''"))
     git("init", "--quiet", cwd=folder)
     for tag in ("v1.0.0", "v1.1.0"):
         git("add", "--all", cwd=folder)

@@ -391,6 +391,7 @@ def switch_on_arm64(workflow: Path) -> None:
     """Do what the workflow's comment says."""
     text = workflow.read_text()
     text = text.replace("# - uses: docker/setup-qemu", "- uses: docker/setup-qemu")
+    text = text.replace("#   with:", "  with:").replace("#     cache-image:", "    cache-image:")
     text = text.replace("# platforms:", "platforms:")
     workflow.write_text(text)
 

@@ -184,8 +184,8 @@ def test_two_architectures_can_be_switched_on(
     root = render({"layout": layout, "forge": forge})
     name = f".{forge}/workflows/release.yml"
     text = (root / name).read_text()
-    on = re.sub(r"# (- uses: docker/setup-qemu|platforms: )", r"\1", text)
-    assert len(on) == len(text) - 4
+    on = re.sub(r"# (- uses: docker/setup-qemu|  with:|    cache-image:|platforms: )", r"\1", text)
+    assert len(on) == len(text) - 8
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text(on)
     (tmp_path / ".git").mkdir()
@@ -194,6 +194,8 @@ def test_two_architectures_can_be_switched_on(
     uses = [step["uses"].split("@")[0] for step in build if "uses" in step]
     assert uses.index("docker/setup-qemu-action") < uses.index("docker/setup-buildx-action")
     assert build[-1]["with"]["platforms"] == "linux/amd64,linux/arm64"
+    # What a job that releases takes from a cache, somebody else may have put there.
+    assert "cache-image: false" in on
 
 
 def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> None:
@@ -209,6 +211,23 @@ def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> 
     assert found["minimumReleaseAge"] == "7 days"
     # The preset would leave out every folder called test or tests.
     assert found["ignorePaths"] == ["**/node_modules/**"]
+
+
+def test_what_the_template_renders_is_updated_too() -> None:
+    """Renovate looks into the files that its managers know by their patterns, and into no others."""
+    config = json.loads((ROOT / ".github/renovate.json").read_text())
+    pins = {
+        "github-actions": re.compile(r"(?m)^ +(- )?uses: [\w/-]+@[0-9a-f]{40}"),
+        "pep723": re.compile(r'(?m)^# dependencies = \[$|^# dependencies = \["'),
+        "dockerfile": re.compile(r"(?m)^FROM [\w./-]+:\d"),
+    }
+    for manager, pin in pins.items():
+        patterns = [pattern.strip("/") for pattern in config[manager]["managerFilePatterns"]]
+        for folder in ("includes", "migrations", "template"):
+            for path in (ROOT / folder).rglob("*"):
+                name = path.relative_to(ROOT).as_posix()
+                if path.is_file() and "__pycache__" not in name and pin.search(path.read_text()):
+                    assert any(re.search(one, name) for one in patterns), (manager, name)
 
 
 def test_the_workflow_that_the_docs_show(schema: Draft7Validator, tmp_path: Path) -> None:

@@ -155,6 +155,13 @@ def test_windows_line_ends_are_no_change(merge: Callable[..., Any]) -> None:
     assert not result.conflicts
 
 
+def test_a_single_windows_line_end_stays_a_single_one(merge: Callable[..., Any]) -> None:
+    ours = text((8, "U\r"))
+    result = merge({"x": text()}, {"x": ours}, {"x": text((2, "T"))})
+    assert result.texts["x"] == text((2, "T"), (8, "U\r"))
+    assert not result.conflicts
+
+
 def test_a_binary_file_that_both_changed_is_a_conflict(merge: Callable[..., Any]) -> None:
     base, ours, theirs = (f"{MARK}\0{letter}" for letter in "abc")
     result = merge({"x": base}, {"x": ours}, {"x": theirs})
@@ -193,6 +200,152 @@ def test_a_path_that_is_taken_on_disk_is_left_alone(
     assert (tmp_path / "new").read_text() == "new\n"
     assert result.ignored == ["folder/x", "own"]
     assert repository.index() == ["new"]
+
+
+@pytest.fixture
+def committed(trees: ModuleType, repository: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Return the function that commits files, and makes the result that a merge would come to."""
+
+    def made(mine: Texts, new: Texts, links: Mapping[str, str] = {}, **more: Any) -> Any:
+        for name, content in mine.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content or "")
+        for name, target in links.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).symlink_to(target)
+        run_git(tmp_path, "add", "--all", "--force", "--", *mine, *links)
+        run_git(tmp_path, "commit", "--quiet", "--message=mine")
+        repository.head = repository.git("rev-parse", "HEAD").decode().strip()
+        result = trees.Result(**more)
+        result.tree = repository.tree() | {
+            path: trees.File(trees.FILE, repository.store((content or "").encode()))
+            for path, content in new.items()
+        }
+        return result
+
+    return made
+
+
+def run_git(folder: Path, *arguments: str) -> None:
+    name = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    subprocess.run(["git", "-C", str(folder), *name, *arguments], check=True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "links", "new"),
+    [
+        ({"tools": "mine\n"}, {}, "tools/new.sh"),
+        ({"local.cfg/y": "mine\n"}, {}, "local.cfg"),
+        ({"shared/x.py": "mine\n"}, {"scripts": "shared"}, "scripts/x.py"),
+        ({"shared/x.py": "mine\n"}, {"scripts": "shared"}, "scripts/new.py"),
+    ],
+)
+def test_a_tracked_path_in_the_way_stays(
+    mine: Texts, links: Mapping[str, str], new: str, repository: Any, tmp_path: Path,
+    committed: Callable[..., Any],
+) -> None:  # fmt: skip
+    result = committed(mine, {new: "new\n"}, links)
+    before = repository.tree()
+    repository.apply(before, result)
+    assert result.blocked == [new]
+    assert result.ignored == []
+    assert repository.index() == sorted(before)
+    for name, content in mine.items():
+        assert (tmp_path / name).read_text() == content
+    assert all((tmp_path / name).is_symlink() for name in links)
+    assert not repository.git("status", "--porcelain")
+
+
+@pytest.mark.parametrize("there", ["new", "new/x"])
+def test_a_move_to_a_place_that_is_taken_is_refused(
+    there: str, trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    (tmp_path / ".git/info/exclude").write_text("new\n")
+    result = committed({"old/x": "mine\n"}, {"new/x": "mine\n"}, moved=frozenset({"new/x"}))
+    del result.tree["old/x"]
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("ignored\n")
+    with pytest.raises(trees.MoveError, match=f"^{there} is in the way of new/x; move it"):
+        repository.apply(repository.tree(), result)
+    assert (tmp_path / "old/x").read_text() == "mine\n"
+    assert (tmp_path / there).read_text() == "ignored\n"
+
+
+def test_a_conflict_is_not_written_through_a_link(
+    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"own": "mine\n"}, {}, {"x": "own"})
+    (tmp_path / "own").chmod(0o600)
+    ours = result.tree["x"]
+    theirs = trees.File(trees.FILE, repository.store(b"new\n"))
+    result.conflicts["x"] = trees.Conflict(None, ours, theirs, ours)
+    repository.apply(repository.tree(), result)
+    assert (tmp_path / "x").readlink() == Path("own")
+    assert (tmp_path / "own").read_text() == "mine\n"
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
+    assert repository.git("status", "--porcelain") == b"AA x\n"
+
+
+def test_a_conflict_in_a_file_that_may_not_be_written_is_written(
+    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"x": "mine\n"}, {"x": "both\n"})
+    ours, both = repository.tree()["x"], result.tree["x"]
+    result.conflicts["x"] = trees.Conflict(None, ours, both, both)
+    (tmp_path / "x").chmod(0o444)
+    repository.apply(repository.tree(), result)
+    assert (tmp_path / "x").read_text() == "both\n"
+
+
+def change_the_file(folder: Path) -> None:
+    (folder / "x").write_text("edited meanwhile\n")
+
+
+def commit_something(folder: Path) -> None:
+    run_git(folder, "commit", "--quiet", "--allow-empty", "--message=meanwhile")
+
+
+def change_what_git_assumes(folder: Path) -> None:
+    run_git(folder, "update-index", "--assume-unchanged", "x")
+    change_the_file(folder)
+
+
+def change_what_git_skips(folder: Path) -> None:
+    run_git(folder, "update-index", "--skip-worktree", "x")
+    change_the_file(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (change_the_file, "x has changed since this began; commit it, and run this again"),
+        (commit_something, "there is a new commit since this began; run it again"),
+        (change_what_git_assumes, "git overlooks what you change in x, so it could get lost"),
+        (change_what_git_skips, "git overlooks what you change in x, so it could get lost"),
+    ],
+)
+def test_nothing_is_written_over_that_no_commit_holds(
+    change: Callable[[Path], None], reason: str, trees: ModuleType, repository: Any,
+    tmp_path: Path, committed: Callable[..., Any],
+) -> None:  # fmt: skip
+    result = committed({"x": "mine\n"}, {"x": "new\n"})
+    before = repository.tree()
+    change(tmp_path)
+    content = (tmp_path / "x").read_text()
+    with pytest.raises(trees.ChangedError, match=reason):
+        repository.apply(before, result)
+    assert (tmp_path / "x").read_text() == content
+
+
+def test_another_git_process_is_not_disturbed(
+    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"x": "mine\n"}, {"x": "new\n"})
+    (tmp_path / ".git/index.lock").touch()
+    with pytest.raises(trees.GitError, match="index.lock exists: is another git process running"):
+        repository.apply(repository.tree(), result)
+    assert (tmp_path / ".git/index.lock").exists()
+    assert (tmp_path / "x").read_text() == "mine\n"
 
 
 def test_two_files_for_one_place_are_refused(trees: ModuleType) -> None:

@@ -303,6 +303,7 @@ class TestPublished:
             "ERROR: failed to fetch anonymous token: denied: denied",
             "ERROR: unexpected status from HEAD request to https://x/v2/y: 403 Forbidden",
             "ERROR: name unknown: repository name not known to registry",
+            "ERROR: unexpected status from HEAD request to https://x/v2/y: 404 Not Found",
         ],
     )
     def test_how_registries_say_that_it_is_not_there(self, project: Project, words: str) -> None:
@@ -317,6 +318,8 @@ class TestPublished:
             "ERROR: failed to do request: Head https://x: x509: signed by unknown authority",
             "ERROR: failed to do request: dial tcp 127.0.0.1:40301: connect: connection refused",
             "permission denied while trying to connect to the Docker daemon socket",
+            'ERROR: exec: "docker-credential-x": executable file not found in $PATH',
+            'context "x": context not found: open /root/.docker/x: no such file or directory',
         ],
     )
     def test_a_registry_that_does_not_answer(self, project: Project, words: str) -> None:

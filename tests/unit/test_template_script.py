@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -68,6 +70,57 @@ def test_the_changelog_between_two_versions(
 )
 def test_which_tags_are_releases(script: ModuleType, tag: str, release: bool) -> None:
     assert script.is_release(tag) == release
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("gh:org/name", "https://github.com/org/name.git"),
+        ("gh:org/name.git", "https://github.com/org/name.git"),
+        ("gh:/org/name", "https://github.com/org/name.git"),
+        ("gl:group/sub/name", "https://gitlab.com/group/sub/name.git"),
+        ("git+https://example.com/x", "https://example.com/x"),
+        ("git@example.com:org/name.git", "git@example.com:org/name.git"),
+        ("/srv/template", "/srv/template"),
+    ],
+)
+def test_short_addresses_are_those_of_copier(script: ModuleType, source: str, address: str) -> None:
+    assert script.full_address(source) == address
+
+
+class Interrupting:
+    """A program that is done by the time that a signal comes, or is not."""
+
+    def __init__(self, module: ModuleType, code: int) -> None:
+        self.interrupted = iter([module.Interrupted()])
+        self.code = code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def terminate(self) -> None:
+        pass
+
+    def wait(self) -> int:
+        for interrupted in self.interrupted:
+            raise interrupted
+        return self.code
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (1, 1), (130, 130), (-15, 130), (3, 130)])
+def test_a_merge_that_was_done_when_the_signal_came_is_done(
+    script: ModuleType, code: int, told: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/migrate.py").touch()
+    monkeypatch.setattr(script.subprocess, "Popen", lambda *_, **__: Interrupting(script, code))
+    monkeypatch.setattr(script, "ignore_signals", lambda: None)
+    project = script.Project(tmp_path, "", "")
+    template = SimpleNamespace(folder=tmp_path)
+    assert script.run_merge(project, template, "v1", [], tmp_path) == told
 
 
 @pytest.mark.parametrize(

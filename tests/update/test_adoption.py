@@ -65,7 +65,7 @@ def existing(folder: Path, texts: dict[str, str], *, in_git: bool = True) -> Pro
     return project
 
 
-def adopt(project: Project, template: Path, *arguments: str) -> str:
+def adopt(project: Project, template: Path, *arguments: str, code: int = 0) -> str:
     """Run `copier copy` as a user does, with what it finds as answers."""
     done = subprocess.run(
         [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--overwrite",
@@ -73,7 +73,7 @@ def adopt(project: Project, template: Path, *arguments: str) -> str:
         cwd=project.root, env=clean_environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == code, done.stdout
     return done.stdout
 
 
@@ -190,3 +190,43 @@ def test_a_new_folder_is_no_adoption(template: Path, tmp_path: Path) -> None:
     assert project.answers()["services"] == ["api", "worker", "frontend"]
     assert project.answers()["adopted"] == []
     assert "By hand" not in said
+
+
+#: By what is wrong: a path, where it is a link what to, and a part of the line.
+CLASHES = {
+    "a file for a folder": ("deploy", "", "deploy is no folder here, and the template has one"),
+    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is no folder here"),
+    "a file for the services": ("services", "", "services is no folder here"),
+    "a folder for a file": ("Makefile/x", "", "Makefile is a folder here, and the template has a"),
+    "a link out": ("scripts", "..", "scripts is a link that leads out of the project"),
+    "a link to nowhere": ("scripts", "nowhere", "scripts is no folder here"),
+    "another template's answers": (
+        ANSWERS, "", f"{ANSWERS} is another template's, and would be replaced; rename it (",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CLASHES)
+def test_what_is_in_the_way_is_named_and_nothing_is_written(
+    what: str, template: Path, tmp_path: Path
+) -> None:
+    path, target, reason = CLASHES[what]
+    folder = tmp_path / "project"
+    project = existing(folder, {"go.mod": "module x\n"}, in_git=False)
+    if target:
+        (folder / path).symlink_to(target)
+    else:
+        project.write(path, "_src_path: gh:them/theirs\nname: x\n", mode=0o755)
+    before = project.files()
+    said = adopt(project, template, code=1)
+    assert said.splitlines()[-1].startswith(reason)
+    assert "Traceback" not in said
+    assert project.files() == before
+
+
+def test_links_within_the_project_are_followed(template: Path, tmp_path: Path) -> None:
+    project = existing(tmp_path, {"tools/x.sh": "mine\n"}, in_git=False)
+    (tmp_path / "scripts").symlink_to("tools")
+    adopt(project, template, "--skip-tasks")
+    assert project.read("tools/x.sh") == "mine\n"
+    assert project.path("tools/stack.py").exists()

@@ -271,7 +271,10 @@ def test_in_a_worktree_and_beside_a_submodule(generate: Generate, tmp_path: Path
     )  # fmt: skip
     project.commit()
     said = project.template("grow", code=2)
-    assert "vendor is a submodule; 'git mv' it to services/app/vendor first" in said
+    assert (
+        "vendor is a submodule, which cannot be moved: 'git rm' it first, and commit; "
+        "'git submodule add' it to services/app/vendor after"
+    ) in said
     assert project.status() == []
     project.git("rm", "--quiet", "--force", "vendor")
     project.commit("without")

@@ -21,6 +21,7 @@ from ..conftest import ROOT
 from ..e2e.conftest import clean_environment
 from .conftest import NEXT, NEXT_FILE, NEXT_LINES, NOW, Generate, Project, git
 
+BRANCH = f"template-update-{NEXT}"
 SCRIPT = ROOT / "template/scripts/propose-template-update.py"
 
 
@@ -30,8 +31,19 @@ class Forge:
 
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     issues: list[dict[str, Any]] = field(default_factory=list)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     url: str = ""
+
+    @property
+    def posted(self) -> list[tuple[str, dict[str, Any]]]:
+        """What it has been asked to make: each one's path and body."""
+        return [(path, body) for method, path, body in self.asked if method == "POST"]
+
+
+def head(branch: str | None) -> dict[str, str | None]:
+    """What a forge tells of a pull request's branch."""
+    return {"ref": branch, "label": f"me:{branch}"}
 
 
 @pytest.fixture
@@ -51,9 +63,12 @@ def forge() -> Iterator[Forge]:
             path = self.path.partition("?")[0].removeprefix("/api/repos/me/shop/")
             code = 401 if self.headers["Authorization"] != "token secret" else 200
             code = known.refused.get(f"{self.command} {path}", code)
-            found: Any = (
-                known.issues if self.command == "GET" else {"html_url": f"http://f/{path}/1"}
-            )
+            found: Any = {"html_url": f"http://f/{path}/1"}
+            if self.command == "GET":
+                found = {"issues": known.issues, "pulls": known.pulls}[path]
+            elif code == 200:
+                made = {**found, **body, "state": "open", "head": head(body.get("head"))}
+                {"issues": known.issues, "pulls": known.pulls}[path].append(made)
             content = json.dumps(found if code == 200 else {"message": "not permitted"}).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(content)))
@@ -97,19 +112,34 @@ def propose(project: Project, forge: Forge, code: int = 0) -> str:
     return done.stdout
 
 
+def again(project: Project) -> None:
+    """Be a clone as the next run has it."""
+    project.git("switch", "--quiet", "main")
+    project.git("branch", "--quiet", "-D", BRANCH)
+
+
+def branches(project: Project) -> list[str]:
+    """Return the branches of the remote."""
+    return project.git("ls-remote", "--heads", "origin").split()[1::2]
+
+
 def test_a_pull_request_is_opened_once(project: Project, forge: Forge) -> None:
     said = propose(project, forge)
     assert said.splitlines()[-1] == "Opened http://f/pulls/1"
-    [(method, path, body)] = forge.asked
-    assert (method, path) == ("POST", "/api/repos/me/shop/pulls")
+    [(path, body)] = forge.posted
+    assert path == "/api/repos/me/shop/pulls"
     assert body["title"] == f"Update the template to {NEXT}"
     assert (body["head"], body["base"]) == (f"template-update-{NEXT}", "main")
     assert body["body"].startswith(f"From {NOW} to {NEXT}, by `make template-update`.")
     changed = project.git("diff", "--name-only", "main", f"origin/template-update-{NEXT}")
     assert changed.split() == [".copier-answers.yml", NEXT_FILE]
-    project.git("switch", "--quiet", "main")
-    assert "was proposed already" in propose(project, forge)
-    assert len(forge.asked) == 1
+    again(project)
+    # Nor is it when somebody did not want it.
+    forge.pulls[0] |= {"state": "closed", "head": {"ref": "refs/pull/1/head", "label": BRANCH}}
+    project.git("push", "--quiet", "origin", f":{BRANCH}")
+    assert propose(project, forge) == "It was proposed already: http://f/pulls/1\n"
+    assert len(forge.posted) == 1
+    assert branches(project) == ["refs/heads/main"]
 
 
 def test_conflicts_are_in_the_branch_and_named(project: Project, forge: Forge) -> None:
@@ -117,7 +147,7 @@ def test_conflicts_are_in_the_branch_and_named(project: Project, forge: Forge) -
     project.write(NEXT_FILE, text)
     project.commit()
     propose(project, forge)
-    [(_, _, body)] = forge.asked
+    [(_, body)] = forge.posted
     assert body["title"].endswith(" (with conflicts)")
     assert re.search(rf"^- {NEXT_FILE}:\d+$", body["body"], re.MULTILINE)
     branch = f"origin/template-update-{NEXT}"
@@ -135,14 +165,14 @@ def test_a_push_that_is_refused_makes_an_issue_once(
     hook.chmod(0o755)
     said = propose(project, forge)
     assert said.splitlines()[-1] == "Opened http://f/issues/1"
-    _, (_, path, body) = forge.asked
+    [(path, body)] = forge.posted
     assert path == "/api/repos/me/shop/issues"
     assert body["title"] == f"The template has a new version: {NEXT}"
     assert "Run `make template-update`." in body["body"]
-    forge.issues.append({"title": body["title"]})
-    project.git("switch", "--quiet", "main")
-    project.git("branch", "--quiet", "-D", f"template-update-{NEXT}")
-    assert "There is an issue already" in propose(project, forge)
+    again(project)
+    forge.issues[0]["state"] = "closed"
+    assert propose(project, forge) == "It was proposed already: http://f/issues/1\n"
+    assert len(forge.posted) == 1
 
 
 def test_a_pull_request_that_is_refused_makes_an_issue(project: Project, forge: Forge) -> None:
@@ -152,10 +182,47 @@ def test_a_pull_request_that_is_refused_makes_an_issue(project: Project, forge: 
     assert said.splitlines()[-1] == "Opened http://f/issues/1"
 
 
-def test_when_all_is_refused_it_fails(project: Project, forge: Forge) -> None:
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_what_may_not_be_listed_is_no_hindrance(code: int, project: Project, forge: Forge) -> None:
+    forge.refused |= {"GET issues": code, "GET pulls": code}
+    assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
+
+
+def test_when_all_is_refused_it_fails_until_it_is_not(project: Project, forge: Forge) -> None:
     forge.refused |= {"POST pulls": 403, "POST issues": 403}
     said = propose(project, forge, code=3)
     assert said.splitlines()[-1].startswith("issues: 403")
+    assert branches(project) == ["refs/heads/main"]
+    again(project)
+    forge.refused.clear()
+    assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
+
+
+def test_a_branch_without_a_pull_request_gets_one(project: Project, forge: Forge) -> None:
+    """As a run leaves it that is killed."""
+    project.git("commit", "--quiet", "--allow-empty", "--message=half")
+    project.git("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
+    project.git("reset", "--quiet", "--hard", "HEAD~")
+    assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
+    assert project.git("log", "-1", "--format=%s", f"origin/{BRANCH}") == "half\n"
+
+
+def test_the_token_is_kept_from_what_is_run(project: Project, forge: Forge, tmp_path: Path) -> None:
+    """The template's script stands for all that an update runs. A warning is no part of its answer."""
+    project.write(
+        "scripts/template.py",
+        "import os, sys\n"
+        f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ.get('TOKEN', 'no') + '\\n')\n"
+        "print('warning: something', file=sys.stderr)\n"
+        "if sys.argv[1] == 'check':\n"
+        f'    print(\'{{"newer": true, "version": "v1", "newest": "{NEXT}", "changes": ""}}\')\n'
+        "else:\n"
+        "    sys.exit(3)\n",
+    )
+    project.commit()
+    said = propose(project, forge, code=3)
+    assert said.splitlines()[-1] == "the update failed: warning: something"
+    assert (tmp_path / "seen").read_text().split() == ["no", "no"]
 
 
 def test_there_is_nothing_to_propose(project: Project, forge: Forge) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,7 +37,8 @@ FORMS: dict[str, Any] = {
 
 def living(generate: Generate, services: Any, version: str = NOW) -> Project:
     """A project with a service of the user's own making, in the override file."""
-    project = generate(services=services, version=version)
+    answers = services if isinstance(services, dict) else {"services": services}
+    project = generate(answers, version)
     project.write(OVERRIDE, OWN_SERVICE)
     project.commit()
     return project
@@ -155,6 +157,41 @@ def test_a_list_on_the_command_line_comes_and_goes_at_once(
     found, wanted = project.files(), expected(kept, after, "services/billing/")
     same_answers(found, wanted)
     assert found == wanted
+
+
+def test_new_services_are_judged_with_the_answers_beside_them(
+    generate: Generate, merge: Callable[..., tuple[int, str]]
+) -> None:
+    project = living(generate, {"services": "engine:custom", "database": "none"})
+    given = ("--data=services=engine:custom, worker", "--data=cache=redis")
+    code, _ = merge(project, "update", f"--ref={NOW}", *given)
+    assert code == 0
+    assert project.answers()["services"] == "engine:custom, worker"
+
+
+def test_plain_copier_leaves_what_git_ignores_and_writes_nothing_beside_it(
+    generate: Generate,
+) -> None:
+    project = living(generate, {"services": "engine:custom", "database": "none"})
+    project.write(".git/info/exclude", "services/billing/\nrenovate.json\n")
+    project.git("rm", "--quiet", "--cached", "renovate.json")
+    project.commit("mine alone")
+    own = {"renovate.json": "{}\n", "services/billing/Makefile": "mine:\n"}
+    for name, text in own.items():
+        project.write(name, text)
+    before = project.files()
+    project.template("add-service", "billing:custom")
+    ours, index = project.files(), project.git("ls-files")
+    project.undo()
+    assert project.files() == before
+    services = "--data=services=engine:custom, billing:custom"
+    said = project.copier("--vcs-ref=:current:", services)
+    assert project.files() == ours
+    assert project.git("ls-files") == index
+    for name, text in own.items():
+        assert project.read(name) == text
+    assert "services/billing/Makefile (left as it is: git ignores it" in said
+    assert "services/billing/Dockerfile" in index
 
 
 def test_removed_services_move_no_port_and_take_nobody_with_them(
@@ -295,6 +332,29 @@ def test_a_renamed_service_keeps_its_edits_and_its_history(
     assert log.splitlines() == ["rename", "edit", "Start"]
 
 
+def test_a_renamed_service_may_have_two_lock_files(
+    generate: Generate, merge: Callable[..., tuple[int, str]]
+) -> None:
+    project = living(generate, {"services": "engine:custom", "database": "none"})
+    project.write(
+        "services/engine/pyproject.toml",
+        '[project]\nname = "engine"\nversion = "1"\nrequires-python = ">=3.11"\n',
+    )
+    project.write("services/engine/package.json", '{"name": "engine", "version": "1.0.0"}\n')
+    for name in ("uv.lock", "package-lock.json"):
+        project.write(f"services/engine/{name}", "")
+    project.path("services/engine/docs").symlink_to("../../docs")
+    project.path("services/engine/own").symlink_to("app.py")
+    project.commit()
+    code, said = merge(project, "rename-service", "engine", "--to=motor", f"--ref={NOW}")
+    assert code == 0
+    for name in ("pyproject.toml", "package.json", "uv.lock", "package-lock.json"):
+        assert project.path(f"services/motor/{name}").exists()
+    # That one led nowhere before.
+    assert "services/motor/docs is a link to ../../docs, which is not there: mend it" in said
+    assert "services/motor/own is a link" not in said
+
+
 def test_two_are_renamed_at_once_and_across_versions(generate: Generate, fresh: Fresh) -> None:
     project = living(
         generate, ["api", {"name": "engine", "kind": "custom", "needs": ["api"]}], OLD[0]
@@ -348,6 +408,26 @@ REFUSED = {
         ("rename-service", "api", "engine", "--to", "y"),
         "2 services cannot get 1 names",
     ),
+    "a new name twice": (
+        ("rename-service", "api", "engine", "--to", "y", "y"),
+        "'y' is given twice; each service gets a name of its own",
+    ),
+    "a list that is no YAML": (
+        ("update", "-d", "services=[api, worker"),
+        "services '[api, worker' is no YAML (",
+    ),
+    "a folder of the user's": (
+        ("add-service", "lib"),
+        "services/lib/ is there already, and is no python-api of the template's: add it as one",
+    ),
+    "a link for a folder": (
+        ("add-service", "linked:custom"),
+        "services/linked is there, and is no folder; move it away first",
+    ),
+    "a move to a link": (
+        ("rename-service", "api", "--to", "linked"),
+        "services/linked/ is there already; move it away, or choose another name",
+    ),
     "a bad name": (("add-service", "Bad_Name"), "must start with a letter"),
     "a name twice": (("add-service", "engine"), "service 'engine' is there already"),
     "a kind that is none": (("add-service", "x", "--kind=java"), "has the kind 'java'"),
@@ -368,6 +448,7 @@ def refusing(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
     shutil.copytree(made, root)
     project = Project(root)
     project.write("services/lib/x.txt", "mine\n")
+    project.path("services/linked").symlink_to("lib")
     project.commit()
     return project
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -150,6 +151,31 @@ def test_git_is_missing(project: Project, tmp_path: Path) -> None:
     assert said == "template.py: git is not installed; get it first\n"
 
 
+def test_somebody_else_s_repository(project: Project) -> None:
+    said = project.template("check", code=2, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert said == (
+        f"template.py: detected dubious ownership in repository at '{project.root}': it is not "
+        "yours; if you trust it, run: git config --global --add safe.directory "
+        f"{project.root}\n"
+    )
+
+
+def test_what_a_terminal_cannot_show_is_no_failure(project: Project) -> None:
+    """A question's new default is told with a `…`, and a file's name is in no known encoding."""
+    project.git("config", "core.quotePath", "false")
+    name = b"services/engine/caf\xe9.txt"
+    Path(os.fsdecode(bytes(project.root) + b"/" + name)).write_text("mine\n")
+    project.commit()
+    # It is on the list of what has changed.
+    said = project.template(
+        "rename-service", "engine", "--to", "motor", PYTHONIOENCODING="ascii:strict"
+    )
+    assert "nothing is changed" not in said
+    assert "_\\u2026 in your .env files is MOTOR_\\u2026 now" in said
+    assert said.splitlines()[-1] == "Undo: git reset --hard"
+    assert project.path("services/motor/app.py").exists()
+
+
 def test_another_folder_than_a_project(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     git("commit", "--quiet", "--allow-empty", "--message=x", cwd=tmp_path)
@@ -165,8 +191,13 @@ def test_no_way_back(project: Project) -> None:
     assert project.status() == []
 
 
-def test_a_version_that_is_none(project: Project) -> None:
-    said = project.template("update", "--version=v8", code=2)
+def test_a_version_that_is_none(project: Project, tmp_path: Path) -> None:
+    """Whatever git was told about how to list tags."""
+    (tmp_path / "config").write_text("[column]\n\tui = always\n")
+    said = project.template(
+        *("update", "--version=v8"), code=2, GIT_CONFIG_GLOBAL=str(tmp_path / "config"),
+        COLUMNS="200",
+    )  # fmt: skip
     assert said.splitlines()[-1] == (
         f"template.py: the template has no version 'v8'; its releases: {NEXT}, {NOW}, "
         + ", ".join(reversed(OLD))

@@ -1,0 +1,94 @@
+"""What a new name of a service's package makes of the Python files that import it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from .conftest import Migration
+
+CASES = {
+    "imports": (
+        """
+        import os, api
+        import api.settings as settings
+        from api import main
+        from  api.deep import (
+            one)
+        """,
+        """
+        import os, sales
+        import sales.settings as settings
+        from sales import main
+        from  sales.deep import (
+            one)
+        """,
+    ),
+    "names": (
+        """
+        import api.settings
+        assert api
+        print(api.settings.x, f"{api.y} api.z", é, api.z)
+        """,
+        """
+        import sales.settings
+        assert sales
+        print(sales.settings.x, f"{sales.y} api.z", é, sales.z)
+        """,
+    ),
+    "strings and comments": (
+        """
+        '''Say
+        import api
+        from api import x
+        '''
+        import api  # api.x
+        URL = "https://api.example.com/v1"
+        """,
+        """
+        '''Say
+        import api
+        from api import x
+        '''
+        import sales  # api.x
+        URL = "https://api.example.com/v1"
+        """,
+    ),
+    "other things of that name": (
+        """
+        import api
+        from .api import x
+        from apis import y
+        import other.api
+        call(api=x.api)
+        def f(api): return api.x
+        """,
+        """
+        import sales
+        from .api import x
+        from apis import y
+        import other.api
+        call(api=x.api)
+        def f(api): return api.x
+        """,
+    ),
+    "a variable": ("from x import api\napi.y", "from x import api\napi.y"),
+    "no Python": ("import api\nprint 1\n", "import api\nprint 1\n"),
+}
+
+
+@pytest.fixture(scope="session")
+def with_package(migration: Migration) -> Callable[[bytes, str, str], bytes]:
+    """Return the function of migrations/migrate.py."""
+    module: ModuleType = migration("migrate")
+    function: Callable[[bytes, str, str], bytes] = module.with_package
+    return function
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_names_change(with_package: Callable[[bytes, str, str], bytes], case: str) -> None:
+    before, after = (textwrap.dedent(text) for text in CASES[case])
+    assert with_package(before.encode(), "api", "sales").decode() == after
