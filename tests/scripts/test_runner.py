@@ -31,7 +31,7 @@ def project(render: Callable[..., Path], tmp_path: Path) -> Project:
 @pytest.fixture
 def single(project: Project) -> Project:
     """A project of a single service."""
-    project.replace("scripts/test_runner/project.py", "MULTI = True", "MULTI = False")
+    project.replace("scripts/test_runner/project.py", 'LAYOUT = "multi"', 'LAYOUT = "single"')
     return project
 
 

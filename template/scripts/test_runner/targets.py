@@ -17,7 +17,10 @@ from .diagnosis import StackError
 from .events import Events, own_name
 from .patterns import Fallback
 from .processes import Process, environment
-from .project import MULTI, ROOT
+from .project import LAYOUT, ROOT
+
+#: Whether its services are in services/; otherwise it is one, at the root.
+MULTI = LAYOUT == "multi"
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
