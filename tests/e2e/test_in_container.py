@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -71,12 +72,19 @@ def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
 ) -> None:
     """Nothing is mounted but the tools and the socket; the checkout is copied, as a CI job's is."""
     project = generate(services="api")
+    stack = ("uv", "run", "--script", "scripts/stack.py")
     with job_container(project, f"python:{PYTHON_VERSION}-slim") as container:
         said = run(
-            *(container, "uv", "run", "--script", "scripts/stack.py", "run", "full", "--"),
+            *(container, *stack, "run", "full", "--"),
             *("uv", "run", "--directory=tests/integration", "pytest", "--integration"),
         )
         assert "passed" in said
+        # In the networks of two stacks at a time, each of them has a database of its own.
+        run(container, *stack, "up")
+        told = [run(container, *stack, "env", scope) for scope in ("api", "full")]
+        databases = {re.findall(r"TEST_DATABASE_URL=.*@([\d.]+):5432/", text)[0] for text in told}
+        assert len(databases) == 2
+        run(container, *stack, "down")
     assert project.left() == NOTHING
 
 
