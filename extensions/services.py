@@ -683,7 +683,10 @@ def check_destination(answers: Context) -> None:
 def _fixed_places() -> tuple[set[str], set[str]]:
     """Return the folders and the files that every project has, whatever the answers."""
     template = Path(__file__).parent.parent / "template"
-    folders, files = {".github", ".gitea"}, set[str]()
+    folders = {
+        f"{forge}{folder}" for forge in (".github", ".gitea") for folder in ("", "/workflows")
+    }
+    files: set[str] = set()
     for path in template.rglob("*"):
         name = path.relative_to(template).as_posix().removesuffix(".jinja")
         if "{" not in name:

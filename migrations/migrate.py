@@ -762,7 +762,7 @@ def after_copier(template: Path, stage: str) -> int:
     wish = Wish({k: v for k, v in new.items() if not k.startswith("_") and k not in REMEMBERED})
     # All that Copier has written: copier.yml excludes the rest.
     repository.git("restore", "--source=HEAD", "--staged", "--worktree", "--", ANSWERS)
-    with tempfile.TemporaryDirectory(prefix="template-") as work:
+    with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         update = Update(project, template, "HEAD", wish, Path(work))
         report_and_exit_code(update, update.run())
     # Copier would show a conflict's exit code as a failure of the template.
@@ -774,7 +774,7 @@ def from_project(options: argparse.Namespace) -> int:
     project = options.project.resolve()
     repository = Repository(project)
     wish = wish_of(options, read_answers(repository), repository.tree())
-    with tempfile.TemporaryDirectory(prefix="template-") as work:
+    with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         update = Update(project, options.template.resolve(), options.ref, wish, Path(work))
         return report_and_exit_code(update, update.run())
 

@@ -308,7 +308,7 @@ def is_version(text: str) -> bool:
 
 def check(project: Project, *, as_json: bool) -> int:
     """Say whether there is a newer version of the template, and what it changes."""
-    with tempfile.TemporaryDirectory(prefix="template-") as work:
+    with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
         newer = template.commit(newest) != template.current and not template.is_older(
@@ -332,7 +332,7 @@ def change(project: Project, options: argparse.Namespace) -> int:
     # Before anything: whoever needs it after a kill -9 finds it above.
     print(f"Should this be killed, this brings back the last commit: {undo_command(project)}")
     sys.stdout.flush()
-    with tempfile.TemporaryDirectory(prefix="template-") as work:
+    with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
         target = options.version

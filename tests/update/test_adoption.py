@@ -196,6 +196,7 @@ def test_a_new_folder_is_no_adoption(template: Path, tmp_path: Path) -> None:
 CLASHES = {
     "a file for a folder": ("deploy", "", "deploy is no folder here, and the template has one"),
     "a file for a deeper one": ("deploy/dev", "", "deploy/dev is no folder here"),
+    "a file for the workflows": (".github/workflows", "", ".github/workflows is no folder here"),
     "a file for the services": ("services", "", "services is no folder here"),
     "a folder for a file": ("Makefile/x", "", "Makefile is a folder here, and the template has a"),
     "a link out": ("scripts", "..", "scripts is a link that leads out of the project"),
