@@ -319,7 +319,7 @@ class TestPublished:
             "ERROR: failed to do request: dial tcp 127.0.0.1:40301: connect: connection refused",
             "permission denied while trying to connect to the Docker daemon socket",
             'ERROR: exec: "docker-credential-x": executable file not found in $PATH',
-            'context "x": context not found: open /root/.docker/x: no such file or directory',
+            'context "x": context not found: open /home/me/.docker/x: no such file or directory',
         ],
     )
     def test_a_registry_that_does_not_answer(self, project: Project, words: str) -> None:
