@@ -154,7 +154,7 @@ def use_xdist(found: list[Target]) -> None:
         able = history.get(target.title, {}).get("xdist")
         # Side by side with others that take as long, all cores are busy already.
         if able and took[target.title] > max(WORTH_XDIST, sum(others)):
-            target.env["TEST_WORKERS"] = str(os.cpu_count() or 1)
+            target.env["TEST_EVENTS_WORKERS"] = str(os.cpu_count() or 1)
 
 
 def tell(found: list[Target], display: Display, limits: report.Limits, folder: Path) -> int:

@@ -93,7 +93,7 @@ def described(target: Target) -> dict[str, Any]:
 def failed_last() -> dict[str, tuple[str, list[str]]]:
     """Return the targets that the last run ended badly: the tool of each, and what failed in it.
 
-    Nothing failed in one that came not to its end: there, what did not run counts as well.
+    One that did not come to its end names no test: what it never reached has not passed either.
 
     Raises:
         UsageError: there was no run, or it was killed.
@@ -114,7 +114,7 @@ def failed_last() -> dict[str, tuple[str, list[str]]]:
 
 
 def selectable(tool: str, tests: Iterable[str]) -> bool:
-    """Whether a tool can run just these tests: what broke elsewhere, such as in a conftest.py, not."""
+    """Whether a tool can run just these; not where it is no test that broke, but a conftest.py, say."""
     if tool == "pytest":
         return all("::" in one or PYTEST_FILE.fullmatch(one) for one in tests)
     return tool == "vitest" and all(VITEST_FILE.search(one) for one in files_of(tests))

@@ -6,7 +6,7 @@ and pytest a service has: Python 3.8 and pytest 7 at least, the standard library
 nothing, and a run never fails because of it. Without TEST_EVENTS it does nothing.
 
 TEST_SELECT may name a file with a JSON list, of ids of tests and of files: all else is deselected.
-TEST_WORKERS is how many processes of pytest-xdist run the tests, where it is there and the command
+TEST_EVENTS_WORKERS is how many processes of pytest-xdist run the tests, where it is there and the command
 line does not say otherwise.
 
 What each event holds is in the functions of `Recorder`. Under pytest-xdist they are written by the
@@ -54,7 +54,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, args: list[str]
 ) -> Generator[None, Any, None]:
     """Record a conftest.py that cannot be imported: pytest gives up before it configures us."""
-    workers = os.environ.pop("TEST_WORKERS", "")
+    workers = os.environ.pop("TEST_EVENTS_WORKERS", "")
     if workers and hasattr(early_config.known_args_namespace, "numprocesses"):
         args[:] = ["--numprocesses", workers, *args]
     outcome = yield
