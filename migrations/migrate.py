@@ -182,6 +182,7 @@ class Update:
         ).run()
         result.tree[ANSWERS] = theirs[ANSWERS]
         self.note_moves(old_services, new_services, carried, result)
+        self.note_needs(old_services, new_services, carried)
         return result
 
     @property
@@ -441,7 +442,9 @@ class Update:
             had = any(path.startswith(f"{folder}/") for path in self.before)
             has = any(path.startswith(f"{folder}/") for path in self.repository.index())
             if had and not has and (self.project / folder).exists():
-                self.notes.append(f"{folder}/ holds files that git ignores: they stay")
+                self.notes.append(
+                    f"{folder}/ holds files that git ignores: they stay; rm -r {folder} removes them"
+                )
 
     def note_moves(
         self,
@@ -463,6 +466,22 @@ class Update:
                     f"{one.package!r} where data is to be kept (the template's docs/update.md says how)"
                 )
             self.note_mentions(old, one.package, other.path, result)
+
+    def note_needs(
+        self,
+        old_services: Mapping[str, Any],
+        new_services: Mapping[str, Any],
+        carried: Mapping[str, str],
+    ) -> None:
+        """Say which services no longer get the address of one that they needed."""
+        for old, new in carried.items():
+            needs = new_services[new].needs
+            lost = [need for need in old_services[old].needs if carried.get(need) not in needs]
+            if lost:
+                self.notes.append(
+                    f"{new} needed {listed(lost)}: its source may still ask for the address, which "
+                    "is set no more"
+                )
 
     def note_links(self, result: Result) -> None:
         """Say which of the links that have moved lead nowhere from where they are now."""
@@ -637,6 +656,11 @@ def report(update: Update, result: Result) -> Iterator[str]:
         notes.append(
             f"not added, because what is beside it is yours: {listed(result.left_out, MANY)}"
         )
+    if result.differs:
+        notes.append(
+            "yours, and left as they are, but made otherwise now: take over what you need: "
+            f"{listed(result.differs, MANY)}"
+        )
     notes += update.notes
     yield from (f"- {note}" for note in notes)
     if notes:
@@ -657,7 +681,7 @@ def report_and_exit_code(update: Update, result: Result) -> int:
         if count:
             files = "a file" if count == 1 else f"{count} files"
             print(f"Both sides changed the same lines of {files}: edit, then git add.")
-        print("Next: git diff --cached, make test, git commit")
+        print("Next: git diff --cached, make setup test, git commit")
         print(f"Undo: {undo_command(update.repository.prefix)}", flush=True)
     except (GitError, OSError) as error:
         print(f"all is done and staged, but the report is cut off: {error}", file=sys.stderr)

@@ -77,6 +77,8 @@ class Result:
     taken: list[str] = field(default_factory=list)
     #: New in the template, in folders whose content is the user's: left out.
     left_out: list[str] = field(default_factory=list)
+    #: The user's, made otherwise by the template now: left as they are.
+    differs: list[str] = field(default_factory=list)
     #: New here, but a tracked file is where its folder is to be, or a folder in its place: left out.
     blocked: list[str] = field(default_factory=list)
     #: New here, but git ignores the path, and a file is there: left as it is.
@@ -430,6 +432,8 @@ class Merge:
                     return theirs
                 result.left_out.append(path)
             if path not in self.moved:
+                if ours and base and theirs and theirs not in (base, ours):
+                    result.differs.append(path)
                 return ours
             theirs = self.theirs_moved.get(path, ours)
         elif self.is_taken_over(path):

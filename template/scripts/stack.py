@@ -103,11 +103,12 @@ def execute(command: list[str], env: dict[str, str]) -> int:
 
 def with_arguments(command: list[str]) -> list[str]:
     """Hand what follows `--` in a command of make's to it as ARGS, quoted for its shell; TESTS, too."""
-    if "--" not in command:
+    if "--" not in command or Path(command[0]).name != "make":
         return command
     end = command.index("--")
-    given = {**os.environ, "ARGS": shlex.join(command[end + 1 :])}
-    return [*command[:end], *processes.variables(given)]
+    arguments = processes.for_make(shlex.join(command[end + 1 :]))
+    tests = processes.for_make(os.environ.get("TESTS", ""))
+    return [*command[:end], f"TESTS={tests}", f"ARGS={arguments}"]
 
 
 def run(stack: Stack, command: list[str], *, show: bool) -> int:
@@ -116,13 +117,15 @@ def run(stack: Stack, command: list[str], *, show: bool) -> int:
     Returns:
         The command's exit code.
     """
-    addresses = start(stack, show=show)
     try:
-        env = processes.environment(RUN, **addresses, TEST_INSTANCE_ID=stack.instance)
-        return execute(command, env)
+        addresses = start(stack, show=show)
+        try:
+            env = processes.environment(RUN, **addresses, TEST_INSTANCE_ID=stack.instance)
+            return execute(command, env)
+        finally:
+            processes.kill_marked(RUN)
+            stack.remove()
     finally:
-        processes.kill_marked(RUN)
-        stack.remove()
         stacks.remove_images(stack.instance)
 
 
@@ -139,10 +142,12 @@ def up(scopes: list[str], instance: str, *, show: bool) -> None:
 
     if not scopes:
         raise StackError("there is no test stack: no service has a deploy/test/docker-compose.yml")
-    with ThreadPoolExecutor(max_workers=len(scopes)) as pool:
-        for lines in pool.map(keep, scopes):
-            print("\n".join(lines))
-    stacks.remove_images(instance)
+    try:
+        with ThreadPoolExecutor(max_workers=len(scopes)) as pool:
+            for lines in pool.map(keep, scopes):
+                print("\n".join(lines))
+    finally:
+        stacks.remove_images(instance)
 
 
 def down(instance: str, scopes: list[str]) -> int:
@@ -169,7 +174,8 @@ def clean_all(*, yes: bool) -> int:
     print(f"  and {len(images)} images")
     if not yes:
         if not sys.stdin.isatty():
-            print("not removed: confirm on a terminal, or pass --yes", file=sys.stderr)
+            again = "uv run --script scripts/stack.py clean-all --yes"
+            print(f"not removed: confirm on a terminal, or run: {again}", file=sys.stderr)
             return 2
         if input("Remove all of them? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing removed")

@@ -181,9 +181,9 @@ def check_ready(project: Project) -> None:
     )
     if changed:
         lines = changed.splitlines()
-        more = f" and {len(lines) - 1} more" if lines[1:] else ""
+        more = f" and {len(lines) - 1} more are" if lines[1:] else " is"
         raise Refused(
-            f"{lines[0].split(maxsplit=1)[1]}{more} is not committed; commit it, or put it away "
+            f"{lines[0].split(maxsplit=1)[1]}{more} not committed; commit it, or put it away "
             "with git stash --include-untracked, and run this again"
         )
     try:

@@ -194,15 +194,15 @@ def has_tools(caught: list[int]) -> bool:
 
 
 def write_results(
-    folder: Path, found: list[Target], code: int, took: float, *, partial: bool
+    folder: Path, found: list[Target], code: int, took: float, *, partial: bool, failed_only: bool
 ) -> None:
     """Write what machines read of a run; a full disk must not change its verdict."""
     from test_runner.junit import write_junit  # Not needed to begin with.
 
     try:
-        results.write_summary(folder, found, code, took)
+        results.write_summary(folder, found, code, took, failed_only=failed_only)
         write_junit(folder, found)
-        if not partial:
+        if not partial and not failed_only:
             results.write_history(found)
     except OSError as error:
         print(f"! the results could not be written: {error.strerror}", file=sys.stderr)
@@ -232,8 +232,8 @@ def main() -> int:
             instance = instance_id()
         except StackError as error:
             parser.error(str(error))
-    partial = options.failed or any(os.environ.get(name) for name in ("ARGS", "TESTS"))
-    if not partial:
+    partial = any(os.environ.get(name) for name in ("ARGS", "TESTS"))
+    if not partial and not options.failed:
         use_xdist(found)
     folder = results.open_folder()
     for target in found:
@@ -260,7 +260,7 @@ def main() -> int:
     )
     code = 128 + caught[0] if caught else code
     took = time.monotonic() - began
-    write_results(folder, found, code, took, partial=partial)
+    write_results(folder, found, code, took, partial=partial, failed_only=options.failed)
     tell_forge(found, last, annotate=options.output != "json")
     end = {"event": "end", "verdict": last, "exit": code, "seconds": round(took, 3)}
     display.result(end | ({"left": run.left} if run.left else {}))

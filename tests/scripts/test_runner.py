@@ -132,10 +132,12 @@ def test_a_single_service_is_called_app(single: Project) -> None:
         "  ○ app skipped: no tests/integration",
         "PASSED: 1 target (0.0s)",
     ]
-    done = single.run("--service", "app")
+    # Whatever it keeps in a folder of that name.
+    single.write("services/full/__init__.py", "")
+    done = single.run("--service", "full")
     assert done.returncode == 2
     assert done.stderr == (
-        "test-runner.py: no service 'app': the project is one, name none (see --help)\n"
+        "test-runner.py: no service 'full': the project is one, name none (see --help)\n"
     )
 
 
@@ -479,12 +481,11 @@ def test_failed_runs_what_failed_last_and_nothing_else(project: Project) -> None
     project.pytest("api", test_a=FAILS, test_b="import nonsense\n")
     project.pytest("worker", test_a=PASSES)
     assert project.run("--stage", "unit").returncode == 1
-    # A file that could not be loaded stops pytest before any test.
+    # A file that could not be loaded stops pytest before any test, so none of them has passed.
     assert project.target("unit api")["failed"] == ["tests/test_b.py"]
     project.write("services/api/tests/test_b.py", PASSES)
-    assert project.run("--failed").returncode == 0
-    assert project.target("unit api")["executed"] == 2
-    assert project.run("--stage", "unit").returncode == 1
+    assert project.run("--failed").returncode == 1
+    assert project.target("unit api")["executed"] == 4
     assert project.run("--failed").returncode == 1
     assert [target["name"] for target in project.summary["targets"]] == ["api"]
     assert project.target("unit api")["executed"] == 1
@@ -523,6 +524,45 @@ def test_failed_runs_all_where_what_failed_is_no_test(project: Project) -> None:
     project.write("services/api/tests/conftest.py", "")
     assert project.run("--failed").returncode == 0
     assert project.target("unit api")["executed"] == 2
+
+
+def test_failed_does_not_forget_what_has_another_name(project: Project) -> None:
+    project.pytest("api", test_a=FAILS)
+    project.pytest("worker", test_a="def test_it(): assert 0\n")
+    assert project.run("--stage", "unit").returncode == 1
+    project.write("services/worker/tests/test_a.py", "def test_it(): pass\n")
+    project.write("services/api/tests/test_a.py", "def test_renamed(): assert 0\n")
+    assert project.run("--failed").returncode == 5, "though the tests of worker have passed"
+    assert project.run("--failed").returncode == 1
+    assert project.target("unit api")["failed"] == ["tests/test_a.py::test_renamed"]
+
+
+def test_failed_where_a_recipe_calls_pytest_twice(project: Project) -> None:
+    project.pytest("api", test_a="def test_a(): pass\n", test_b="def test_b(): assert 0\n")
+    makefile = (project.root / "services/api/Makefile").read_text()
+    recipe = makefile.splitlines()[-1]
+    twice = [recipe.replace("$(TESTS)", f"tests/test_{name}.py") for name in ("a", "b")]
+    project.write("services/api/Makefile", makefile.replace(recipe, "\n".join(twice)))
+    assert project.run("--stage", "unit").returncode == 1
+    assert project.run("--failed").returncode == 1
+    assert project.target("unit api")["failed"] == ["tests/test_b.py::test_b"]
+    project.write("services/api/tests/test_b.py", "def test_b(): pass\n")
+    assert project.run("--failed").returncode == 0
+    assert project.target("unit api")["executed"] == 1
+
+
+def test_failed_runs_the_class_that_could_not_be_collected(project: Project) -> None:
+    broken = """
+        import pytest
+        class TestIt:
+            @pytest.mark.parametrize("x", 1)
+            def test_it(self, x): assert 0
+    """
+    project.pytest("api", test_a=broken)
+    assert project.run("--stage", "unit").returncode == 1
+    project.replace("services/api/tests/test_a.py", '"x", 1', '"x", [1]')
+    assert project.run("--failed").returncode == 1
+    assert project.target("unit api")["failed"] == ["tests/test_a.py::TestIt::test_it[1]"]
 
 
 def test_failed_after_no_run_is_refused(two: Project) -> None:

@@ -70,4 +70,5 @@ def test_they_arrive_whole(stack: ModuleType, tmp_path: Path, arguments: list[st
         check=True,
     )
     assert done.stdout.decode().splitlines() == [*arguments, "x"]
-    assert stack.with_arguments(["make", "all"]) == ["make", "all"]
+    for other in (["make", "all"], ["npm", "test", "--", "-t", "x"]):
+        assert stack.with_arguments(other) == other

@@ -11,6 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
+
+from ..conftest import ROOT
 
 Resolve = Callable[..., dict[str, Any]]
 
@@ -293,6 +296,15 @@ def test_registries_that_no_image_can_be_in(extension: ModuleType, registry: str
 
 def test_markdown_is_escaped(extension: ModuleType) -> None:
     assert extension.markdown("a*b_c [x](y) `z` <b>") == r"a\*b\_c \[x\](y) \`z\` \<b\>"
+
+
+def test_the_examples_of_the_docs_are_accepted(resolve: Callable[..., dict[str, Any]]) -> None:
+    text = (ROOT / "docs/generate.md").read_text(encoding="utf-8")
+    block = text.partition("### services\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    examples = [f"services:{part}" for part in block.split("\nservices:")[1:]]
+    assert len(examples) == 4
+    for example in examples:
+        assert resolve(yaml.safe_load(example)["services"])
 
 
 def test_no_reserved_name_is_accepted(extension: ModuleType) -> None:

@@ -350,6 +350,22 @@ def test_a_scope_may_be_called_what_everything_is_made_of(project: Stacks) -> No
 
 
 @on_engine
+def test_images_of_a_stack_that_does_not_start_go_too(project: Stacks) -> None:
+    sick = """
+        api:
+          build: {context: ., labels: *image-labels}
+          image: SLUG-test-${TEST_INSTANCE_ID}/api
+          labels: *labels
+          healthcheck: {<<: *fast, test: "false", start_period: 0s}
+    """
+    folder = project.stack("api", sick)
+    (folder / "Dockerfile").write_text("FROM redis:8-alpine\n")
+    for command in (["run", "api", "--", "true"], ["up", "api"]):
+        assert project.call(*command).returncode == 3
+        assert project.left() == {}
+
+
+@on_engine
 def test_a_start_that_fails_explains_itself(project: Stacks) -> None:
     project.stack("api", REDIS.rstrip() + textwrap.dedent(SICK).replace("\n", "\n    "))
     done = project.call("run", "api", "--", "echo", "ran")
@@ -461,7 +477,8 @@ def test_clean_all_asks_first(project: Stacks, stranger: str) -> None:
     refused = project.call("clean-all")
     assert refused.returncode == 2
     assert refused.stdout.splitlines()[1:] == [*(f"  {name}" for name in names), "  and 0 images"]
-    assert refused.stderr == "not removed: confirm on a terminal, or pass --yes\n"
+    again = "uv run --script scripts/stack.py clean-all --yes"
+    assert refused.stderr == f"not removed: confirm on a terminal, or run: {again}\n"
     assert len(project.left()["containers"]) == 2
 
     for answer, code, removed in (("n", 0, False), ("", 0, False), ("y", 0, True)):

@@ -85,7 +85,7 @@ SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
         "README.md is not committed; commit it, or put it away with git stash",
     ),
     "a new file": (change("new file", "x\n"), 2, '"new file" is not committed'),
-    "two changes": (two_changes, 2, "Makefile and 1 more is not committed"),
+    "two changes": (two_changes, 2, "Makefile and 1 more are not committed"),
     "no git": (without_git, 2, "is in no git repository, which updates need; run: git init"),
     "no commit": (unborn, 2, "nothing is committed yet; run: git add --all"),
     "a detached HEAD": (

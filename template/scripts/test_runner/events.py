@@ -97,6 +97,11 @@ class Events:
         return len(self.outcomes)
 
     @property
+    def complete(self) -> bool:
+        """Whether all tests were run that there are: none crashed it, and no file was no Python."""
+        return 0 < self.begun <= self.ended and self.exit in (0, 1)
+
+    @property
     def running(self) -> str:
         """The test that started last among those that run."""
         return next(reversed(self.unfinished), "")

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,9 +112,11 @@ def abandoned() -> Iterator[tuple[Lock, Owner]]:
             continue
         lock = Lock(path.name)
         with suppress(Taken):
-            before = lock.take(owner)
+            before = lock.take(replace(owner, pid=os.getpid()))
             if before.run:
-                yield lock, owner
-            else:  # It has come to its end meanwhile.
+                yield lock, before
+            elif owner.scope:  # It has come to its end meanwhile.
                 lock.leave(before if before.kept else None)
                 lock.release()
+            else:
+                lock.remove()

@@ -49,11 +49,14 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def write_summary(folder: Path, targets: Iterable[Target], exit_code: int, seconds: float) -> None:
+def write_summary(
+    folder: Path, targets: Iterable[Target], exit_code: int, seconds: float, *, failed_only: bool
+) -> None:
     """Write summary.json, which `FAILED=1` reads next time."""
     summary = {
         "run": folder.name,
         "exit": exit_code,
+        "failed_only": failed_only,
         "seconds": round(seconds, 3),
         "targets": [described(target) for target in targets],
     }
@@ -71,6 +74,7 @@ def described(target: Target) -> dict[str, Any]:
         "state": str(target.state),
         "note": target.note,
         "tool": target.events.tool,
+        "complete": target.events.complete,
         "seconds": round(target.seconds, 3),
         "tests": target.total,
         "executed": target.executed,
@@ -103,10 +107,12 @@ def failed_last() -> dict[str, tuple[str, list[str]]]:
     except (OSError, ValueError):
         raise UsageError("the last run left no results, or there was none: run all tests") from None
     again = BAD | {State.INTERRUPTED}
+    if summary.get("failed_only"):  # What failed before may have got another name since.
+        again |= {State.NOTHING}
     return {
         f"{target['stage']} {target['name']}": (
             target.get("tool", ""),
-            target["failed"] if target["state"] == State.FAILED else [],
+            target["failed"] if target["state"] == State.FAILED and target.get("complete") else [],
         )
         for target in summary["targets"]
         if target["state"] in again

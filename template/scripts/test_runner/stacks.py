@@ -23,7 +23,7 @@ from . import docker, processes
 from .diagnosis import StackError, cause_in_logs, cause_of, trouble, troubles, unready
 from .docker import COMPOSE_PROJECT, DockerError
 from .locks import Lock, Owner, Taken, abandoned
-from .project import ROOT, SLUG
+from .project import MULTI, ROOT, SLUG
 
 #: A stack whose start was broken off is gone when it was so often seen to be, seconds apart.
 SETTLED, SETTLE = 3, 0.2
@@ -47,14 +47,15 @@ def instance_id() -> str:
 
 def known_scopes() -> list[str]:
     """List the scopes that have a test stack: the services, then `full`."""
-    files = ROOT.glob("services/*/deploy/test/docker-compose.yml")
+    files = ROOT.glob("services/*/deploy/test/docker-compose.yml") if MULTI else ()
     full = ["full"] if (ROOT / "deploy/test/docker-compose.yml").is_file() else []
     return [*sorted(path.parts[-4] for path in files), *full]
 
 
 def no_stack(scope: str) -> StackError:
     """Return the error for a scope that has no stack."""
-    return StackError(f"no test stack called '{scope}': choose from {', '.join(known_scopes())}")
+    known = ", ".join(known_scopes()) or "none"
+    return StackError(f"no test stack called '{scope}': choose from {known}")
 
 
 def images_lock(instance: str) -> Lock:
@@ -100,13 +101,17 @@ class Stack:
                 f"the stack of {self.scope} is in use by {taken}",
                 hint="wait for it, or set TEST_INSTANCE_ID to run beside it",
             ) from None
-        found = docker.containers(self.label)
-        self.warm = bool(found) and self.kept
-        if not self.warm:
-            # One that was to stay may be gone: then this is another one, with another end.
-            self.kept = wanted
-            self._own.leave(self._owner())
-            docker.remove(self.label)
+        try:
+            found = docker.containers(self.label)
+            self.warm = bool(found) and self.kept
+            if not self.warm:
+                # One that was to stay may be gone: then this is another one, with another end.
+                self.kept = wanted
+                self._own.leave(self._owner())
+                docker.remove(self.label)
+        except DockerError:
+            self._release()
+            raise
 
     def _lock(self) -> None:
         before = self._own.take(self._owner())
@@ -229,7 +234,7 @@ class Stack:
             )
         self._running = frozenset(c["Id"] for c in found if c["State"]["Running"])
         own = docker.own_container()
-        networks = docker.join(own, self.label) if own else frozenset()
+        networks = docker.join(own, self.label) if own else None
         return {
             variable: url
             for container in found
@@ -297,12 +302,12 @@ class Stack:
         self._images.release()
 
 
-def address(container: dict[str, Any], networks: frozenset[str]) -> tuple[str, str]:
+def address(container: dict[str, Any], networks: frozenset[str] | None) -> tuple[str, str]:
     """Return the variable that leads to a container, with its value, as its label tells.
 
     Args:
         container: as `docker inspect` describes it.
-        networks: the ids of those that this process is in, too; none: it is on the host.
+        networks: the ids of those that this process is in, too; None: it is on the host.
     """
     labels = container["Config"]["Labels"]
     variable, _, url = labels["test.url"].partition("=")
@@ -313,9 +318,9 @@ def address(container: dict[str, Any], networks: frozenset[str]) -> tuple[str, s
             "URL, such as TEST_API_URL=http://HOST:8000"
         )
     place = (
-        f"{docker.address_in(container, networks)}:{port[1]}"
-        if networks
-        else f"127.0.0.1:{docker.published_port(container, int(port[1]))}"
+        f"127.0.0.1:{docker.published_port(container, int(port[1]))}"
+        if networks is None
+        else f"{docker.address_in(container, networks)}:{port[1]}"
     )
     return variable, url.replace(port[0], place)
 
@@ -337,7 +342,10 @@ def sweep() -> list[str]:
                 docker.remove(f"{COMPOSE_PROJECT}={SLUG}-test-{owner.instance}-{owner.scope}")
                 remove_images(owner.instance)
                 swept.append(owner.scope)
-            lock.leave(replace(owner, run="") if owner.kept else None)
+            if owner.scope:
+                lock.leave(replace(owner, run="") if owner.kept else None)
+            else:
+                lock.remove()
         finally:
             lock.release()
     return swept
@@ -390,7 +398,8 @@ def remove_images(instance: str) -> None:
         if docker.ids("container", *mine(instance)):
             # Stacks that are kept use the newest of each; those before it have no name any more.
             filters = [f"--filter=label={label}" for label in mine(instance)]
-            docker.docker("image", "prune", "--force", *filters)
+            with suppress(DockerError):  # Another one may prune; a later run does it.
+                docker.docker("image", "prune", "--force", *filters)
         else:
             docker.remove_each("image", docker.ids("image", *mine(instance)))
     finally:

@@ -17,10 +17,7 @@ from .diagnosis import StackError
 from .events import Events, own_name
 from .patterns import Fallback
 from .processes import Process, environment
-from .project import LAYOUT, ROOT
-
-#: Whether its services are in services/; otherwise it is one, at the root.
-MULTI = LAYOUT == "multi"
+from .project import MULTI, ROOT
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -161,7 +158,7 @@ def services() -> list[str]:
     Raises:
         UsageError: a folder has a name that a shell or a Makefile would take apart, or is taken.
     """
-    folders = (ROOT / "services").iterdir() if (ROOT / "services").is_dir() else []
+    folders = (ROOT / "services").iterdir() if MULTI and (ROOT / "services").is_dir() else []
     names = sorted(path.name for path in folders if path.is_dir() and path.name[0] not in "._")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):

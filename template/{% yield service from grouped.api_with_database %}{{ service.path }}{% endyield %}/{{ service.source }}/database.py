@@ -14,8 +14,10 @@ def open_sessions(url: str) -> Iterator[sessionmaker[Session]]:
     """Lend what opens sessions on a database, and close its connections at the end."""
     # pool_pre_ping: a connection that a restart of the database has cut is replaced unnoticed.
     engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    yield sessionmaker(engine)
-    engine.dispose()
+    try:
+        yield sessionmaker(engine)
+    finally:
+        engine.dispose()
 
 
 def get_session(request: Request) -> Iterator[Session]:

@@ -55,7 +55,8 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, Any, None]:
     """Record a conftest.py that cannot be imported: pytest gives up before it configures us."""
     workers = os.environ.pop("TEST_EVENTS_WORKERS", "")
-    if workers and hasattr(early_config.known_args_namespace, "numprocesses"):
+    known = early_config.known_args_namespace
+    if workers and hasattr(known, "numprocesses") and not getattr(known, "usepdb", False):
         args[:] = ["--numprocesses", workers, *args]
     outcome = yield
     path = os.environ.get("TEST_EVENTS")
@@ -120,7 +121,7 @@ class Observer:
             kept: list[pytest.Item] = []
             rest: list[pytest.Item] = []
             for item in items:
-                names = {item.nodeid, item.nodeid.partition("::")[0], test_id(item, self.config)}
+                names = {item.nodeid, test_id(item, self.config), *holders(item.nodeid)}
                 (kept if names & self.selected else rest).append(item)
             items[:] = kept
             if rest:
@@ -222,6 +223,12 @@ class Recorder:
             xdist=hasattr(self.config.option, "numprocesses") and not decided,
             workers=len(workers) if parallel else 0,
         )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let a pytest that has none of the selected tests pass: the next one may have them."""
+        if self.selected is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
 
     def pytest_unconfigure(self) -> None:
         """`end`: the exit code that pytest is about to end with."""
@@ -352,6 +359,13 @@ def test_id(item: pytest.Item | str, config: pytest.Config) -> str:
         head, _, group = nodeid.rpartition("@")
         nodeid = head if "::" in head and not group.endswith("]") else nodeid
     return shortened(nodeid)
+
+
+def holders(nodeid: str) -> Iterator[str]:
+    """Yield what holds a test: its file, and the classes in it."""
+    parts = nodeid.partition("[")[0].split("::")
+    for end in range(1, len(parts)):
+        yield "::".join(parts[:end])
 
 
 def shortened(test: str) -> str:

@@ -1,6 +1,8 @@
 """${message}"""
 
-${imports if imports else "import sqlalchemy as sa\nfrom alembic import op"}
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
