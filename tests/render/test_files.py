@@ -54,7 +54,7 @@ def run(tool: str, *args: str, cwd: Path) -> list[str]:
 def linted(root: Path) -> set[str]:
     """Return what `make lint` and `make format` give ruff, which finds each file's configuration."""
     call = re.compile(
-        r"^\t(?:cd (\S+) && )?(?:uv run|uvx) ruff check(?: --fix)?((?: \w\S*)*)", re.MULTILINE
+        r"^\t(?:cd (\S+) && )?(?:uv run|uvx) ruff check(?: --\S+)*((?: \w\S*)*)", re.MULTILINE
     )
     return {
         str((makefile.parent / folder / path).relative_to(root))

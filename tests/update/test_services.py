@@ -261,6 +261,18 @@ def test_what_git_ignores_stays_when_its_service_goes(generate: Generate) -> Non
     assert "services/b/ holds files that git ignores: they stay" in said
 
 
+def test_what_is_the_users_and_made_otherwise_now_is_listed(generate: Generate) -> None:
+    project = living(generate, "api, worker")
+    said = project.template("remove-service", "worker")
+    assert "- api needed worker: its source may still ask for the address, which is set no" in said
+    project.undo()
+    said = project.template("update", "--data=cache=redis")
+    [listed] = [line for line in said.splitlines() if "made otherwise now" in line]
+    for name in ("api/pyproject.toml", "worker/pyproject.toml", "api/api/rates.py"):
+        assert f"services/{name}" in listed
+    assert "Makefile" not in listed
+
+
 def test_a_service_comes_back_whole(generate: Generate, fresh: Fresh) -> None:
     project = living(generate, "a, b")
     before = project.files()
