@@ -108,6 +108,7 @@ class Stack:
                 # One that was to stay may be gone: then this is another one, with another end.
                 self.kept = wanted
                 self._own.leave(self._owner())
+            if found and not self.warm:
                 docker.remove(self.label)
         except DockerError:
             self._release()
