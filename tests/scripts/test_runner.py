@@ -558,11 +558,15 @@ def test_failed_runs_the_class_that_could_not_be_collected(project: Project) -> 
             @pytest.mark.parametrize("x", 1)
             def test_it(self, x): assert 0
     """
-    project.pytest("api", test_a=broken)
+    project.pytest("api", test_a=broken, test_b="def test_other(): pass\n")
+    # Otherwise nothing of the target runs, and then all of it is run again.
+    option = "[pytest]\naddopts = --continue-on-collection-errors\n"
+    project.write("services/api/pytest.ini", option)
     assert project.run("--stage", "unit").returncode == 1
     project.replace("services/api/tests/test_a.py", '"x", 1', '"x", [1]')
     assert project.run("--failed").returncode == 1
     assert project.target("unit api")["failed"] == ["tests/test_a.py::TestIt::test_it[1]"]
+    assert project.target("unit api")["executed"] == 1
 
 
 def test_failed_after_no_run_is_refused(two: Project) -> None:
@@ -643,9 +647,10 @@ def test_a_pytest_id_may_look_like_one_of_vitest(project: Project) -> None:
 
 def test_arguments_arrive_as_they_are(two: Project) -> None:
     """Each make takes apart what it hands on; what is quoted once must stay so."""
-    two.makefile("services/api", test_unit='printf "%s|" "$ARGS" > ../../told')
+    recipe = "@printf '%s|' \"$$ARGS\" $(ARGS) > ../../told"
+    two.write("services/api/Makefile", f"test-unit:\n\t{recipe}\n")
     assert two.run("--stage", "unit", ARGS="-k 'é $x'").returncode == 0
-    assert (two.root / "told").read_text() == "-k 'é $x'|"
+    assert (two.root / "told").read_text() == "-k 'é $x'|-k|é $x|"
 
 
 def test_odd_events_end_nothing(two: Project) -> None:
@@ -672,6 +677,10 @@ def test_a_flood_of_output_holds_up_nothing(project: Project) -> None:
     assert done.returncode == 4
     # It was looked at while it was written, and then ended at once.
     assert project.target("unit api")["seconds"] < 10
+    # What comes at the end of one is read, whatever of it was not.
+    end = "echo; echo '===== 3 passed in 0.01s ====='"
+    project.service("api", f"head --bytes=20000000 /dev/zero | tr '\\0' y\n{end}")
+    assert plain(project.run("--stage", "unit").stdout).endswith("PASSED: 3 tests (0.0s)\n")
 
 
 def test_the_children_of_a_target_are_ended(project: Project) -> None:
