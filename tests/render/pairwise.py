@@ -9,8 +9,6 @@ so a new choice is tested by itself; a new question without choices needs a few 
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping
 from itertools import combinations, product
 from pathlib import Path
@@ -20,6 +18,9 @@ import yaml
 from allpairspy import AllPairs
 from jinja2 import StrictUndefined, meta
 from jinja2.nativetypes import NativeEnvironment
+
+from extensions.rules import AnswerError
+from extensions.services import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,19 +132,6 @@ def values(name: str, question: Mapping[str, Any]) -> list[Any]:
     return REPRESENTATIVES[name]
 
 
-@functools.cache
-def extension() -> Any:
-    """Return extensions/services.py as a module: it is in no package."""
-    spec = importlib.util.spec_from_file_location(
-        "services_of_pairwise", ROOT / "extensions/services.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def parameters() -> dict[str, list[Any]]:
     """Return what each question may be answered with, by its name."""
     return {
@@ -166,8 +154,8 @@ def refusal(row: Mapping[str, Any]) -> str:
     """Return why the template refuses some answers, by its own rule; nothing where it does not."""
     given = {name: "none" if row[name] == NOT_ASKED else row[name] for name in BOUND}
     try:
-        extension().resolve(**given, project_slug="my-project", registry="ghcr.io/my-org")
-    except extension().Refusal as reason:
+        resolve(**given, project_slug="my-project", registry="ghcr.io/my-org")
+    except AnswerError as reason:
         return str(reason)
     return ""
 

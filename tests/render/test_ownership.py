@@ -5,6 +5,8 @@ from __future__ import annotations
 import yaml
 from pathspec import GitIgnoreSpec
 
+from extensions.services import resolve
+
 from . import pairwise
 from .conftest import Project
 
@@ -25,12 +27,12 @@ def users() -> GitIgnoreSpec:
 
 def custom_folders(project: Project) -> list[str]:
     answers = yaml.safe_load((project.root / ".copier-answers.yml").read_text())
-    services = pairwise.extension().resolve(
+    services = resolve(
         **{name: answers.get(name, "none") for name in pairwise.BOUND},
         project_slug="x",
         registry="x",
     )
-    return [service.path for service in services if service.kind == "custom"]
+    return [service.path for service in services if service.is_own]
 
 
 def test_every_file_is_somebody_s(project: Project) -> None:

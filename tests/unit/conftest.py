@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from extensions import services as service_answers
+
 from ..conftest import ROOT
 
 Migration = Callable[[str], ModuleType]
@@ -30,13 +32,7 @@ def migration() -> Migration:
 
 
 @pytest.fixture(scope="session")
-def extension(load: Callable[[str], ModuleType]) -> ModuleType:
-    """Return extensions/services.py as a module."""
-    return load("extensions/services.py")
-
-
-@pytest.fixture(scope="session")
-def resolve(extension: ModuleType) -> Callable[..., dict[str, Any]]:
+def resolve() -> Callable[..., dict[str, Any]]:
     """Return the function that resolves a service list; what is not given is as by default."""
     defaults = {
         "layout": "multi",
@@ -49,7 +45,7 @@ def resolve(extension: ModuleType) -> Callable[..., dict[str, Any]]:
     }
 
     def resolved(services: Any = defaults["services"], **answers: str) -> dict[str, Any]:
-        found = extension.resolve(**defaults | {"services": services} | answers)
+        found = service_answers.resolve(**defaults | {"services": services} | answers)
         return {service.name: service for service in found}
 
     return resolved

@@ -7,11 +7,13 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+
+from extensions import rules
+from extensions import services as service_answers
 
 from ..conftest import ROOT
 
@@ -229,9 +231,9 @@ def test_the_port_of_a_backing_service_is_free_without_it(resolve: Resolve) -> N
         ("worker", ""),
     ],
 )
-def test_the_front_door(resolve: Resolve, extension: ModuleType, services: str, door: str) -> None:
+def test_the_front_door(resolve: Resolve, services: str, door: str) -> None:
     listed = [asdict(service) for service in resolve(services).values()]
-    assert extension.front_door(listed) == door
+    assert service_answers.front_door(listed) == door
 
 
 def test_the_list_survives_json(resolve: Resolve) -> None:
@@ -255,9 +257,9 @@ def test_the_list_survives_json(resolve: Resolve) -> None:
         ("", "my-project"),
     ],
 )
-def test_a_slug_is_made_of_any_name(extension: ModuleType, text: str, slug: str) -> None:
-    assert extension.slug(text) == slug
-    extension.check_slug(slug)
+def test_a_slug_is_made_of_any_name(text: str, slug: str) -> None:
+    assert rules.slug(text) == slug
+    rules.check_slug(slug)
 
 
 @pytest.mark.parametrize(
@@ -272,8 +274,8 @@ def test_a_slug_is_made_of_any_name(extension: ModuleType, text: str, slug: str)
         "127.0.0.1:5000/a__b",
     ],
 )
-def test_registries_that_are_fine(extension: ModuleType, registry: str) -> None:
-    extension.check_registry(registry)
+def test_registries_that_are_fine(registry: str) -> None:
+    rules.check_registry(registry)
 
 
 @pytest.mark.parametrize(
@@ -289,13 +291,13 @@ def test_registries_that_are_fine(extension: ModuleType, registry: str) -> None:
     ],
     ids=repr,
 )
-def test_registries_that_no_image_can_be_in(extension: ModuleType, registry: str) -> None:
-    with pytest.raises(extension.Refusal, match="registry"):
-        extension.check_registry(registry)
+def test_registries_that_no_image_can_be_in(registry: str) -> None:
+    with pytest.raises(rules.AnswerError, match="registry"):
+        rules.check_registry(registry)
 
 
-def test_markdown_is_escaped(extension: ModuleType) -> None:
-    assert extension.markdown("a*b_c [x](y) `z` <b>") == r"a\*b\_c \[x\](y) \`z\` \<b\>"
+def test_markdown_is_escaped() -> None:
+    assert rules.markdown("a*b_c [x](y) `z` <b>") == r"a\*b\_c \[x\](y) \`z\` \<b\>"
 
 
 def test_the_examples_of_the_docs_are_accepted(resolve: Callable[..., dict[str, Any]]) -> None:
@@ -307,44 +309,44 @@ def test_the_examples_of_the_docs_are_accepted(resolve: Callable[..., dict[str, 
         assert resolve(yaml.safe_load(example)["services"])
 
 
-def test_no_reserved_name_is_accepted(extension: ModuleType) -> None:
-    for words in extension.RESERVED.values():
+def test_no_reserved_name_is_accepted() -> None:
+    for words in rules.RESERVED.values():
         for word in words:
-            with pytest.raises(extension.Refusal):
-                extension.check_name(word.replace("_", "-"))
+            with pytest.raises(rules.AnswerError):
+                rules.check_name(word.replace("_", "-"))
 
 
-def test_what_a_refusal_suggests_is_accepted(extension: ModuleType) -> None:
-    names = [word for words in extension.RESERVED.values() for word in words]
+def test_what_a_refusal_suggests_is_accepted() -> None:
+    names = [word for words in rules.RESERVED.values() for word in words]
     names += ["Api", "2fast", "-x", "x-", "a--b", "a_b", "", "🚀", "api-migrate", "pg-x"]
     for name in names:
         # What is misspelt may be taken as well: then the second suggestion is the one.
         for _ in range(3):
             try:
-                extension.check_name(name)
-            except extension.Refusal as refusal:
+                rules.check_name(name)
+            except rules.AnswerError as refusal:
                 suggestion = re.search(r"try '([^']*)'", str(refusal))
                 assert suggestion, refusal
                 name = suggestion[1]
-        extension.check_name(name)
+        rules.check_name(name)
 
 
-def test_git_gives_the_author(extension: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_gives_the_author(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Zoë")
-    assert extension.git_config("user.name") == "Zoë"
-    assert extension.git_config("user.email") == ""
+    assert rules.git_config("user.name") == "Zoë"
+    assert rules.git_config("user.email") == ""
     monkeypatch.setenv("PATH", "")
-    assert extension.git_config("user.name") == ""
+    assert rules.git_config("user.name") == ""
 
 
 def test_an_author_in_another_encoding_is_no_error(
-    extension: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     config = tmp_path / "config"
     config.write_bytes('[user]\nname = "Zo\xeb"\n'.encode("latin-1"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     found = subprocess.run(["git", "config", "user.name"], capture_output=True, check=True)
     assert found.stdout == b"Zo\xeb\n"
-    assert extension.git_config("user.name").startswith("Zo")
+    assert rules.git_config("user.name").startswith("Zo")

@@ -1,0 +1,151 @@
+"""What the destination holds already: an older version of the project, or somebody else's files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .kinds import KINDS, kind_of
+from .rules import AnswerError, check_name
+from .services import BACKING_PORT
+
+#: The placeholder that a custom service starts with, if it has no Dockerfile of its own yet.
+PLACEHOLDER = ("Dockerfile", ".dockerignore", "app.py", "tests")
+
+#: A folder that holds one of these files is a service.
+SIGNS = ("Dockerfile", "pyproject.toml", "package.json")
+
+#: Folders at a project's root that are never services.
+NO_SERVICES = frozenset("deploy docs node_modules packages scripts services src tests".split())
+
+#: Answers that every project of this template has, and hardly any project of another template.
+OURS = frozenset({"layout", "project_slug", "registry"})
+
+
+def previous_answers(root: Path, answers_file: str) -> dict[str, Any]:
+    """Read the answers that a project was generated with; empty if there are none."""
+    try:
+        found = yaml.safe_load((root / answers_file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def holds_foreign_files(root: Path, previous: Mapping[str, Any]) -> bool:
+    """Whether the destination holds files, none of them from this template."""
+    if previous or not root.is_dir():
+        return False
+    return any(path.name != ".git" for path in root.iterdir())
+
+
+def check_answers_file(root: Path, name: str, previous: Mapping[str, Any]) -> None:
+    """Refuse a folder whose answers file belongs to another template, as it would be overwritten."""
+    if os.path.lexists(root / name) and not OURS <= previous.keys():
+        raise AnswerError(
+            f"{name} belongs to another template and would be overwritten; rename it (tell that "
+            "template its new name with: copier update --answers-file), then run this again"
+        )
+
+
+def check_places(root: Path, layout: str) -> None:
+    """Refuse a folder with a file where the template needs a folder, or the reverse."""
+    folders, files = _fixed_places()
+    if layout == "multi":
+        folders |= {"services", "tests", "tests/integration"}
+    for folder in sorted(folders):
+        if os.path.lexists(root / folder) and not (root / folder).is_dir():
+            raise AnswerError(
+                f"{folder} is a file, and the template needs a folder of that name; rename it, then "
+                "run this again"
+            )
+        if not (root / folder).resolve().is_relative_to(root.resolve()):
+            raise AnswerError(
+                f"{folder} is a link to a place outside the project, and the template needs a folder "
+                "of that name; rename it, then run this again"
+            )
+    for file in sorted(files):
+        if (root / file).is_dir():
+            raise AnswerError(
+                f"{file} is a folder, and the template needs a file of that name; rename it, then "
+                "run this again"
+            )
+
+
+def _fixed_places() -> tuple[set[str], set[str]]:
+    """Return the folders and the files that every project has, whatever the answers."""
+    template = Path(__file__).parent.parent / "template"
+    folders = {
+        f"{forge}{folder}" for forge in (".github", ".gitea") for folder in ("", "/workflows")
+    }
+    files: set[str] = set()
+    for path in template.rglob("*"):
+        name = path.relative_to(template).as_posix().removesuffix(".jinja")
+        if "{" not in name:
+            (folders if path.is_dir() else files).add(name)
+    return folders, files
+
+
+def is_service(folder: Path) -> bool:
+    """Whether a folder holds a service that somebody has written."""
+    return any((folder / sign).is_file() for sign in SIGNS)
+
+
+def services_in(root: Path) -> list[str]:
+    """Name the services in services/ and at the root, except those whose name breaks a rule."""
+    found: list[str] = []
+    for parent in (root / "services", root):
+        for folder in sorted(parent.glob("*/")):
+            try:
+                check_name(folder.name)
+            except AnswerError:
+                continue
+            if folder.name not in (*NO_SERVICES, *found) and is_service(folder):
+                found.append(folder.name)
+    return found
+
+
+def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
+    """Write the one service of a single project as a list of services.
+
+    By default it stays `app`, and keeps its database and its addresses.
+    """
+    kind = str(previous.get("service_kind", "python-api"))
+    if not KINDS[kind].is_own:
+        return [name if kind == kind_of(name) else f"{name}:{kind}"]
+    chosen = [backing for backing in BACKING_PORT if previous.get(backing, "none") != "none"]
+    return [{"name": name, "kind": kind, "needs": chosen}]
+
+
+def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the services of the user's own that exist already."""
+
+    def exists(service: Mapping[str, Any]) -> bool:
+        # A folder at the root of a multi project is to be moved to services/.
+        elsewhere = "." if service["path"] == "." else service["name"]
+        return is_service(root / service["path"]) or is_service(root / elsewhere)
+
+    return [service["name"] for service in services if service["is_own"] and exists(service)]
+
+
+def kept_files(
+    root: Path, services: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> list[str]:
+    """List what is not rendered for the adopted services among some services, as patterns.
+
+    Existing files stay as they are, and an adopted service gets no placeholder files.
+    """
+    patterns = []
+    for service in services:
+        if service["name"] not in names:
+            continue
+        prefix = "" if service["path"] == "." else f"/{service['path']}"
+        patterns += [f"{prefix}/{name}" for name in PLACEHOLDER]
+        ours = ("Makefile", "deploy/test/docker-compose.yml") if prefix else ()
+        patterns += [
+            f"{prefix}/{name}" for name in ours if (root / service["path"] / name).exists()
+        ]
+    return patterns

@@ -1,0 +1,198 @@
+"""The Jinja extension: what copier.yml and the templates call."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from copier.errors import UserMessageError
+from jinja2 import Environment, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+from . import destination
+from .kinds import DEFAULT_KIND, KINDS
+from .rules import (
+    AnswerError,
+    check_layout,
+    check_registry,
+    check_slug,
+    check_text,
+    markdown,
+    quoted,
+    slug,
+)
+from .services import Service, by_kind, front_door, parse, resolve
+
+
+class ServicesExtension(Extension):
+    """The filters and functions of this template."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.filters.update(
+            quoted=quoted,
+            markdown=markdown,
+            slug=slug,
+            git_config=git_config,
+            relative_to=posixpath.relpath,
+        )
+        environment.globals.update(
+            refusal_of=refusal_of,
+            needs_cache=needs_cache,
+            service_list_of=service_list_of,
+            front_door_of=front_door,
+            by_kind=by_kind,
+            default_layout=default_layout,
+            default_kind=default_kind,
+            default_services=default_services,
+            adopting=adopting,
+            adopted_services=adopted_services,
+            kept_files=kept_files,
+        )
+
+
+#: The rules for the answers to questions that have no choices.
+CHECKS: Mapping[str, Callable[[Context], object]] = {
+    "project_name": lambda answers: check_text(
+        "project_name", answers["project_name"], required=True
+    ),
+    "project_slug": lambda answers: check_slug(answers["project_slug"]),
+    "description": lambda answers: check_text("description", answers["description"]),
+    "layout": lambda answers: check_layout(answers["layout"], _previous(answers)),
+    # The backing services are asked for after the services, so here both count as chosen.
+    "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
+    "registry": lambda answers: check_registry(answers["registry"]),
+    "author_name": lambda answers: check_text("author_name", answers["author_name"]),
+    "author_email": lambda answers: check_text("author_email", answers["author_email"]),
+}
+
+
+def git_config(key: str) -> str:
+    """Read a key of the user's git configuration; empty if git or the key is missing."""
+    try:
+        found = subprocess.run(
+            ["git", "config", "--get", key], capture_output=True, text=True, errors="replace"
+        )
+    except OSError:
+        return ""
+    return found.stdout.strip()
+
+
+@pass_context
+def refusal_of(answers: Context, question: str) -> str:
+    """Return why the answer to a question is refused; empty if it is accepted.
+
+    This is for prompts, where the answer stays editable. If nobody is asked, because the answer came
+    by `--data` or defaults are taken, this accepts everything: Copier would print a traceback, or
+    replace a remembered answer by the default. `service_list_of` refuses such an answer instead.
+    """
+    conf = answers["_copier_conf"]
+    if conf["defaults"] or question in conf["data"]:
+        return ""
+    try:
+        CHECKS[question](answers)
+    except AnswerError as refusal:
+        return str(refusal)
+    return ""
+
+
+@pass_context
+def needs_cache(answers: Context) -> bool:
+    """Whether a service works on jobs and there is no database, so that the cache must store them."""
+    if answers["database"] != "none":
+        return False
+    if answers["layout"] == "single":
+        return KINDS[answers["service_kind"]].does_jobs
+    try:
+        return any(item.row.does_jobs for item in parse(answers["services"]))
+    except AnswerError:  # `service_list_of` reports it.
+        return False
+
+
+@pass_context
+def service_list_of(answers: Context) -> str:
+    """Return the list of services as JSON, which is how a computed answer is passed on.
+
+    Raises:
+        UserMessageError: an answer is refused; Copier prints the line and writes nothing.
+    """
+    root, name = _destination(answers), str(answers["_copier_conf"]["answers_file"])
+    try:
+        destination.check_answers_file(root, name, _previous(answers))
+        if adopting(answers):
+            destination.check_places(root, answers["layout"])
+        for question, check in CHECKS.items():
+            if question != "services" or answers["layout"] == "multi":
+                check(answers)
+        return json.dumps([asdict(service) for service in _resolve(answers)])
+    except AnswerError as refusal:
+        raise UserMessageError(str(refusal)) from None
+
+
+@pass_context
+def adopting(answers: Context) -> bool:
+    """Whether the destination holds files, none of them from this template."""
+    return destination.holds_foreign_files(_destination(answers), _previous(answers))
+
+
+@pass_context
+def default_services(answers: Context) -> str:
+    """Return the default for the services as JSON: those that exist, else an example.
+
+    It is a list, because Copier shows a line of text as a YAML document, with its end marker.
+    """
+    previous = _previous(answers)
+    if previous.get("layout") == "single":
+        return json.dumps(destination.grown(previous))
+    found = destination.services_in(_destination(answers)) if adopting(answers) else []
+    return json.dumps([f"{name}:custom" for name in found] or ["api", "worker", "frontend"])
+
+
+@pass_context
+def default_layout(answers: Context) -> str:
+    """Return the default for the layout: single if the root itself is the only service."""
+    root = _destination(answers)
+    is_single = destination.is_service(root) and not destination.services_in(root)
+    return "single" if adopting(answers) and is_single else "multi"
+
+
+@pass_context
+def default_kind(answers: Context) -> str:
+    """Return the default for the kind of a single service: custom if it exists already."""
+    exists = adopting(answers) and destination.is_service(_destination(answers))
+    return "custom" if exists else DEFAULT_KIND
+
+
+@pass_context
+def adopted_services(answers: Context) -> str:
+    """Name, as JSON, the services of the user's own that exist already."""
+    return json.dumps(destination.adopted(_destination(answers), answers["service_list"]))
+
+
+@pass_context
+def kept_files(answers: Context) -> str:
+    """List what is not rendered for adopted services: a pattern a line, as `_exclude` accepts."""
+    patterns = destination.kept_files(
+        _destination(answers), answers["service_list"], answers["adopted"]
+    )
+    return "\n".join(patterns)
+
+
+def _destination(answers: Context) -> Path:
+    return Path(str(answers["_copier_conf"]["dst_path"]))
+
+
+def _previous(answers: Context) -> dict[str, Any]:
+    conf = answers["_copier_conf"]
+    return destination.previous_answers(_destination(answers), str(conf["answers_file"]))
+
+
+def _resolve(answers: Context, **assumed: str) -> list[Service]:
+    keys = ("layout", "services", "service_kind", "database", "cache", "project_slug", "registry")
+    return resolve(**{key: answers.get(key, "") for key in keys} | assumed)

@@ -1,0 +1,146 @@
+"""The rules that single answers must follow."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MAX_NAME = 30
+SLUG = re.compile(r"[a-z][a-z0-9-]*")
+MAX_SLUG = 40
+
+#: An image name without its last part: a host with an optional port, then lower-case folders.
+REGISTRY = re.compile(
+    r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+)
+
+#: Names that a service cannot have, by what they already mean.
+RESERVED: Mapping[str, frozenset[str]] = {
+    # Some are spelled out, because services may run on a newer Python than Copier does, and because
+    # `sys.stdlib_module_names` does not contain `test`.
+    "a Python keyword": frozenset([*keyword.kwlist, *keyword.softkwlist, "type"]),
+    "a module of Python's standard library": sys.stdlib_module_names
+    | {"annotationlib", "compression", "profiling", "test"},
+    "a library that the services use": frozenset(
+        "alembic anyio fastapi httpx httpx2 psycopg pydantic pydantic-settings pytest redis saq "
+        "sqlalchemy starlette tenacity typing-extensions uvicorn watchfiles".split()
+    ),
+    "a backing service or a helper of this project": frozenset(
+        "cache database database-setup full migrate postgres rates stub".split()
+    ),
+    "a word that Compose uses": frozenset(
+        "build compose configs default deploy extends include name networks profiles secrets "
+        "services version volumes".split()
+    ),
+    "a folder of the layout": frozenset("migrations scripts src tests".split()),
+    # Copier compares folders with filecmp, which ignores these names.
+    "a version-control folder": frozenset("bzr cvs darcs git hg rcs svn tags".split()),
+    "a device name on Windows": frozenset(
+        ["aux", "con", "nul", "prn"] + [f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10)]
+    ),
+}
+
+
+class AnswerError(ValueError):
+    """An answer is refused. The text is one line: the value, the rule, and a way out."""
+
+
+def slug(text: str) -> str:
+    """Make a project slug from any text; `my-project` if no character of the text is usable."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", ascii_text).lstrip("-0123456789")
+    return words[:MAX_SLUG].strip("-") or "my-project"
+
+
+def quoted(text: str) -> str:
+    """Write text as a string literal that YAML, TOML, JSON, Python and TypeScript all read."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def markdown(text: str) -> str:
+    """Escape the characters that Markdown would read as markup."""
+    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)
+
+
+def check_text(question: str, value: str, *, required: bool = False) -> None:
+    """Refuse text that is not one line of printable characters."""
+    if required and not value.strip():
+        raise AnswerError(f"{question} is empty; enter some text")
+    # Bidirectional text needs format characters (Cf). All other characters of category C, and line
+    # and paragraph separators, would break a line or be invisible in the files.
+    bad = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")]
+    if bad:
+        raise AnswerError(
+            f"{question} contains {bad[0]!a}; it must be one line of printable text, so remove that"
+        )
+
+
+def check_slug(value: str) -> None:
+    """Refuse a slug that cannot be part of the names of containers, networks and images."""
+    if not SLUG.fullmatch(value) or value.endswith("-") or "--" in value:
+        raise AnswerError(
+            f"project_slug {value!r} must start with a letter and contain only a-z, 0-9 and single "
+            f"hyphens; try {slug(value)!r}"
+        )
+    if len(value) > MAX_SLUG:
+        raise AnswerError(
+            f"project_slug {value!r} has {len(value)} characters, but {MAX_SLUG} is the maximum; "
+            f"try {slug(value)!r}"
+        )
+
+
+def check_registry(value: str) -> None:
+    """Refuse a registry that no image name can start with."""
+    if not REGISTRY.fullmatch(value):
+        raise AnswerError(
+            f"registry {value!r} must be HOST[:PORT][/OWNER] in lower case, without a scheme and "
+            "without a slash at the end; try 'ghcr.io/my-org'"
+        )
+
+
+def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
+    """Refuse to turn a project of many services back into one of a single service."""
+    if layout == "single" and previous.get("layout") == "multi":
+        raise AnswerError(
+            "layout 'single': a multi project cannot become single, because its services have folders "
+            "and test stages that a single project lacks; remove services instead, or generate a "
+            "new project"
+        )
+
+
+def check_name(name: str) -> None:
+    """Refuse a service name that is not a DNS label, is not a Python package, or shadows something."""
+    if len(name) > MAX_NAME:
+        raise AnswerError(
+            f"service name {name!r} has {len(name)} characters, but {MAX_NAME} is the maximum; "
+            "shorten it"
+        )
+    if not NAME.fullmatch(name):
+        guess = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").strip("-") or "api"
+        raise AnswerError(
+            f"service name {name!r} must start with a letter and contain only a-z, 0-9 and single "
+            f"hyphens; try {guess!r}"
+        )
+    package = name.replace("-", "_")
+    for what, words in RESERVED.items():
+        if name in words or package in words:
+            raise AnswerError(
+                f"service name {name!r} is reserved: it is {what}; try {name + '-service'!r}"
+            )
+    if name.endswith("-migrate"):
+        raise AnswerError(
+            f"service name {name!r} must not end in '-migrate', because that names the container "
+            f"that runs a service's migrations; try {name.removesuffix('-migrate') + '-mover'!r}"
+        )
+    if name.startswith("pg-"):
+        raise AnswerError(
+            f"service name {name!r} must not start with 'pg-': its database role would be "
+            f"{package!r}, and PostgreSQL reserves 'pg_'; "
+            f"try {'postgres' + name.removeprefix('pg')!r}"
+        )
