@@ -35,7 +35,7 @@ class Kind:
     defers_jobs: bool = False  #: it gives background jobs to a service that works on them
     uses_cache: bool = False  #: it uses the cache if the project has one
     calls_api: bool = False  #: it calls the external API, which a stub replaces in tests
-    has_items: bool = False  #: it offers /api/items (with a database), /api/rates and /api/jobs
+    is_api: bool = False  #: offers /api/items (with a database), /api/rates, /api/jobs (with a worker)
     is_page: bool = False  #: it runs in a browser; its web server passes /api on to a service
     is_own: bool = False  #: it is the user's own: no skeleton but a placeholder
 
@@ -91,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
         defers_jobs=True,
         uses_cache=True,
         calls_api=True,
-        has_items=True,
+        is_api=True,
         migrate="[alembic, upgrade, head]",
     ),
     "python-worker": replace(

@@ -23,7 +23,7 @@ class Door:
     env: str
     container_port: int
     port: int  #: on the developer's machine
-    has_items: bool
+    is_api: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Service:
     is_own: bool  #: the user's own, with at most a placeholder from the template
     stack: list[str]  #: the services of its service tests: itself and its direct needs
     published: bool  #: reached from outside in prod, because no other service needs it
-    sections: dict[str, bool]  #: what it offers under /api, or what its page shows
+    sections: list[str]  #: what it offers under /api, or what its page shows
     api: Door | None  #: where the /api of a page leads
     dev_target: bool
     mounts: list[str]  #: what dev mounts, from `path`
@@ -276,7 +276,7 @@ def resolve(
             _env(item.name),
             item.row.container_port,
             ports[item.name],
-            item.row.has_items,
+            item.row.is_api,
         )
         for item in items
         if item.row.container_port
@@ -298,12 +298,13 @@ def resolve(
             or "database" in needs[item.name]
         )
         api = None
-        sections = {"greeting": False, "items": False, "rates": False, "jobs": False}
-        if row.has_items:
-            sections |= {"items": has_database, "rates": True, "jobs": bool(worker)}
+        sections: list[str] = []
+        if row.is_api:
+            offers = {"items": has_database, "rates": True, "jobs": bool(worker)}
+            sections = [name for name, is_offered in offers.items() if is_offered]
         if row.is_page:
-            api = next((door for door in own_doors if door.has_items), None)
-            sections |= found[api.name].sections if api else {"greeting": True}
+            api = next((door for door in own_doors if door.is_api), None)
+            sections = found[api.name].sections if api else ["greeting"]
             api = api or next(iter(own_doors), None)
         found[item.name] = Service(
             name=item.name,

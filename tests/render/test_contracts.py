@@ -208,7 +208,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             RELEASE,
             r"        id: image\n",
             "        id: image\n        env: {A: '${{ secrets.REGISTRY_TOKEN }}'}\n",
-            "gives ['secrets.REGISTRY_TOKEN'] to See whether",
+            "gives ['secrets.REGISTRY_TOKEN'] to Check whether",
         ),
     ],
     "runs_what_is_executable": [

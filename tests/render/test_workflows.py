@@ -210,7 +210,7 @@ def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> 
     assert set(groups) == {"github-actions", "dockerfile", "docker-compose", "pep621", "npm"}
     assert found["minimumReleaseAge"] == "7 days"
     # The preset would leave out every folder called test or tests.
-    assert found["ignorePaths"] == ["**/node_modules/**"]
+    assert found["ignorePaths"] == ["**/node_modules/**", "scripts/**"]
 
 
 def test_what_the_template_renders_is_updated_too() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from extensions import rules
+from extensions import questions, rules
 from extensions import services as service_answers
 
 from ..conftest import ROOT
@@ -90,7 +90,8 @@ def test_the_single_layout_is_one_service_called_app(
     services = resolve(None, layout="single", service_kind=kind)
     assert list(services) == ["app"]
     app = services["app"]
-    assert (app.path, app.source, app.src_root, app.package) == (".", "src/app", "src", "app")
+    source = "src" if kind.startswith("node-") else "src/app"
+    assert (app.path, app.source, app.src_root, app.package) == (".", source, "src", "app")
     assert (app.env, app.image) == ("APP", "ghcr.io/my-org/shop")
     assert app.container_port == container_port
     assert app.database == database
@@ -335,10 +336,10 @@ def test_git_gives_the_author(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Zoë")
-    assert rules.git_config("user.name") == "Zoë"
-    assert rules.git_config("user.email") == ""
+    assert questions.git_config("user.name") == "Zoë"
+    assert questions.git_config("user.email") == ""
     monkeypatch.setenv("PATH", "")
-    assert rules.git_config("user.name") == ""
+    assert questions.git_config("user.name") == ""
 
 
 def test_an_author_in_another_encoding_is_no_error(
@@ -349,4 +350,4 @@ def test_an_author_in_another_encoding_is_no_error(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     found = subprocess.run(["git", "config", "user.name"], capture_output=True, check=True)
     assert found.stdout == b"Zo\xeb\n"
-    assert rules.git_config("user.name").startswith("Zo")
+    assert questions.git_config("user.name").startswith("Zo")
