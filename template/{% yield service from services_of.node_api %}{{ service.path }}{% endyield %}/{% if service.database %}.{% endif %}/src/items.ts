@@ -1,0 +1,64 @@
+import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
+import type { Kysely } from "kysely";
+import { z } from "zod";
+
+import type { Tables } from "./database.ts";
+
+const NewItem = z.object({
+  name: z
+    .string()
+    .trim()
+    .min(1)
+    .max(200)
+    // PostgreSQL can store neither NUL nor half of a surrogate pair.
+    .regex(/^[^\0\p{Surrogate}]*$/u, "must not contain NUL or a lone surrogate"),
+});
+
+const Item = z.object({ id: z.int(), name: z.string(), created_at: z.date() });
+
+export type Item = z.infer<typeof Item>;
+
+/** Where items are stored. */
+export interface ItemStore {
+  add(name: string): Promise<Item>;
+  /** Returns every item, the oldest first. */
+  list(): Promise<Item[]>;
+}
+
+/** Stores items in the database. */
+export function itemStore(database: Kysely<Tables>): ItemStore {
+  return {
+    add: (name) =>
+      database.insertInto("items").values({ name }).returningAll().executeTakeFirstOrThrow(),
+    list: () => database.selectFrom("items").selectAll().orderBy("id").execute(),
+  };
+}
+
+interface Options {
+  items: ItemStore;
+}
+
+/** Items: stored and listed. */
+export const itemRoutes: FastifyPluginCallbackZod<Options> = (app, { items }, done) => {
+  app.post(
+    "",
+    {
+      schema: {
+        summary: "Store an item",
+        tags: ["items"],
+        body: NewItem,
+        response: { 201: Item },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await items.add(request.body.name)),
+  );
+
+  app.get(
+    "",
+    {
+      schema: { summary: "List the items", tags: ["items"], response: { 200: z.array(Item) } },
+    },
+    () => items.list(),
+  );
+  done();
+};
