@@ -79,15 +79,8 @@ def steps_for_files(project: Path, fresh: Path) -> Iterator[Step]:
             )
         kept.append(name)
     if kept:
-        yield (
-            (
-                f"{listed(kept)}: yours is kept. To take the template's FILE, move yours away and run"
-                if len(kept) == 1
-                else f"{listed(kept)}: yours are kept. To take the template's FILE, move yours away "
-                "and run"
-            ),
-            TAKE,
-        )
+        text = f"Not replaced: {listed(kept)}. To take the template's FILE, move yours away and run"
+        yield text, TAKE
 
 
 def steps_for_services(project: Path, answers: Mapping[str, Any]) -> Iterator[Step]:
