@@ -34,7 +34,9 @@ def wrapped(message: str, columns: int) -> str:
     """Wrap a refusal between words, for a terminal of some columns."""
     if message == NOT_YAML:
         message += ": this is not valid YAML; check the brackets, the quotes and the colons"
-    return "\n".join(textwrap.wrap(PREFIX.sub("", message, count=1), max(columns - 1, 20)))
+    text = PREFIX.sub("", message, count=1)
+    # A value with a hyphen must stay whole, so that it can be compared and copied.
+    return "\n".join(textwrap.wrap(text, max(columns - 1, 20), break_on_hyphens=False))
 
 
 class WrappingToolbar(ValidationToolbar):

@@ -74,7 +74,7 @@ def run(*command: str, cwd: Path) -> str:
     if not reasons:
         return f"{command[0]} failed with exit code {done.returncode}"
     causes = [line.partition(": ")[2] for line in lines if line.lower().startswith("cause")]
-    return ": ".join([reasons[0], *causes[-1:]])
+    return ": ".join([reasons[0].removeprefix("error: "), *causes[-1:]])
 
 
 def say(mark: str, text: str, command: str = "") -> None:
