@@ -18,9 +18,8 @@ MARK = "Kept by the template"
 
 #: Writes the template's FILE to the project, once the user's own is moved away.
 TAKE = (
-    "uvx --with copier-template-extensions --with jinja2-time \\\n"
-    "  copier recopy --trust --defaults --quiet --skip-tasks \\\n"
-    "  --exclude '**' --exclude '!FILE'"
+    "uvx --with copier-template-extensions --with jinja2-time copier recopy \\\n"
+    "  --trust --defaults --skip-tasks --exclude '**' --exclude '!FILE'"
 )
 
 #: Files that the template only needs some lines in.
@@ -70,16 +69,11 @@ def steps_for_files(project: Path, fresh: Path) -> Iterator[Step]:
                 yield f"{name}: add {', '.join(lines)}", ""
             continue
         if name == "Makefile":
-            yield (
-                (
-                    "Makefile: rename yours, because the template's Makefile includes it as "
-                    "Makefile.local. Then take the template's, see below."
-                ),
-                "git mv Makefile Makefile.local",
-            )
+            text = "Makefile: rename yours, then take the template's, which includes it:"
+            yield text, "git mv Makefile Makefile.local"
         kept.append(name)
     if kept:
-        text = f"Not replaced: {listed(kept)}. To take the template's FILE, move yours away and run"
+        text = f"{listed(kept)}: not replaced. To take the template's FILE, rename yours and run:"
         yield text, TAKE
 
 
@@ -97,7 +91,7 @@ def steps_for_services(project: Path, answers: Mapping[str, Any]) -> Iterator[St
     if move:
         names = " ".join(move)
         yield (
-            f"{listed([f'{name}/' for name in move])}: move to services/",
+            f"{listed([f'{name}/' for name in move])}: move the contents to services/:",
             f"for s in {names}; do git mv -k $s/* $s/.[!.]* services/$s/; done",
         )
     if unbuilt:

@@ -40,8 +40,8 @@ LOCKS = {
 #: The longest line that is printed, unless a command or a path is longer.
 COLUMNS = 79
 
-#: A reason of a tool is cut after this many characters, which are three lines.
-MAX_REASON = 200
+#: A tool's reason is cut after this many characters, so that it takes two or three lines.
+MAX_REASON = 120
 
 #: Folders that the template does not write to. Some have very many files.
 FOREIGN = {".git", ".venv", "node_modules"}
@@ -167,14 +167,14 @@ def lock(project: Path, *, adopted: bool = False) -> None:
         reason = run(*command, cwd=folder)
         if reason:
             where = folder.relative_to(project).as_posix()
-            failures[tool] = reason if where == "." else f"{reason} (in {where}/)"
+            failures[tool] = reason if where == "." else f"in {where}/, {reason}"
         else:
             created.append(name)
     counts = [f"{created.count(name)} {name}" for name in dict.fromkeys(created)]
     if counts:
         say("✓", f"Lock files created: {', '.join(counts)}")
     for tool, reason in failures.items():
-        warn(f"Not every lock file of {tool} was created", reason, "make lock")
+        warn(f"Some lock files of {tool} are missing", reason, "make lock")
 
 
 def list_manual_steps(project: Path, template: Path) -> None:

@@ -81,9 +81,9 @@ def test_each_question_is_whole_on_the_screen_and_the_last_screen_is_the_next_st
         "! No git repository created: git is not installed",
         "  Later: git init",
         "  Creating lock files. This can take a minute.",
-        "! Not every lock file of uv was created: uv is not installed (in services/api/)",
+        "! Some lock files of uv are missing: in services/api/, uv is not installed",
         "  Later: make lock",
-        "! Not every lock file of npm was created: npm is not installed (in",
+        "! Some lock files of npm are missing: in services/frontend/, npm is not",
     ]
     assert len(after) < LINES
     answers = yaml.safe_load((tmp_path / "shop-backend/.copier-answers.yml").read_text())
@@ -98,7 +98,9 @@ def test_a_single_service_is_asked_in_the_same_way(terminal: Copy) -> None:
 
 
 def test_without_quiet_the_last_screen_ends_with_the_next_steps(terminal: Copy) -> None:
-    run = terminal("shop-backend", "--defaults", "-d=layout=single", "-d=service_kind=custom")
+    run = terminal(
+        "shop-backend", "--defaults", "--data=layout=single", "--data=service_kind=custom"
+    )
     assert run.wait_for_exit() == 0
     assert run.shown[-len(NEXT_STEPS) :] == NEXT_STEPS
 
