@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
+
+from extensions import rules, services
 
 from ..render import pairwise
 from .conftest import LINES, Terminal
@@ -105,7 +106,7 @@ def test_without_quiet_the_last_screen_ends_with_the_next_steps(terminal: Copy) 
     assert run.shown[-len(NEXT_STEPS) :] == NEXT_STEPS
 
 
-#: By question: answers that are refused, with the reason where it is not a rule's of services.py.
+#: By question: answers that are refused, with the reason where it is not a rule's of extensions/.
 REFUSED = {
     "project_name": [("", "")],
     "project_slug": [("A-Slug-Of-Forty-Characters-Is-Very-Long-x", "")],
@@ -120,28 +121,25 @@ REFUSED = {
 ACCEPTED = {"services": "api", "registry": "ghcr.io/shop"}
 
 
-def reason_of(rules: ModuleType, key: str, answer: str) -> str:
-    """Return the text with which services.py refuses an answer."""
+def reason_of(key: str, answer: str) -> str:
+    """Return the text that refuses an answer."""
     check = {
         "project_name": lambda text: rules.check_text(key, text, required=True),
         "project_slug": rules.check_slug,
-        "services": rules.parse,
+        "services": services.parse,
         "registry": rules.check_registry,
     }[key]
-    with pytest.raises(rules.Refusal) as refusal:
+    with pytest.raises(rules.AnswerError) as refusal:
         check(answer)
     return str(refusal.value)
 
 
-def test_a_refused_answer_shows_the_whole_reason_and_stays_editable(
-    terminal: Copy, load: Callable[[str], ModuleType]
-) -> None:
-    rules = load("extensions/services.py")
+def test_a_refused_answer_shows_the_whole_reason_and_stays_editable(terminal: Copy) -> None:
     run = terminal("shop-backend")
     for key in MULTI:
         wait_for_question(run, key)
         for answer, expected in REFUSED.get(key, []):
-            reason = expected or reason_of(rules, key, answer)
+            reason = expected or reason_of(key, answer)
             run.send(CLEAR + answer + ENTER)
             run.wait(partial(is_shown, run, reason), f"the reason {reason!r}")
             assert any(line.strip() == answer for line in run.shown), run.shown

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import copier
@@ -14,11 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-
-@pytest.fixture(scope="session")
-def defaults(load: Callable[[str], ModuleType]) -> ModuleType:
-    """Return extensions/defaults.py as a module."""
-    return load("extensions/defaults.py")
+from extensions import defaults, rules
 
 
 @pytest.mark.parametrize(
@@ -40,15 +34,15 @@ def defaults(load: Callable[[str], ModuleType]) -> ModuleType:
         ("", "My Project"),
     ],
 )
-def test_a_folder_names_its_project(defaults: ModuleType, folder: str, name: str) -> None:
+def test_a_folder_names_its_project(folder: str, name: str) -> None:
     assert defaults.project_name(folder) == name
 
 
 @given(st.text(st.characters(exclude_characters="/\0")))
 def test_every_folder_gives_a_name_that_is_accepted(
-    defaults: ModuleType, extension: ModuleType, folder: str
+    folder: str,
 ) -> None:
-    extension.check_text("project_name", defaults.project_name(folder), required=True)
+    rules.check_text("project_name", defaults.project_name(folder), required=True)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +58,7 @@ def test_every_folder_gives_a_name_that_is_accepted(
         ("https://acme.dev/gitea/owner/repo.git", "acme.dev", "owner"),
     ],
 )
-def test_a_remote_names_a_host_and_an_owner(
-    defaults: ModuleType, address: str, host: str, owner: str
-) -> None:
+def test_a_remote_names_a_host_and_an_owner(address: str, host: str, owner: str) -> None:
     assert defaults.parse_remote(address) == defaults.Remote(host, owner)
 
 
@@ -86,7 +78,7 @@ def test_a_remote_names_a_host_and_an_owner(
         "https://[broken/owner/repo.git",
     ],
 )
-def test_other_addresses_name_nothing(defaults: ModuleType, address: str) -> None:
+def test_other_addresses_name_nothing(address: str) -> None:
     assert defaults.parse_remote(address) is None
 
 
@@ -124,8 +116,6 @@ def test_other_addresses_name_nothing(defaults: ModuleType, address: str) -> Non
     ],
 )
 def test_a_remote_decides_the_forge_and_the_registry(
-    defaults: ModuleType,
-    extension: ModuleType,
     address: str,
     forge: str,
     registries: dict[str, str],
@@ -134,13 +124,11 @@ def test_a_remote_decides_the_forge_and_the_registry(
     assert defaults.default_forge(remote) == forge
     for chosen, registry in registries.items():
         assert defaults.default_registry(remote, chosen) == registry
-        extension.check_registry(registry)
+        rules.check_registry(registry)
 
 
-def test_the_rule_for_a_registry_is_the_same_in_both_extensions(
-    defaults: ModuleType, extension: ModuleType
-) -> None:
-    assert defaults.REGISTRY.pattern == extension.REGISTRY.pattern
+def test_the_rule_for_a_registry_is_the_same_in_both_extensions() -> None:
+    assert defaults.REGISTRY.pattern == rules.REGISTRY.pattern
 
 
 @pytest.mark.parametrize(
@@ -152,9 +140,7 @@ def test_the_rule_for_a_registry_is_the_same_in_both_extensions(
         ("copier", False),
     ],
 )
-def test_a_temporary_folder_names_no_project(
-    defaults: ModuleType, name: str, temporary: bool, tmp_path: Path
-) -> None:
+def test_a_temporary_folder_names_no_project(name: str, temporary: bool, tmp_path: Path) -> None:
     context: Any = {"_copier_conf": {"dst_path": tmp_path / name}}
     found = defaults.name_of_destination(context)
     assert (found == "My Project") == temporary
