@@ -62,7 +62,8 @@ def programs(session: nox.Session) -> None:
     """Test what other programs do: a project's scripts as a whole, Compose, workflow linters."""
     install(session, "test")
     wanted = ("-m", "programs and not docker")
-    pytest(session, *side_by_side(), *wanted, paths=["tests/render", "tests/scripts"])
+    paths = ["tests/render", "tests/scripts", "tests/terminal"]
+    pytest(session, *side_by_side(), *wanted, paths=paths)
 
 
 @nox.session

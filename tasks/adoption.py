@@ -1,33 +1,39 @@
-"""What is left to do by hand where the template was generated over somebody's own project.
+"""The manual steps after the template was generated into a folder that had files before.
 
-Every file that was there is as it was. This compares it with a new project of the same answers.
+Every file that existed is unchanged. This compares it with a new project of the same answers.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import copier
 import yaml
 
-#: Says that a file is the template's.
+#: Marks a file as the template's.
 MARK = "Kept by the template"
 
-#: How a project gets one of the template's files, after its own has gone.
+#: Writes the template's FILE to the project, once the user's own is moved away.
 TAKE = (
-    "uvx --with copier-template-extensions --with jinja2-time copier recopy --trust --defaults "
-    "--skip-tasks --exclude '**' --exclude '!{}'"
+    "uvx --with copier-template-extensions --with jinja2-time copier recopy \\\n"
+    "  --trust --defaults --skip-tasks --exclude '**' --exclude '!FILE'"
 )
 
-#: Files that a list of lines is enough for.
+#: Files that the template only needs some lines in.
 LINES = (".gitignore", ".dockerignore", ".gitattributes")
 
+#: How many names a step lists, so that all steps fit on one screen.
+MAX_NAMES = 8
 
-def by_hand(project: Path, template: Path) -> Iterator[str]:
-    """Yield a line for each thing that is left to do."""
+#: What to do, and a command for it or an empty text.
+Step = tuple[str, str]
+
+
+def manual_steps(project: Path, template: Path) -> list[Step]:
+    """Return the steps that are left to the user."""
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="template-") as folder:
         fresh = Path(folder)
@@ -41,47 +47,65 @@ def by_hand(project: Path, template: Path) -> Iterator[str]:
             skip_tasks=True,
             unsafe=True,
         )
-        yield from skipped(project, fresh)
-    yield from services(project, answers)
+        return [*steps_for_files(project, fresh), *steps_for_services(project, answers)]
 
 
-def skipped(project: Path, fresh: Path) -> Iterator[str]:
-    """Yield what to do about the template's files that another was in the place of."""
+def steps_for_files(project: Path, fresh: Path) -> Iterator[Step]:
+    """Yield a step for the files that the template has too, and that are different there."""
+    kept = []
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
         name = path.relative_to(fresh).as_posix()
         text = path.read_text(encoding="utf-8")
+        if MARK not in text or not (project / name).is_file():
+            continue
         mine = (project / name).read_text(encoding="utf-8", errors="replace")
-        if MARK not in text or mine == text:
+        if mine == text:
             continue
         if name in LINES:
             known = mine.splitlines()
             new = [line for line in text.splitlines() if line not in known]
             lines = [line for line in new if line and not line.startswith("#")]
             if lines:
-                yield f"{name}: add {', '.join(lines)}"
-        elif name == "Makefile":
-            yield (
-                "Makefile: the targets of the template are in its own, which includes a "
-                f"Makefile.local; git mv Makefile Makefile.local, then {TAKE.format(name)}"
-            )
-        else:
-            yield f"{name}: yours is kept; to have the template's, move it away, then " + (
-                TAKE.format(name)
-            )
+                yield f"{name}: add {', '.join(lines)}", ""
+            continue
+        if name == "Makefile":
+            text = "Makefile: rename yours, then take the template's, which includes it:"
+            yield text, "git mv Makefile Makefile.local"
+        kept.append(name)
+    if kept:
+        text = f"{listed(kept)}: not replaced. To take the template's FILE, rename yours and run:"
+        yield text, TAKE
 
 
-def services(project: Path, answers: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the services lack that were there."""
+def steps_for_services(project: Path, answers: Mapping[str, Any]) -> Iterator[Step]:
+    """Yield the steps that are left for the services that existed."""
+    move, unbuilt, makefiles = [], [], []
     for name in answers.get("adopted") or []:
         folder = "." if answers["layout"] == "single" else f"services/{name}"
-        here = "" if folder == "." else f"{folder}/"
-        if folder != "." and not holds_source(project / folder) and (project / name).is_dir():
-            yield (f"{name}/ is to be in services/: git mv -k {name}/* {name}/.[!.]* {folder}/")
+        prefix = "" if folder == "." else f"{folder}/"
+        if prefix and not holds_source(project / folder) and (project / name).is_dir():
+            move.append(name)
         elif not (project / folder / "Dockerfile").exists():
-            yield f"{here}Dockerfile: write one; docs/adopt.md of the template says what it needs"
-        yield f"{here}Makefile: put the commands there that run its tests and checks"
+            unbuilt.append(f"{prefix}Dockerfile")
+        makefiles.append(f"{prefix}Makefile")
+    if move:
+        names = " ".join(move)
+        yield (
+            f"{listed([f'{name}/' for name in move])}: move the contents to services/:",
+            f"for s in {names}; do git mv -k $s/* $s/.[!.]* services/$s/; done",
+        )
+    if unbuilt:
+        yield f"{listed(unbuilt)}: write it. The template's docs/adopt.md has the rules.", ""
+    if makefiles:
+        yield f"{listed(makefiles)}: add the commands of your tests and checks", ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names in a line, and count those beyond the first few."""
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def holds_source(folder: Path) -> bool:
-    """Tell whether a folder holds more than what the template put there."""
+    """Whether a folder holds more than the template wrote there."""
     return any(path.name not in ("Makefile", "deploy") for path in folder.glob("*"))

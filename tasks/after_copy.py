@@ -1,11 +1,13 @@
-"""What happens once, right after a project is generated: git, lock files, and what to do next.
+"""Finishes a project right after it is generated: git repository, lock files, next steps.
 
-Copier removes a new project when a task of its template fails, so nothing here may fail: what does
-not work is said, with the command that does it later, and the exit code is 0.
+Copier deletes a new project if a task of its template fails, so this never fails: it reports what
+did not work, with the command that does it later, and exits with 0. All of its output fits on a
+screen of 24 lines by 80 columns and ends with the next steps.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import shlex
@@ -13,25 +15,40 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
-#: Says that a file is the template's.
+#: Marks a file as the template's.
 MARK = b"Kept by the template"
 
-#: Seconds that one tool may take for one lock file; a registry that is slower than that counts as
-#: out of reach.
+#: Seconds that one tool may take for one lock file. A slower registry counts as unreachable.
 PATIENCE = 180
 
-#: Offline, npm would try again for more than a minute.
+#: Without these, npm retries for more than a minute when it is offline.
 NPM_OPTIONS = (
     *("--loglevel=error", "--no-audit", "--no-fund"),
     *("--fetch-retries=1", "--fetch-retry-mintimeout=1000"),
 )
 
+#: By manifest: its lock file, and the command that creates the lock file.
+LOCKS = {
+    "pyproject.toml": ("uv.lock", ("uv", "lock", "--quiet")),
+    "package.json": ("package-lock.json", ("npm", "install", "--package-lock-only", *NPM_OPTIONS)),
+}
+
+#: The longest line that is printed, unless a command or a path is longer.
+COLUMNS = 79
+
+#: A tool's reason is cut after this many characters, so that it takes two or three lines.
+MAX_REASON = 120
+
+#: Folders that the template does not write to. Some have very many files.
+FOREIGN = {".git", ".venv", "node_modules"}
+
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command; return why it failed, in a line, or nothing where it passed."""
+    """Run a command. Return in one line why it failed, or nothing if it passed."""
     if shutil.which(command[0]) is None:
         return f"{command[0]} is not installed"
     try:
@@ -46,133 +63,184 @@ def run(*command: str, cwd: Path) -> str:
             timeout=PATIENCE,
         )
     except subprocess.TimeoutExpired:
-        return f"{command[0]} gave no answer within {PATIENCE} seconds"
+        return f"{command[0]} did not finish within {PATIENCE} seconds"
     except OSError as error:
-        return f"{command[0]} could not be started: {error.strerror}"
+        return f"{command[0]} failed to start: {error.strerror}"
     if done.returncode == 0:
         return ""
-    # uv and npm give the reason first and the circumstances after.
+    # uv and npm print the reason first and the circumstances after it.
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    told = [line for line in lines if "error" in line.lower()] or lines
-    if not told:
+    reasons = [line for line in lines if "error" in line.lower()] or lines
+    if not reasons:
         return f"{command[0]} failed with exit code {done.returncode}"
     causes = [line.partition(": ")[2] for line in lines if line.lower().startswith("cause")]
-    return ": ".join([told[0], *causes[-1:]])
+    return ": ".join([reasons[0].removeprefix("error: "), *causes[-1:]])
 
 
-def start_repository(project: Path) -> str:
-    """Make a git repository, unless one surrounds the folder already. Return what went wrong."""
+def say(mark: str, text: str, command: str = "") -> None:
+    """Print a mark and a text, wrapped below its own start, and a command in a line of its own.
+
+    A command is never wrapped, so that it can be copied.
+    """
+    indent = " " * (len(mark) + 1)
+    for line in textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=f"{mark} ",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        print(line)
+    if command:
+        print(textwrap.indent(command, f"{indent}  "))
+    sys.stdout.flush()
+
+
+def warn(problem: str, reason: str, later: str) -> None:
+    """Report what was skipped, why, and the command that does it later."""
+    if len(reason) > MAX_REASON:
+        reason = f"{reason[:MAX_REASON]}…"
+    say("!", f"{problem}: {reason}")
+    say(" ", f"Later: {later}")
+
+
+def count_written(project: Path, since: float) -> int:
+    """Count the files that were written since a time, in seconds since the epoch."""
+    count = 0
+    for folder, folders, names in os.walk(project):
+        folders[:] = [name for name in folders if name not in FOREIGN]
+        count += sum(os.lstat(Path(folder) / name).st_mtime >= since for name in names)
+    return count
+
+
+def start_repository(project: Path) -> None:
+    """Create a git repository, unless the folder is in one already."""
     if not run("git", "rev-parse", "--is-inside-work-tree", cwd=project):
-        return ""
-    return run("git", "init", "--quiet", cwd=project)
+        return
+    problem = run("git", "init", "--quiet", cwd=project)
+    if problem:
+        warn("No git repository created", problem, "git init")
+    else:
+        say("✓", "Git repository created")
 
 
 def make_executable(project: Path) -> None:
     """Give the scripts their executable bits, which some file systems and archives drop."""
-    for script in [*project.glob("scripts/*.sh"), *project.glob("scripts/*.py")]:
-        # In a folder of that name there may be somebody's own.
-        if MARK in script.read_bytes():
-            script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    try:
+        for script in [*project.glob("scripts/*.sh"), *project.glob("scripts/*.py")]:
+            # The folder may hold scripts of the user's own.
+            if MARK in script.read_bytes():
+                script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    except OSError as error:
+        warn("Scripts not made executable", str(error), "chmod +x scripts/*")
 
 
-def unlocked(project: Path, *, adopted: bool) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Find the folders that lack a lock file, each with the command that makes it.
+def unlocked(project: Path, *, adopted: bool) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Find the missing lock files, each with its folder, its name and the command that creates it.
 
-    Somebody's own services may have another way to pin what they depend on.
+    An adopted service may pin its dependencies in another way, so it gets no lock file.
     """
     folders = [project / "tests/integration"]
     if not adopted:
         folders = [project, *sorted(project.glob("services/*/")), *folders]
     for folder in folders:
-        if (folder / "pyproject.toml").exists() and not (folder / "uv.lock").exists():
-            yield folder, ("uv", "lock", "--quiet")
-        if (folder / "package.json").exists() and not (folder / "package-lock.json").exists():
-            yield folder, ("npm", "install", "--package-lock-only", *NPM_OPTIONS)
+        for manifest, (name, command) in LOCKS.items():
+            if (folder / manifest).exists() and not (folder / name).exists():
+                yield folder, name, command
 
 
-def lock(project: Path, *, adopted: bool = False) -> dict[str, str]:
-    """Make the missing lock files. Return, by tool, why it could not.
+def lock(project: Path, *, adopted: bool = False) -> None:
+    """Create the missing lock files.
 
-    A tool that failed once is not asked again: offline, each further try would only take time.
+    A tool that failed once is not run again: offline, every further run would only take time.
     """
+    missing = list(unlocked(project, adopted=adopted))
+    if missing:
+        say(" ", "Creating lock files. This can take a minute.")
+    created: list[str] = []
     failures: dict[str, str] = {}
-    for folder, command in unlocked(project, adopted=adopted):
+    for folder, name, command in missing:
         tool = command[0]
-        if tool not in failures:
-            reason = run(*command, cwd=folder)
-            if reason:
-                failures[tool] = f"{folder.relative_to(project)}: {reason}"
-    return failures
+        if tool in failures:
+            continue
+        reason = run(*command, cwd=folder)
+        if reason:
+            where = folder.relative_to(project).as_posix()
+            failures[tool] = reason if where == "." else f"in {where}/, {reason}"
+        else:
+            created.append(name)
+    counts = [f"{created.count(name)} {name}" for name in dict.fromkeys(created)]
+    if counts:
+        say("✓", f"Lock files created: {', '.join(counts)}")
+    for tool, reason in failures.items():
+        warn(f"Some lock files of {tool} are missing", reason, "make lock")
 
 
-def printer() -> Callable[..., None]:
-    """Return what prints a line of parts: with rich, or plain where rich is not installed."""
+def list_manual_steps(project: Path, template: Path) -> None:
+    """Print what the user has to do by hand in a folder that had files before."""
+    from adoption import manual_steps
+
     try:
-        from rich.console import Console
-        from rich.text import Text
-    except ImportError:
-        return lambda *parts: print("".join(text for text, _ in parts))
-    console = Console(highlight=False, soft_wrap=True)
-    return lambda *parts: console.print(Text.assemble(*parts))
+        steps = manual_steps(project, template)
+    except Exception as error:  # noqa: BLE001 - the next steps are printed in any case
+        warn("The manual steps could not be listed", str(error), "read docs/adopt.md")
+        return
+    say("✓", "All files that existed before are unchanged" + (". Do by hand:" if steps else ""))
+    for text, command in steps:
+        say("  -", text, command)
 
 
-def way_to(project: Path) -> str:
-    """Return what leads a shell to the project from where Copier was started."""
+def path_from_shell(project: Path) -> str:
+    """Return the project's path, quoted for a shell, from where Copier was started."""
     start = os.environ.get("PWD", "")
-    way = os.path.relpath(project, start) if start else str(project)
-    return shlex.quote(way)
+    path = os.path.relpath(project, start) if start else str(project)
+    return shlex.quote(path)
+
+
+def print_next_steps(project: Path) -> None:
+    """Print the commands that a user runs next."""
+    steps = {
+        "git add --all && git commit -m 'Start'": "template updates need a commit",
+        "make setup": "install what the tests need",
+        "make test": "run all tests, stage by stage",
+        "make dev": "start all services, with hot reload",
+        "make": "list all targets",
+    }
+    width = max(map(len, steps))
+    print("\nNext steps:")
+    path = path_from_shell(project)
+    if path != ".":
+        print(f"  cd {path}")
+    for command, meaning in steps.items():
+        print(f"  {command:{width}}  {meaning}")
 
 
 def main() -> None:
     """Finish the project in the current folder."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--adopted-with", default="", metavar="TEMPLATE",
+                        help="the template, if the folder had files before")  # fmt: skip
+    parser.add_argument("--since", type=float, default=0, metavar="SECONDS",
+                        help="when the generation started, in seconds since the epoch")  # fmt: skip
+    options = parser.parse_args()
     project = Path.cwd()
-    # Given where somebody's own project was there.
-    template = "".join(sys.argv[1:2])
-    say: Callable[..., None] = printer()
-
-    def warn(what: str, why: str, later: str) -> None:
-        say(("!", "yellow"), (f" {what} ({why}). Later: ", ""), (later, "bold"))
-
-    say()
-    problem = start_repository(project)
-    if problem:
-        warn("No git repository was made", problem, "git init")
-    try:
-        make_executable(project)
-    except OSError as error:
-        warn("Scripts could not be made executable", str(error), "chmod +x scripts/*")
-    for tool, why in lock(project, adopted=bool(template)).items():
-        warn(f"Not every lock file could be made by {tool}", why, "make lock")
-    if template:
-        from adoption import by_hand
-
-        say(("!", "yellow"), (" Every file that was there is as it was. By hand:", ""))
-        for line in by_hand(project, Path(template)):
-            say((f"  - {line}", ""))
-
-    steps = [
-        ("git add --all && git commit -m 'Start'", "updates of the template need a commit"),
-        ("make setup", "installs what the tests need"),
-        ("make test", "runs all tests, stage by stage"),
-        ("make dev", "starts everything, with hot reload"),
-        ("make", "lists all there is"),
-    ]
-    way = way_to(project)
-    if way != ".":
-        steps.insert(0, (f"cd {way}", ""))
-    say(("✓", "green"), (" The project is in ", ""), (project.name, "bold"), (". Next:", ""))
-    say()
-    for command, meaning in steps:
-        say((f"  {command.ljust(42 if meaning else 0)}", "bold"), (meaning, ""))
-    say()
+    print()
+    say("✓", f"{count_written(project, options.since)} files written")
+    start_repository(project)
+    make_executable(project)
+    lock(project, adopted=bool(options.adopted_with))
+    if options.adopted_with:
+        list_manual_steps(project, Path(options.adopted_with))
+    print_next_steps(project)
 
 
 if __name__ == "__main__":
-    # Where the terminal cannot show a character, another one does.
+    # A terminal that cannot display a character shows a question mark.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         main()
     except Exception as error:  # noqa: BLE001 - a failing task would cost the user the project
-        print(f"The project is generated; finishing it stopped: {error}")
+        print(f"The project is generated, but finishing it failed: {error}")

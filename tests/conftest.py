@@ -119,7 +119,8 @@ def render(
             with plumbum.local.env(PATH=""):
                 copier.run_copy(
                     str(template_copy),
-                    own / key,
+                    # The folder's name is the default for the project's.
+                    own / key / "my-project",
                     data=dict(answers),
                     defaults=True,
                     quiet=True,
@@ -127,7 +128,7 @@ def render(
                     unsafe=True,
                 )
             try:
-                (own / key).rename(project)
+                (own / key / "my-project").rename(project)
             except OSError:  # Another worker has just rendered the same.
                 shutil.rmtree(own / key)
         return project

@@ -107,9 +107,9 @@ def without_tools(path: str, folder: Path) -> str:
 
 
 def questions() -> dict[str, str]:
-    """What a project of several services is asked: the last sentence of each question's help."""
+    """What a project of several services is asked: the first line of each question's help."""
     return {
-        key: " ".join(value["help"].split()).rpartition(". ")[2]
+        key: value["help"].splitlines()[0]
         for key, value in COPIER.items()
         if isinstance(value, dict) and "help" in value and key != "service_kind"
     }

@@ -37,9 +37,27 @@ def test_the_keys_of_a_question_come_in_one_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", pairwise.asked())
-def test_the_help_of_a_question_ends_with_the_question(name: str) -> None:
-    text = pairwise.asked()[name].get("help", "")
-    assert re.search(r"(^|[.:!] )[A-Z][^?]*\?$", text), f"{name}: {text!r}"
+def test_a_help_text_is_the_question_and_then_the_reasons(name: str) -> None:
+    question, *reasons = pairwise.asked()[name]["help"].split("\n")
+    # Copier puts its mark and a space before it, which are three columns, and does not wrap.
+    assert re.fullmatch(r"[A-Z][^?:]*\?", question)
+    assert len(question) <= 60
+    for line in reasons:
+        assert line.startswith("   ") and line == line.rstrip()
+        assert len(line.removeprefix("   ")) <= 72
+    if reasons:
+        assert reasons[-1].endswith(".")
+
+
+@pytest.mark.parametrize("name", pairwise.asked())
+def test_the_labels_of_choices_explain_the_values_in_a_column(name: str) -> None:
+    choices = pairwise.asked()[name].get("choices")
+    if not isinstance(choices, dict) or name == "license":
+        return
+    width = max(map(len, choices.values())) + 2
+    for label, value in choices.items():
+        assert label.startswith(f"{value}:".ljust(width))
+        assert len(label) <= 72
 
 
 @pytest.mark.parametrize("name", pairwise.questions())

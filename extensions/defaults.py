@@ -1,0 +1,168 @@
+"""Facts from before the first question: the folder's name, the remote of its repository, the time.
+
+The defaults of some questions come from them.
+
+Copier loads this file by its path, so it imports nothing from its neighbours. Copier only renders
+the default of a question without an answer: the command line and the answers file come first.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+PROJECT_NAME = "My Project"
+GITHUB_REGISTRY = "ghcr.io/my-org"
+GITEA_REGISTRY = "gitea.example.com/my-org"
+
+#: Public hosts that run Gitea or Forgejo under another name.
+GITEA_HOSTS = frozenset({"codeberg.org"})
+
+#: Folders that Copier and our own scripts render into and delete. The name is not the project's.
+TEMPORARY = re.compile(r"copier\._\w+\..*|template-[a-z0-9_]{8}")
+
+#: The rule for the answer `registry`, the same as in services.py.
+REGISTRY = re.compile(
+    r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+)
+
+#: `user@host:owner/repository`, which is no URL.
+SCP_LIKE = re.compile(r"(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?!//)(?P<path>.+)")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a repository is pushed to."""
+
+    host: str  #: in lower case; with the port of its web server, if the address names one
+    owner: str  #: in lower case, as registries require
+
+    @property
+    def is_github(self) -> bool:
+        """Whether the host is GitHub."""
+        return self.host == "github.com"
+
+    @property
+    def is_gitea(self) -> bool:
+        """Whether the host is known to run Gitea or Forgejo, or its name says so."""
+        return self.host in GITEA_HOSTS or bool(re.search("gitea|forgejo", self.host))
+
+
+def project_name(folder: str) -> str:
+    """Make a project name of a folder's name: `shop-backend` becomes `Shop Backend`."""
+    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in folder)
+    words = re.split(r"[-_\s]+", printable.strip(" ._-"))
+    name = " ".join(word[:1].upper() + word[1:] for word in words if word)
+    return name if any(c.isalnum() for c in name) else PROJECT_NAME
+
+
+def parse_remote(address: str) -> Remote | None:
+    """Read the host and the owner from a remote's address.
+
+    Returns nothing for a local path and for every other address that names no host or no owner.
+    """
+    if "://" in address:
+        try:
+            url = urlsplit(address)
+            host, port = url.hostname or "", url.port
+        except ValueError:
+            return None
+        if url.scheme not in ("http", "https", "ssh", "git+ssh"):
+            return None
+        # The port of an SSH server is not the port of the registry.
+        if port and url.scheme.startswith("http"):
+            host = f"{host}:{port}"
+        path = url.path
+    elif match := SCP_LIKE.fullmatch(address):
+        host, path = match["host"], match["path"]
+    else:
+        return None
+    # A host without a dot is an alias of the SSH configuration, or a drive on Windows.
+    if "." not in host:
+        return None
+    parts = [part for part in path.split("/") if part]
+    if len(parts) < 2:
+        return None
+    return Remote(host.lower(), parts[-2].lower())
+
+
+def origin(folder: Path) -> Remote | None:
+    """Read where a folder's repository is pushed to: nothing if there is no such remote."""
+    if not folder.is_dir():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", folder, "remote", "get-url", "origin"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError:  # Git is not installed.
+        return None
+    return parse_remote(found.stdout.strip()) if found.returncode == 0 else None
+
+
+def default_forge(remote: Remote | None) -> str:
+    """Choose the forge: Gitea if the remote is known to be one, else GitHub."""
+    return "gitea" if remote and remote.is_gitea else "github"
+
+
+def default_registry(remote: Remote | None, forge: str) -> str:
+    """Choose the registry of the remote's owner, if the remote is on the forge."""
+    found = ""
+    if remote and remote.is_github and forge != "gitea":
+        found = f"ghcr.io/{remote.owner}"
+    elif remote and (
+        remote.is_gitea and forge == "both" or not remote.is_github and forge == "gitea"
+    ):
+        # Gitea serves its registry at the address of its web pages.
+        found = f"{remote.host}/{remote.owner}"
+    if REGISTRY.fullmatch(found):
+        return found
+    return GITEA_REGISTRY if forge == "gitea" else GITHUB_REGISTRY
+
+
+def _destination(answers: Context) -> Path:
+    return Path(str(answers["_copier_conf"]["dst_path"]))
+
+
+@pass_context
+def name_of_destination(answers: Context) -> str:
+    """Return the default for the project's name."""
+    folder = _destination(answers).resolve().name
+    return PROJECT_NAME if TEMPORARY.fullmatch(folder) else project_name(folder)
+
+
+@pass_context
+def forge_of_origin(answers: Context) -> str:
+    """Return the default for the forge."""
+    return default_forge(origin(_destination(answers)))
+
+
+@pass_context
+def registry_of_origin(answers: Context, forge: str) -> str:
+    """Return the default for the registry."""
+    return default_registry(origin(_destination(answers)), forge)
+
+
+class DefaultsExtension(Extension):
+    """What copier.yml uses of this file."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals.update(
+            name_of_destination=name_of_destination,
+            forge_of_origin=forge_of_origin,
+            registry_of_origin=registry_of_origin,
+            # In whole seconds, because some file systems record no fractions.
+            seconds_at_start=int(time.time()),
+        )

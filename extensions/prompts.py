@@ -1,0 +1,67 @@
+"""Shows a refused answer's whole reason below the prompt.
+
+prompt_toolkit, which Copier asks with, shows the reason in a toolbar of one line and cuts it at the
+edge of the terminal. Copier begins that line with 40 characters of its own. This replaces the
+toolbar by one that wraps the reason between words. Nothing else about the prompts is changed, and
+if a later prompt_toolkit has no such toolbar, its own is shown.
+
+Copier loads this file by its path, so it imports nothing from its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from importlib import import_module
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+from prompt_toolkit.application import get_app
+from prompt_toolkit.filters import has_validation_error
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, Window
+from prompt_toolkit.widgets import ValidationToolbar
+
+#: What Copier puts before a refusal. The question is on the screen already.
+PREFIX = re.compile(r"Validation error for question '\w+': ")
+
+
+#: What Copier says if the answer to a question of the type `yaml` cannot be parsed.
+NOT_YAML = "Invalid input"
+
+
+def wrapped(message: str, columns: int) -> str:
+    """Wrap a refusal between words, for a terminal of some columns."""
+    if message == NOT_YAML:
+        message += ": this is not valid YAML; check the brackets, the quotes and the colons"
+    text = PREFIX.sub("", message, count=1)
+    # A value with a hyphen must stay whole, so that it can be compared and copied.
+    return "\n".join(textwrap.wrap(text, max(columns - 1, 20), break_on_hyphens=False))
+
+
+class WrappingToolbar(ValidationToolbar):
+    """Shows why an answer is refused, in as many lines as that takes."""
+
+    def __init__(self, show_position: bool = False) -> None:
+        super().__init__(show_position)
+        self.control = FormattedTextControl(self._text)
+        self.container = ConditionalContainer(
+            Window(self.control, dont_extend_height=True), filter=has_validation_error
+        )
+
+    def _text(self) -> StyleAndTextTuples:
+        app = get_app()
+        error = app.current_buffer.validation_error
+        text = wrapped(error.message, app.output.get_size().columns) if error else ""
+        return [("class:validation-toolbar", text)]
+
+
+class PromptsExtension(Extension):
+    """Replaces the toolbar. It adds nothing to the templates."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        # Not `import prompt_toolkit.shortcuts.prompt`: that name is also a function's.
+        vars(import_module("prompt_toolkit.shortcuts.prompt"))["ValidationToolbar"] = (
+            WrappingToolbar
+        )
