@@ -28,7 +28,6 @@ import yaml
 from ..conftest import ROOT
 from ..e2e.conftest import PYTHON_VERSION, clean_environment, sh
 
-URL = "https://github.com/copier-docker-services/copier-docker-services.git"
 DOWN, ENTER = "\x1b[B", "\r"
 
 QUESTIONS: dict[str, dict[str, Any]] = {
@@ -60,6 +59,12 @@ def command(marker: str) -> str:
     found = re.findall(rf"<!-- {marker} -->\n```sh\n(.*?)\n```\n", text, re.DOTALL)
     assert len(found) == 1, f"README.md has {len(found)} blocks marked {marker}"
     return str(found[0])
+
+
+def published_address() -> str:
+    """Return the address in the command that generates from the published repository."""
+    (found,) = re.findall(r"https://\S+", command("copy-command-url"))
+    return str(found)
 
 
 def git(*args: str, cwd: Path) -> str:
@@ -100,7 +105,7 @@ def environment(tmp_path: Path, clone: Path) -> dict[str, str]:
         HOME=str(home),
         GIT_CONFIG_COUNT="1",
         GIT_CONFIG_KEY_0=f"url.{clone.as_uri()}.insteadOf",
-        GIT_CONFIG_VALUE_0=URL,
+        GIT_CONFIG_VALUE_0=published_address(),
         TERM="xterm",
         PROMPT_TOOLKIT_NO_CPR="1",  # this terminal does not report the position of its cursor
     )
@@ -219,7 +224,7 @@ def test_a_project_from_the_published_address(
     workplace = tmp_path / "workplace"
     workplace.mkdir()
     generate(command("copy-command-url"), workplace, environment)
-    check_project(workplace / "my-project", source=URL, version="v0.1.0")
+    check_project(workplace / "my-project", source=published_address(), version="v0.1.0")
 
 
 def test_a_project_without_uv(clone: Path, environment: dict[str, str], tmp_path: Path) -> None:
