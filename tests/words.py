@@ -20,7 +20,7 @@ SPACE = r"(?:[ \t]+|[ \t]*\n[ \t]*(?:(?:#:?|//|\*|--|>)[ \t]+)?)"
 
 
 def read_words(lines: Iterable[str]) -> dict[str, str]:
-    """Return the better words for each word in lines such as `mend, mends -> fix`."""
+    """Return the better words for each word in lines such as `old, older -> new`."""
     words: dict[str, str] = {}
     for line in lines:
         forms, arrow, better = line.partition(" -> ")
@@ -32,9 +32,9 @@ def read_words(lines: Iterable[str]) -> dict[str, str]:
 def find_words(text: str, words: dict[str, str]) -> Iterator[tuple[int, str, str]]:
     """Yield the line number of each occurrence, the word, and the better words.
 
-    Parts of identifiers, paths and options are ignored, as in `to_mend`, `a/mend.py` or `--tell`.
+    Parts of identifiers, paths and options are ignored, as in `to_old`, `a/old.py` or `--old`.
     """
-    # The longest form comes first: `that is there already` before `that is there`.
+    # The longest form comes first: `in a nutshell` before `in a`.
     forms = sorted(words, key=len, reverse=True)
     patterns = "|".join(re.escape(form).replace(r"\ ", SPACE) for form in forms)
     for found in re.finditer(
