@@ -57,7 +57,7 @@ def test_an_occurrence_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFix
     assert words.main([str(tmp_path / "b.md")]) == 0
 
 
-def test_the_list_does_not_recomfrob_its_own_words() -> None:
+def test_the_list_does_not_recommend_its_own_words() -> None:
     listed = words.read_words(words.LIST.read_text().splitlines())
     assert len(listed) > 50
     for better in listed.values():
