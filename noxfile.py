@@ -62,8 +62,8 @@ def tests(session: nox.Session) -> None:
 def programs(session: nox.Session) -> None:
     """Run the tests that start other programs: a project's scripts, Compose, workflow linters."""
     install(session, "test")
-    slow = ("-m", "programs and not docker")
-    pytest(session, *side_by_side(), *slow, paths=["tests/render", "tests/scripts"])
+    wanted = ("-m", "programs and not docker")
+    pytest(session, *side_by_side(), *wanted, paths=["tests/render", "tests/scripts"])
 
 
 @nox.session
