@@ -3,9 +3,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox>=2025.2.9"]
 # ///
-"""What can be done with this template: `nox` checks all of it, `nox -s demo` shows it.
+"""The checks of this template. `nox` runs all of them, and `nox -s demo` generates a project.
 
-What follows `--` goes to the tool: `nox -s tests -- -k slug`.
+Arguments after `--` go to the tool: `nox -s tests -- -k slug`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style, the types, the shell scripts, the workflows and the Dockerfiles."""
+    """Check style, types, words, shell scripts, workflows and Dockerfiles."""
     install(session, "lint")
     files = tracked_files()
     python = [name for name in files if is_ours(name) and is_script(name, ".py", b"python")]
@@ -35,12 +35,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *python)
     for program in typed_programs(python, Path(session.create_tmp())):
         session.run("mypy", *program)
-    # What is loaded into a service's own Python must run on an old one.
+    # A service's own Python loads the plugins, and it may be an old version.
     plugins = [name for name in python if "/plugins/" in name]
     session.run("vermin", "--quiet", "--no-tips", "--target=3.8-", *plugins)
-    # A rendered script's `{% %}` would be no shell; tests/render checks those.
+    # Templates of shell scripts are not valid shell code; tests/render checks the rendered ones.
     shell = [name for name in files if is_script(name, ".sh", b"sh") and ".jinja" not in name]
     session.run("shellcheck", *shell)
+    session.run("python", "tests/words.py", *files)
     session.run("yamllint", "--strict", "copier.yml", ".github")
     session.run("actionlint", *workflows)
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
@@ -51,7 +52,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the extensions, the parts of the scripts, and the rendered files: the fast tests."""
+    """Run the fast tests: extensions, parts of the scripts, rendered files."""
     install(session, "test")
     quick = ("-m", "not docker and not programs")
     pytest(session, *side_by_side(), *quick, paths=["tests/unit", "tests/render"])
@@ -59,7 +60,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def programs(session: nox.Session) -> None:
-    """Test what other programs do: a project's scripts as a whole, Compose, workflow linters."""
+    """Run the tests that start other programs: a project's scripts, Compose, workflow linters."""
     install(session, "test")
     wanted = ("-m", "programs and not docker")
     paths = ["tests/render", "tests/scripts", "tests/terminal"]
@@ -68,7 +69,7 @@ def programs(session: nox.Session) -> None:
 
 @nox.session
 def update(session: nox.Session) -> None:
-    """Update projects of every release to what is here, and change their services."""
+    """Update projects from every release to the working tree, and change their services."""
     install(session, "test")
     pytest(session, *side_by_side(), paths=["tests/update"])
 
@@ -78,10 +79,10 @@ def e2e(session: nox.Session) -> None:
     """Generate projects and run their own tests on a real Docker engine."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         missing = "no Docker engine answers `docker info`"
-        # Where nobody looks, a skip would read as a pass.
+        # In CI, a skipped session would look like a passed one.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    # The tests of a file share a project.
+    # The tests in a file share a project.
     several = ("--numprocesses=3", "--dist=loadfile")
     pytest(session, *several, paths=["tests/unit/test_stack.py", "tests/e2e"])
 
@@ -95,10 +96,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """Generate a project to look at: `nox -s demo -- -d layout=single`."""
+    """Generate a project: `nox -s demo -- -d layout=single`."""
     install(session, "template")
     project = Path(tempfile.mkdtemp(prefix="demo-")) / "my-project"
-    # HEAD with what is not committed yet, instead of the newest release.
+    # HEAD with the uncommitted changes, instead of the newest release.
     session.run(
         *("copier", "copy", "--trust", "--defaults", "--quiet", "--vcs-ref=HEAD"),
         *(*session.posargs, ".", str(project)),
@@ -117,29 +118,29 @@ def install(session: nox.Session, group: str) -> None:
 
 
 def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:
-    """Run pytest on the paths, or on those that the command line names instead."""
+    """Run pytest on the paths that the command line names, or else on `paths`."""
     named = any(Path(argument.split("::")[0]).exists() for argument in session.posargs)
-    # Every test process imports the same: it is compiled once, even where Python was told not to.
+    # All test processes import the same modules. With bytecode files, Python compiles them once.
     env = {"PYTHONDONTWRITEBYTECODE": ""}
     session.run("pytest", *options, *session.posargs, *([] if named else paths), env=env)
 
 
 def side_by_side() -> list[str]:
-    """Options that run tests in several processes."""
-    # Twice as many as there are cores: some of the tests wait for processes that they started.
+    """Return the options that run tests in several processes."""
+    # Twice the number of cores, because some tests wait for processes that they started.
     return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist=worksteal"]
 
 
 def tracked_files() -> list[str]:
-    """Every file of the repository that git does not ignore."""
+    """Return every file of the repository that git does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, capture_output=True, check=True, text=True).stdout.split("\0")
     return sorted({name for name in names if Path(name).is_file()})
 
 
 def is_script(name: str, suffix: str, interpreter: bytes) -> bool:
-    """Whether a file is in a language, by its suffix or by the interpreter its first line names."""
-    # A template's `{{ }}` stand within strings, so that the tools can read it as it is.
+    """Return whether a file has a suffix, or has none and its first line names an interpreter."""
+    # Templates of scripts have `{{ }}` only in strings, so the tools can parse them.
     path = Path(name.removesuffix(".jinja"))
     if path.suffix:
         return path.suffix == suffix
@@ -149,14 +150,16 @@ def is_script(name: str, suffix: str, interpreter: bytes) -> bool:
 
 
 def is_ours(name: str) -> bool:
-    """Whether our rules hold here: a project's code has its own, checked as it is rendered."""
+    """Return whether our lint rules apply; tests/render checks the code of a project."""
     return not name.startswith(("includes/", "template/")) or name.startswith("template/scripts/")
 
 
 def typed_programs(python: list[str], folder: Path) -> list[list[str]]:
-    """What the type checker reads, one program at a time: scripts may share a name.
+    """Return the paths for each run of the type checker.
 
-    The scripts of a project import one that is rendered, so they are copied to where it has its name.
+    Each script is checked in its own run, because two scripts may have the same name. The scripts
+    of a project import a module that is a template, so they are copied to a folder where that
+    module has its rendered name.
     """
     scripts = Path("template/scripts")
     copy = Path(shutil.copytree(scripts, folder / "scripts", dirs_exist_ok=True))
@@ -171,6 +174,6 @@ def typed_programs(python: list[str], folder: Path) -> list[list[str]]:
 
 
 def is_program(name: str) -> bool:
-    """Whether a file is a script of a project, or is loaded into another program."""
+    """Return whether a file is a script of a project, or a plugin of a test tool."""
     text = Path(name).read_bytes()
     return name.startswith("template/scripts/") and (text.startswith(b"#!") or "/plugins/" in name)

@@ -1,10 +1,10 @@
-"""What all tests share: the user's settings kept out, the template rendered once, the engine.
+"""Fixtures for all tests.
 
-- `template_copy`: the template without its git history, so that Copier takes the files as they are.
-- `render(answers)`: the project that Copier makes of some answers, without its tasks. Each set of
-  answers is rendered once for all tests and all of xdist's workers, so the folder is only to be
-  read: copy it (`shutil.copytree`) before changing it.
-- `load(path)`: one of the template's Python files as a module; they are no package.
+- `template_copy`: the template without its git history, so that Copier uses the files as they are.
+- `render(answers)`: the project that Copier generates from answers, without the tasks. Each set of
+  answers is rendered once for all tests and all of xdist's workers. Do not change the folder: copy
+  it first (`shutil.copytree`).
+- `load(path)`: one of the template's Python files as a module.
 - `runner(name)`: a module of a project's scripts/test_runner.
 - `docker_engine`: a running engine. Without one the test is skipped; in CI it fails.
 """
@@ -31,15 +31,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What Copier reads of the repository; `copier.yml` names these folders.
+#: The parts of the repository that Copier reads.
 TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "migrations", "tasks", "template")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep out the settings of git and of Copier that a user or a surrounding git hook has.
+    """Hide the settings of git and Copier that come from the user or from a git hook.
 
-    HOME stays: the caches of uv and npm and Docker's plugins are in it.
+    HOME stays, because it contains the caches of uv and npm, and Docker's plugins.
     """
     folder = tmp_path_factory.mktemp("settings")
     for_git, for_copier = folder / "gitconfig", folder / "copier.yml"
@@ -59,8 +59,8 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def compile_once() -> Iterator[None]:
     """Compile each piece of the template once for all renders of a process.
 
-    Copier compiles every part of every path anew for each project, which is most of a render's
-    time. What is compiled depends on the text and on how the environment is set up, nothing else.
+    Copier compiles every part of every path again for each project, which is most of a render's
+    time. The result depends only on the text and on the settings of the Jinja environment.
     """
     compiled: dict[Hashable, Any] = {}
     compile_anew = jinja2.Environment.compile
@@ -71,7 +71,7 @@ def compile_once() -> Iterator[None]:
         setup = (self.trim_blocks, self.lstrip_blocks, *self.extensions, *self.filters)
         key = (source, name, args, *kwargs.items(), setup)
         if key in compiled:
-            # Some extensions begin each template here, that of Copier's yield tag among them.
+            # Some extensions, such as Copier's yield tag, start each template in `preprocess`.
             self.preprocess(source, name)
         else:
             compiled[key] = compile_anew(self, source, name, *args, **kwargs)
@@ -83,7 +83,7 @@ def compile_once() -> Iterator[None]:
 
 
 def copy_template(folder: Path) -> Path:
-    """Copy what Copier reads of this repository, as it is now, and without its history."""
+    """Copy the parts of the working tree that Copier reads, without the git history."""
     junk = shutil.ignore_patterns("__pycache__", ".*_cache")
     for part in TEMPLATE_PARTS:
         source = ROOT / part
@@ -96,7 +96,7 @@ def copy_template(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def template_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the template that is no git repository."""
+    """Return a copy of the template without a git repository."""
     return copy_template(tmp_path_factory.mktemp("template"))
 
 
@@ -107,7 +107,7 @@ def render(
     """Return the function that renders a project, once for each set of answers."""
     own = tmp_path_factory.mktemp("render")
     base = tmp_path_factory.getbasetemp()
-    # xdist gives each of its workers a folder of its own in one that they share.
+    # Each of xdist's workers has its own folder, inside one that they share.
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
     shared.mkdir(exist_ok=True)
 
@@ -115,7 +115,7 @@ def render(
         key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
         project = shared / key
         if not project.exists():
-            # Where Copier finds git, it starts it for every file, which is half of a render's time.
+            # If Copier finds git, it starts git for every file, which doubles the time.
             with plumbum.local.env(PATH=""):
                 copier.run_copy(
                     str(template_copy),
@@ -129,7 +129,7 @@ def render(
                 )
             try:
                 (own / key / "my-project").rename(project)
-            except OSError:  # Another worker has just rendered the same.
+            except OSError:  # Another worker has just rendered the same project.
                 shutil.rmtree(own / key)
         return project
 
@@ -164,7 +164,7 @@ def runner(render: Callable[..., Path]) -> Iterator[Callable[[str], ModuleType]]
 
 @pytest.fixture(scope="session")
 def docker_engine() -> None:
-    """Skip where no Docker engine answers; in CI, where nobody reads skips, fail."""
+    """Skip the test if no Docker engine is running; in CI, fail it."""
     try:
         done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=60)
         missing = done.returncode != 0

@@ -1,1 +1,1 @@
-"""Measure the template and what it makes: `nox -s bench`, which writes docs/benchmarks.md."""
+"""Measure the template and its projects: `nox -s bench` writes docs/benchmarks.md."""

@@ -1,7 +1,7 @@
-"""Measure what is asked for, write docs/benchmarks.md, and say which targets were missed.
+"""Run the selected measurements, write docs/benchmarks.md, and report missed targets.
 
-Seconds of different machines cannot be compared, so what counts are ratios: both sides are measured
-in turns, in one run, and the median of several turns is taken. Exits with 1 where a target is missed.
+Seconds from different machines cannot be compared, so the targets are ratios. One run measures both
+sides in turns and takes the median of several turns. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ SECTIONS: dict[str, Callable[[Bench], str]] = {
 
 NEED_DOCKER = frozenset({"pipeline", "images", "ci"})
 
-#: Begins a section on the page, so that one can be measured again by itself.
+#: Starts each section of the page, so that one section can be measured again.
 MARK = re.compile(r"^<!-- (\w+) -->\n", re.MULTILINE)
 
 
 def written() -> dict[str, str]:
-    """The sections that are on the page."""
+    """Return the sections of the current page."""
     _, *parts = MARK.split(PAGE.read_text())
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def page(sections: Mapping[str, str], runs: int) -> str:
-    """Write the page."""
+    """Return the text of the page."""
     python = ".".join(map(str, sys.version_info[:2]))
     head = f"""\
 # Benchmarks
 
-Written by `uvx nox -s bench`; do not edit. Each section was measured in one run on one machine with
-{os.cpu_count()} cores, with Copier {version("copier")} on Python {python}. Each number is the median of {runs} turns, unless it says
-otherwise, and the two sides of a ratio take turns. Other machines have other seconds; the ratios are
-what to look at. `uvx nox -s bench -- --only rendering` measures one section again.
+`uvx nox -s bench` writes this page; do not edit it. Each section was measured in one run, on one
+machine with {os.cpu_count()} cores, with Copier {version("copier")} on Python {python}. Each number
+is the median of {runs} measurements, unless the section states another number. The two sides of a
+ratio were measured in turns. Compare the ratios: the seconds depend on the machine.
+`uvx nox -s bench -- --only rendering` measures one section again.
 """
     parts = [
         f"<!-- {name} -->\n{sections[name].strip()}\n" for name in SECTIONS if name in sections
@@ -62,16 +63,18 @@ what to look at. `uvx nox -s bench -- --only rendering` measures one section aga
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--runs", type=int, default=5, help="turns of each measurement")
-    parser.add_argument("--only", action="append", choices=SECTIONS, help="only this (repeatable)")
+    parser.add_argument("--runs", type=int, default=5, help="repetitions of each measurement")
+    parser.add_argument(
+        "--only", action="append", choices=SECTIONS, help="measure only this section (repeatable)"
+    )
     options = parser.parse_args()
-    wanted = options.only or list(SECTIONS)
-    if NEED_DOCKER.intersection(wanted) and not has_engine():
-        parser.error("no Docker engine answers: start one, or choose with --only")
+    selected = options.only or list(SECTIONS)
+    if NEED_DOCKER.intersection(selected) and not has_engine():
+        parser.error("no Docker engine is running: start one, or select other sections with --only")
     sections = written() if options.only else {}
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
         bench = Bench(Path(name), options.runs)
-        for section in wanted:
+        for section in selected:
             sections[section] = SECTIONS[section](bench)
     PAGE.write_text(page(sections, options.runs))
     bench.say(f"written: {PAGE.relative_to(ROOT)}")

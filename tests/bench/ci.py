@@ -1,8 +1,8 @@
-"""What a change of one service costs in CI, against testing everything.
+"""The cost of a change of one service in CI, compared with testing everything.
 
-Jobs are counted where the rendered workflow runs, at each size, with make targets that do nothing.
-Seconds are those of the jobs of a real project of three services, one job at a time, so that they
-do not slow down one another.
+To count the jobs, the rendered workflow runs at each size with make targets that do nothing. The
+seconds come from a real project of three services, one job at a time, so that jobs do not slow each
+other down.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from .common import Bench, services
 
 SIZES = (3, 10, 30)
 
-#: Turns at most: each takes minutes.
+#: The maximum number of turns, because each takes minutes.
 TURNS = 3
 
-#: Stand in for all that jobs do, where they are only counted.
+#: Replaces the make targets when jobs are only counted.
 NOTHING = "setup lint test-unit lint-integration test-service test-integration:\n\t@:\n"
 
 
-#: What the page says of the table.
+#: The text of the section, before the rows of the table.
 TEXT = """
 ## CI
 
-What a push that changes one service, which no other one needs, costs in CI, against one that changes
-what all services share: jobs, counted where the workflow runs; and the seconds of all of them
-together, warm, without what the forge needs to start each (the median of {turns} turns). Those of 3
-services are measured; the same four jobs run for one service of 10 or 30, and what everything takes
-there is made of the seconds that a service's job takes of 3, on average.
+The cost of two pushes in CI: one changes a service that no other service needs, and the other
+changes a file that all services share. The seconds are the sum over all jobs, with warm caches and
+without the time that the forge needs to start a job (median of {turns} measurements).
 
-| services | jobs for one | for everything | seconds for one | for everything | one ÷ everything |
+The seconds for 3 services are measured. In projects of 10 or 30 services, a change of one service
+runs the same four jobs; the seconds for everything are extrapolated from the average job of a
+service.
+
+| services | jobs, one service | jobs, everything | seconds, one service | seconds, everything | one service ÷ everything |
 | --- | --- | --- | --- | --- | --- |
 """
 
@@ -57,7 +59,7 @@ def section(bench: Bench) -> str:
 
 
 def counted(bench: Bench, answer: str) -> tuple[int, int]:
-    """Return how many jobs a change of the last service starts, and how many everything is."""
+    """Return the number of jobs for a change of the last service, and for everything."""
     project = bench.work / f"ci-{answer.count(',')}"
     bench.copy(bench.template, project, f"--data=services={answer}", "--skip-tasks")
     names = sorted(path.parent.name for path in project.glob("services/*/Makefile"))
@@ -69,7 +71,7 @@ def counted(bench: Bench, answer: str) -> tuple[int, int]:
 
 
 def timed(bench: Bench, runs: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the seconds of each job: for a change of the web page, and for everything."""
+    """Return the seconds of each job, for a change of the web page and for everything."""
     project = bench.project()
     forge = Forge(project, bench.work / f"{project.name}-forge")
     forge.start({})
@@ -91,11 +93,11 @@ def one_service(forge: Forge, service: str) -> Run:
 
 
 def passed(run: Run) -> Run:
-    """Return a run, which must have passed."""
+    """Check that a run passed, and return it."""
     assert run.passed, run.said
     return run
 
 
 def medians(turns: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median of each job."""
+    """Return the median seconds of each job."""
     return {job: median(turn[job] for turn in turns) for job in turns[0]}

@@ -1,4 +1,4 @@
-"""What the images of a project weigh."""
+"""The size of a project's images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .common import Bench, run
 
 
 def section(bench: Bench) -> str:
-    """Build the images of a project and weigh them."""
+    """Build the images of a project and measure their size."""
     project = bench.project()
     images = {path.parent.name: path for path in sorted(project.glob("services/*/Dockerfile"))}
     answers = (project / ".copier-answers.yml").read_text()
@@ -31,16 +31,16 @@ def section(bench: Bench) -> str:
     return f"""\
 ## Images
 
-What each image adds to its base image: the service and its dependencies.
+The size that the service and its dependencies add to the base image.
 
-| service | base | over it |
+| service | base image | added |
 | --- | --- | --- |
 {line.join(rows)}
 """
 
 
 def base_of(dockerfile: Path) -> str:
-    """The image that a Dockerfile's last stage stands on, through its own stages."""
+    """Return the external image that a Dockerfile's last stage is based on."""
     stages: dict[str, str] = {}
     image = ""
     for line in dockerfile.read_text().splitlines():
@@ -51,7 +51,7 @@ def base_of(dockerfile: Path) -> str:
 
 
 def size(image: str) -> int:
-    """The bytes of an image."""
+    """Return the size of an image in bytes."""
     done = subprocess.run(
         ["docker", "image", "inspect", image], check=True, capture_output=True, text=True
     )

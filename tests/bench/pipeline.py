@@ -1,4 +1,4 @@
-"""What a project's tests cost with the runner, against the same commands by hand."""
+"""The time of a project's tests with the runner, compared with the same commands by hand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from statistics import median
 
 from .common import Bench, Done, git, run
 
-#: `make test` may take so many times the same commands one after the other, and their longest chain.
+#: The limits: the time of `make test` divided by the commands in sequence, and by their longest
+#: chain.
 OF_SUM, OF_CHAIN = 0.5, 1.15
 
-#: The runner may add so much to a command, and so many seconds besides.
+#: The limit for the runner's overhead: a part of the command's time, plus seconds.
 OVERHEAD, OVERHEAD_SECONDS = 0.02, 0.2
 
 SIZES = (1, 3, 10, 20)
@@ -37,12 +38,12 @@ def test_another(): assert {"a": 1, "b": [1, 2]} == {"a": 1, "b": [1, 3]}
 
 
 def runner(*options: str, cwd: Path, code: int = 0) -> Done:
-    """Run the runner itself: make would turn its exit code into its own."""
+    """Start the runner directly, because make replaces its exit code."""
     return run("uv", "run", "--script", "scripts/test-runner.py", *options, cwd=cwd, code=code)
 
 
 def section(bench: Bench) -> str:
-    """Measure everything."""
+    """Run all measurements of the pipeline."""
     project = ready(bench, ", ".join(SERVICES))
     texts = [commands(bench, project), change(bench, project), output(project)]
     shutil.rmtree(project)
@@ -50,7 +51,7 @@ def section(bench: Bench) -> str:
 
 
 def ready(bench: Bench, services: str) -> Path:
-    """Generate a project, install what it needs, commit it, and run its tests once."""
+    """Generate a project, install its dependencies, commit it, and run its tests once."""
     path = bench.project(f"services={services}")
     run("make", "setup", cwd=path)
     git("add", "--all", cwd=path)
@@ -63,7 +64,7 @@ def ready(bench: Bench, services: str) -> Path:
 
 
 def commands(bench: Bench, project: Path) -> str:
-    """Time `make test`, and by turns the same commands one after the other."""
+    """Measure `make test` and the same commands in sequence, in turns."""
     singles = {
         **{f"unit {name}": ["-C", f"services/{name}", "test-unit"] for name in SERVICES},
         **{f"service {name}": ["test-service", f"SERVICE={name}"] for name in SERVICES},
@@ -85,25 +86,26 @@ def commands(bench: Bench, project: Path) -> str:
     return f"""\
 ## A project's tests
 
-`make test` of api, worker and frontend with PostgreSQL, warm (dependencies are installed, images are in
-Docker's build cache), against its commands by hand, one after the other: `make -C services/… test-unit`
-and `make test-service` of each service, `make test-integration`. The longest chain is what nobody can
-go below who starts each of them by itself: a service's unit tests, its service tests, the integration
-tests.
+`make test` of a project with api, worker, frontend and PostgreSQL, compared with the same commands
+by hand, in sequence: `make -C services/… test-unit` and `make test-service` of each service, and
+`make test-integration`. Dependencies are installed, and images are in Docker's build cache.
+
+The longest chain is the unit tests of a service, its service tests, and the integration tests.
+Separate commands cannot be faster than this chain, even if they run in parallel.
 
 | | seconds |
 | --- | --- |
 {rows}
 
-| `make test` against | times | at most |
+| `make test` compared with | ratio | limit |
 | --- | --- | --- |
-| the commands one after the other | {median(sums):.2f} | {OF_SUM} |
+| the commands in sequence | {median(sums):.2f} | {OF_SUM} |
 | their longest chain | {median(chains):.2f} | {OF_CHAIN} |
 """
 
 
 def change(bench: Bench, project: Path) -> str:
-    """Time what follows the edit of one service."""
+    """Measure the tests after an edit of one service."""
     source = project / "services/worker/worker/main.py"
     text = source.read_text()
     full, changed, warm_full, warm_changed = [], [], [], []
@@ -128,24 +130,24 @@ def change(bench: Bench, project: Path) -> str:
         for name, seconds in (
             ("`make test`", full),
             ("`make test CHANGED=1`", changed),
-            ("`make test`, stacks kept by `make test-infra-up`", warm_full),
-            ("`make test CHANGED=1`, stacks kept", warm_changed),
+            ("`make test` after `make test-infra-up`", warm_full),
+            ("`make test CHANGED=1` after `make test-infra-up`", warm_changed),
         )
     )
     return f"""\
 ### After an edit
 
-From an edit of the worker, which the api needs, to the verdict. `CHANGED=1` runs its unit tests, the
-service tests of both, and the integration tests.
+The time from an edit of the worker, which the api needs, to the result. `CHANGED=1` runs the unit
+tests of the worker, the service tests of both services, and the integration tests.
 
-| | seconds | ÷ the first |
+| command | seconds | ÷ `make test` |
 | --- | --- | --- |
 {rows}
 """
 
 
 def output(project: Path) -> str:
-    """Count what one has to read, of green runs and of red ones."""
+    """Count the lines and bytes of green and red output."""
     suites = [project / f"services/{name}" for name in ("api", "worker")]
     rows = []
     for state, code in (("green", 0), ("red", 1)):
@@ -175,19 +177,20 @@ def output(project: Path) -> str:
     )
     line = "\n"
     return f"""\
-### What one has to read
+### Amount of output
 
-The unit tests of api and worker: what the runner prints on a pipe, and what pytest does for the same
-suites. The red ones are a broken fixture that fails 200 tests, and one more failure.
+The output of the runner in a pipe for the unit tests of api and worker, compared with the output of
+pytest for the same tests. In the red runs, a broken fixture fails 200 tests, and one more test
+fails.
 
-| | | lines | bytes |
+| result | command | lines | bytes |
 | --- | --- | --- | --- |
 {line.join(rows)}
 """
 
 
 def overhead(bench: Bench) -> str:
-    """Time the runner over the bare command, for tests that take no time."""
+    """Measure the runner's overhead over the direct command, for tests that take no time."""
     project = bench.work / "trivial"
     bench.copy(bench.template, project, "--data=services=x:custom", "--skip-tasks")
     service = project / "services/x"
@@ -209,17 +212,18 @@ def overhead(bench: Bench) -> str:
         ours.append(runner("--stage=unit", cwd=project).seconds)
     more = median(b - a for a, b in zip(bare, ours, strict=True))
     limit = OVERHEAD * median(bare) + OVERHEAD_SECONDS
-    bench.at_most("the runner's own seconds", more, limit)
+    bench.at_most("seconds that the runner adds", more, limit)
     return f"""\
-### What the runner adds
+### Overhead of the runner
 
-{TRIVIAL} tests that do nothing: `make -C services/x test-unit` takes {median(bare):.2f} s, the same through the
-runner {median(ours):.2f} s. The median difference is {more:.2f} s; {limit:.2f} s ({OVERHEAD:.0%} and {OVERHEAD_SECONDS} s) are the limit.
+For {TRIVIAL} tests that do nothing, `make -C services/x test-unit` takes {median(bare):.2f} s, and
+the same tests with the runner take {median(ours):.2f} s. The median difference is {more:.2f} s. The
+limit is {limit:.2f} s ({OVERHEAD:.0%} plus {OVERHEAD_SECONDS} s).
 """
 
 
 def sizes(bench: Bench) -> str:
-    """Time and weigh the tests of projects of several sizes."""
+    """Measure the time and memory of the tests, for projects of several sizes."""
     rows, first = [], 0.0
     for size in SIZES:
         bench.say(f"a project of {size}")
@@ -236,11 +240,11 @@ def sizes(bench: Bench) -> str:
     return f"""\
 ### Many services
 
-`make test`, warm, of apis, workers and web pages in turn. The third column is a service's share of the
-time, as a part of what one alone takes; the last one is how much memory the whole machine used at the
-most, over what it used before.
+`make test` with warm caches. The services are apis, workers and web pages in turn. The third column
+is the time for each service, relative to a project with one service. The last column is the peak of
+the machine's memory use, minus its use before the run.
 
-| services | seconds | share | GiB |
+| services | seconds | relative time for each service | GiB |
 | --- | --- | --- | --- |
 {line.join(rows)}
 """
@@ -248,7 +252,7 @@ most, over what it used before.
 
 @contextmanager
 def memory() -> Iterator[list[int]]:
-    """Watch the memory that the whole machine uses; the list holds the peak over the start, in bytes."""
+    """Measure the memory use of the machine: the list contains the added bytes at the peak."""
     peak, over = [0], threading.Event()
 
     def used() -> int:

@@ -1,6 +1,6 @@
-"""What updates take: this template's commands beside plain `copier update`.
+"""The time of updates: this template's commands compared with plain `copier update`.
 
-Plain Copier runs without the template's migrations, so it is Copier's own merge that is measured.
+Plain Copier runs without the template's migrations, so this measures Copier's own merge.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from tests.conftest import copy_template
 
 from .common import Bench, git, run, services
 
-#: An update may take so many times what Copier's own takes.
+#: The limit: an update's time divided by the time of Copier's own update.
 TARGET = 1.5
 SIZES = (3, 10, 30)
 
-#: What the second version changes, in a file of the project and in one of each service.
+#: The changes of the second version: one file of the project, and one file of each service.
 CHANGES = {
     "template/.editorconfig": ("indent_size = 2", "indent_size = 3"),
     "includes/make.jinja": ("uv run mypy", "uv run mypy --pretty"),
 }
 
-#: What leaves an update to the migrations.
+#: The entry in copier.yml that leaves updates to the migrations.
 EXCLUDED = "'*' if _copier_operation == 'update' else ''"
 
 
 def versions(folder: Path, *, migrations: bool) -> Path:
-    """Make a template of two versions."""
+    """Create a template with two versions."""
     folder.mkdir()
     copy_template(folder)
     settings = folder / "copier.yml"
@@ -49,7 +49,7 @@ def versions(folder: Path, *, migrations: bool) -> Path:
 
 
 def generated(template: Path, project: Path, answer: str) -> Path:
-    """Make a project of the first version, committed."""
+    """Generate a project from the first version, and commit it."""
     run(
         *(sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--quiet"),
         *("--skip-tasks", "--vcs-ref=v1.0.0", f"--data=services={answer}"),
@@ -74,7 +74,7 @@ def section(bench: Bench) -> str:
             generated(template, bench.work / f"{template.name}-{size}", services(size))
             for template in (ours, plain)
         ]
-        # Without a lock file to be made, which takes as long as the network does.
+        # A custom service has no lock file, whose creation would depend on the network.
         new = "one-more:custom"
         commands = {
             "update": ((*script, "update"), copier),
@@ -100,9 +100,9 @@ def section(bench: Bench) -> str:
     return f"""\
 ## Updates
 
-`make template-update` and `make add-service` beside plain `copier update` of the same template
-without its migrations, in seconds of processor time. Ours renders two projects where Copier renders
-three, and spares it from starting git for every file; {TARGET} times is the most that it may take.
+`make template-update` and `make add-service`, compared with plain `copier update` of the same
+template without its migrations, in seconds of processor time. Our update renders two projects
+instead of three, and does not start git for every file. The limit for the ratio is {TARGET}.
 
 | command | services | seconds | copier update | ÷ |
 | --- | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Generated projects, run as their users run them: `make`, on a real Docker engine."""
+"""Generated projects, run with `make` on a real Docker engine, as their users run them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What the projects run on. A machine that cannot download the newest Python sets what it has.
+#: The Python of the projects. A machine that cannot download it sets an installed version.
 PYTHON_VERSION = os.environ.get("E2E_PYTHON", "3.13")
 
-#: Docker's nouns, and how each one's things are listed by label.
+#: The kinds of Docker resources, and the command that lists each.
 LISTINGS = {
     "container": ("ps", "--all", "--quiet"),
     "network": ("network", "ls", "--quiet"),
@@ -30,23 +30,23 @@ LISTINGS = {
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without what this test session adds, and what would change a project."""
+    """Return the environment without variables of the test session, or that affect a project."""
     env = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("COMPOSE_", "PYTEST_", "TEST_", "NOX_"))
         and name not in ("VIRTUAL_ENV", "CI", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-        # nox tells uv to work in the session's own environment.
+        # nox sets these, so that uv uses the environment of the session.
         and name not in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT")
     }
-    # The session's own packages must not be what `uv` or `python` find first in a project.
+    # In a project, `uv` and `python` must not find the packages of the session first.
     here = str(Path(sys.prefix) / "bin")
     path = [entry for entry in env["PATH"].split(os.pathsep) if entry != here]
     return env | {"PATH": os.pathsep.join(path)} | more
 
 
 def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and keep what it says, both streams as one."""
+    """Run a command and return its result, with both output streams in one."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -69,7 +69,7 @@ class Project:
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str, fails: bool = False, **env: str) -> str:
-        """Run a command in the project, which must pass (or fail). Return what it said."""
+        """Run a command in the project, which must pass (or fail). Return its output."""
         done = sh(*command, cwd=self.path, **self.env | env)
         assert bool(done.returncode) == fails, (
             f"{command} ended with {done.returncode}:\n{done.stdout}"
@@ -81,7 +81,7 @@ class Project:
         return self.run("make", *args, fails=fails, **env)
 
     def left(self) -> dict[str, list[str]]:
-        """List what Docker holds of this project's tests, by label."""
+        """List the Docker resources of this project's tests, by label."""
         return docker_holds(f"test.project={self.slug}")
 
     def commit(self, message: str = "all") -> None:
@@ -97,7 +97,7 @@ def docker(*args: str) -> str:
 
 
 def docker_holds(label: str) -> dict[str, list[str]]:
-    """List the containers, networks, volumes and images that carry a label."""
+    """List the containers, networks, volumes and images with a label."""
     return {
         noun: docker(*listing, f"--filter=label={label}").split()
         for noun, listing in LISTINGS.items()
@@ -105,7 +105,7 @@ def docker_holds(label: str) -> dict[str, list[str]]:
 
 
 def inspect(noun: str, *ids: str) -> list[dict[str, Any]]:
-    """Return what Docker knows of some things."""
+    """Return what `docker inspect` prints for some IDs."""
     found: list[dict[str, Any]] = json.loads(docker(noun, "inspect", *ids)) if ids else []
     return found
 
@@ -115,14 +115,14 @@ NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine(docker_engine: None) -> None:
-    """Every test here needs the engine; without one they fail, not pass."""
+    """Every test in this folder needs the engine; without one, the tests do not pass."""
 
 
 @pytest.fixture(scope="session")
 def generate(
     tmp_path_factory: pytest.TempPathFactory, template_copy: Path
 ) -> Iterator[Callable[..., Project]]:
-    """Generate a project the way a user does, its tasks included, under a slug of its own."""
+    """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
 
     def generate(**answers: str) -> Project:
@@ -149,7 +149,7 @@ def generate(
 
 
 def remove(label: str) -> None:
-    """Remove everything that carries a label, for tests that failed half-way."""
+    """Remove everything with a label, in case a test failed before its clean-up."""
     for noun, ids in docker_holds(label).items():
         for one in dict.fromkeys(ids):
             force = [] if noun == "network" else ["--force"]

@@ -1,8 +1,8 @@
-"""A forge on this machine: runs a project's workflows, with a registry to push to.
+"""A forge on this machine: runs a project's workflows, and has a registry to push to.
 
-The workflows run as they are rendered, under act. Where an action of somebody else's would run, one
-of `actions/` stands in for it; what it stands in for is real all the same: docker builds, logs in
-and pushes, and the registry is Debian's, which refuses whoever has no token.
+act runs the workflows as they are rendered, and replaces each third-party action by one in
+`actions/`. The work is real: docker builds, logs in and pushes. The registry comes from Debian and
+requires a token.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .conftest import clean_environment, docker
 
 ACTIONS = Path(__file__).with_name("actions")
 
-#: What stands in for an action; act itself does the work of actions/checkout.
-STAND_INS = {
+#: The replacement for each action. act itself performs actions/checkout.
+REPLACEMENTS = {
     "actions/setup-node": "nothing",
     "astral-sh/setup-uv": "nothing",
     "docker/setup-qemu-action": "nothing",
@@ -44,14 +44,14 @@ CACHES = {
     "UV_CACHE_DIR": ".cache/uv",
     "UV_PYTHON_INSTALL_DIR": ".local/share/uv/python",
     "npm_config_cache": ".npm",
-    "PYENV_ROOT": ".pyenv",  # no cache, but its Pythons are found nowhere else
+    "PYENV_ROOT": ".pyenv",  # not a cache, but pyenv's Pythons need it
 }
 
 USER, TOKEN = "releaser", "a-token"
-#: bcrypt of the token, as cheap as it can be.
+#: bcrypt of the token, with the lowest cost.
 HTPASSWD = f"{USER}:$2b$04$y2003dDES6muhEyq/Q7ZDuy9PjWqpCsdqiY9wSWXa2ETcJ3RLq.Sy\n"
 
-#: What a registry may answer with: an image, or a list of images.
+#: The types of a manifest: a list of images (INDEXES), or one image (MANIFESTS).
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -63,7 +63,7 @@ MANIFESTS = (
 
 
 def program(name: str) -> str:
-    """Where a program is that these tests need; where nobody looks at skips, it must be there."""
+    """Return the path of a program. If it is missing, skip the test; in CI, fail it."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found:
@@ -75,7 +75,7 @@ def program(name: str) -> str:
 
 
 def buildx() -> str:
-    """Where buildx is: as a plugin of docker, or by itself."""
+    """Return the path of buildx, which is a plugin of docker or a separate program."""
     plugins = json.loads(docker("info", "--format={{json .ClientInfo.Plugins}}"))
     found = [plugin["Path"] for plugin in plugins if plugin["Name"] == "buildx"]
     return str(found[0]) if found else program("docker-buildx")
@@ -83,12 +83,12 @@ def buildx() -> str:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry on this machine, which answers nobody without the token."""
+    """A registry on this machine, which requires the token."""
 
     host: str
 
     def get(self, path: str, *accept: str) -> tuple[Any, str]:
-        """Return what it says, and the digest of that. Raises urllib.error.HTTPError."""
+        """Return the response and its digest. Raises urllib.error.HTTPError."""
         credentials = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Accept": ", ".join(accept)}
         request = urllib.request.Request(f"http://{self.host}/v2/{path}", headers=headers)
@@ -105,13 +105,13 @@ class Registry:
             raise
 
     def images(self, image: str, tag: str) -> dict[str, str]:
-        """Return the digests that a tag stands for, by platform; of a lone image, it tells it."""
+        """Return the digest for each platform of a tag; an image reports its own platform."""
         manifest, digest = self.get(f"{image}/manifests/{tag}", *INDEXES, *MANIFESTS)
         if manifest["mediaType"] in INDEXES:
             return {
                 f"{one['platform']['os']}/{one['platform']['architecture']}": one["digest"]
                 for one in manifest["manifests"]
-                if one["platform"]["os"] != "unknown"  # that is an attestation
+                if one["platform"]["os"] != "unknown"  # an attestation
             }
         config = self.config(image, digest)
         return {f"{config['os']}/{config['architecture']}": digest}
@@ -123,13 +123,13 @@ class Registry:
         return config
 
     def labels(self, image: str, tag: str) -> dict[str, str]:
-        """Return the labels of an image of one platform."""
+        """Return the labels of an image with one platform."""
         (digest,) = self.images(image, tag).values()
         labels: dict[str, str] = self.config(image, digest)["config"]["Labels"]
         return labels
 
     def version(self, image: str, tag: str) -> str:
-        """Return the version that a tag stands for, by its images' own word."""
+        """Return the version that the labels of a tag's images contain."""
         label = "org.opencontainers.image.version"
         (version,) = {
             self.config(image, digest)["config"]["Labels"][label]
@@ -138,7 +138,7 @@ class Registry:
         return str(version)
 
     def pull(self, image: str, tag: str, scratch: Path) -> str:
-        """Pull an image; return the name that it has here."""
+        """Pull an image and return its local name."""
         name = f"{self.host}/{image}:{tag}"
         config = f"--config={scratch}"
         docker(config, "login", f"--username={USER}", f"--password={TOKEN}", self.host)
@@ -146,13 +146,13 @@ class Registry:
         return name
 
     def state(self, image: str) -> dict[str, dict[str, str]]:
-        """Return everything that its tags stand for."""
+        """Return the digests of every tag of an image, by platform."""
         return {tag: self.images(image, tag) for tag in self.tags(image)}
 
 
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Registry]:
-    """Run a registry, and remove from the engine what was pushed to it."""
+    """Run a registry, and afterwards remove its images from the engine."""
     executable = program("docker-registry")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -195,11 +195,11 @@ def running_registry(folder: Path) -> Iterator[Registry]:
 
 @dataclass
 class Run:
-    """What became of a workflow."""
+    """The result of a workflow."""
 
     passed: bool
-    jobs: dict[str, str] = field(default_factory=dict)  #: what ran: by its id and matrix, how
-    seconds: dict[str, float] = field(default_factory=dict)  #: of its steps
+    jobs: dict[str, str] = field(default_factory=dict)  #: the result of each job, by id and matrix
+    seconds: dict[str, float] = field(default_factory=dict)  #: the duration of each job's steps
     said: str = ""
 
 
@@ -209,11 +209,11 @@ class Forge:
     def __init__(self, project: Path, scratch: Path, folder: str = ".github") -> None:
         self.project, self.scratch, self.folder = project, scratch, folder
         self.marks = scratch / "marks"
-        self.options: tuple[str, ...] = ()  #: more of act's options, for every run
+        self.options: tuple[str, ...] = ()  #: more options of act, for every run
         self.scratch.mkdir(parents=True, exist_ok=True)
 
     def git(self, *args: str) -> str:
-        """Run git in the project, as nobody in particular."""
+        """Run git in the project, with a fixed identity."""
         identity = ("-c", "user.name=e2e", "-c", "user.email=e2e@example.com")
         done = subprocess.run(
             ["git", *identity, *args], cwd=self.project, capture_output=True, text=True
@@ -222,14 +222,14 @@ class Forge:
         return done.stdout.strip()
 
     def start(self, files: Mapping[str, str]) -> None:
-        """Make the first commit, on main, in a repository of an owner with capitals."""
+        """Create the first commit on main, in a repository whose owner has capital letters."""
         self.git("init", "--quiet")
         self.git("checkout", "--quiet", "-B", "main")
         self.git("remote", "add", "origin", "https://github.com/Acme/Shop.git")
         self.commit(files)
 
     def commit(self, files: Mapping[str, str] | None = None, *removed: str) -> str:
-        """Write files, remove others, commit all; return the commit."""
+        """Write some files, remove others, commit everything, and return the commit."""
         for name, text in (files or {}).items():
             (self.project / name).parent.mkdir(parents=True, exist_ok=True)
             (self.project / name).write_text(text)
@@ -241,17 +241,17 @@ class Forge:
         return self.git("rev-parse", "HEAD")
 
     def push(self, before: str = "") -> Run:
-        """Run CI for a push to main; `before` is where the branch was, nothing if it was not."""
+        """Run CI for a push to main; `before` is its previous commit, empty if it is new."""
         event = {"ref": "refs/heads/main", "before": before or "0" * 40}
         return self.run("ci.yml", "push", event)
 
     def pull_request(self, base: str) -> Run:
-        """Run CI for a pull request of what is checked out."""
+        """Run CI for a pull request with the current commit."""
         event = {"pull_request": {"number": 7, "base": {"ref": "main", "sha": base}}}
         return self.run("ci.yml", "pull_request", event)
 
     def release(self, tag: str, *, token: str = TOKEN, new: bool = True) -> Run:
-        """Run the release of a tag, which is set unless it is there."""
+        """Run the release of a tag, and create the tag if it is new."""
         if new:
             self.git("tag", tag)
         self.git("checkout", "--quiet", "--detach", tag)
@@ -272,7 +272,7 @@ class Forge:
         passed_on = {"MARKS": str(self.marks), "PATH": env["PATH"]}
         if workflow == "release.yml":
             passed_on["BUILDX"] = buildx()
-        # The home is a new one; what was downloaded once is not downloaded again.
+        # The home folder is empty, but the caches are the machine's.
         kept = {name: env.get(name, str(Path.home() / path)) for name, path in CACHES.items()}
         passed_on |= {name: path for name, path in kept.items() if Path(path).is_dir()}
         done = subprocess.run(
@@ -281,7 +281,7 @@ class Forge:
                 *("--eventpath", str(self.scratch / "event.json")),
                 *("--platform", "ubuntu-latest=-self-hosted"),
                 *(f"--env={key}={value}" for key, value in passed_on.items()),
-                *stand_ins(path),
+                *replacements(path),
                 *self.options,
                 *options,
             ],
@@ -295,23 +295,23 @@ class Forge:
         return read(done)
 
     def did(self) -> list[str]:
-        """What the project's make targets wrote down in the last run, sorted: jobs run at once."""
+        """Return the marks of the last run's make targets, sorted because jobs run in parallel."""
         return sorted(self.marks.read_text().splitlines()) if self.marks.exists() else []
 
 
-def stand_ins(workflow: Path) -> list[str]:
-    """The options that put a stand-in for each action that a workflow uses."""
+def replacements(workflow: Path) -> list[str]:
+    """Return the options of act that replace each action of a workflow."""
     jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
     used = {step["uses"] for job in jobs for step in job["steps"] if "uses" in step}
     return [
-        f"--local-repository={action}={ACTIONS / STAND_INS[action.partition('@')[0]]}"
+        f"--local-repository={action}={ACTIONS / REPLACEMENTS[action.partition('@')[0]]}"
         for action in sorted(used)
         if not action.startswith("actions/checkout@")
     ]
 
 
 def read(done: subprocess.CompletedProcess[str]) -> Run:
-    """Read what act has written: an event a line, as JSON."""
+    """Parse the output of act: one JSON event a line."""
     run = Run(passed=done.returncode == 0)
     lines: list[str] = []
     failed: set[str] = set()
@@ -327,7 +327,7 @@ def read(done: subprocess.CompletedProcess[str]) -> Run:
         if event.get("stepResult") == "failure":
             failed.add(job)
         if "jobResult" in event:
-            # Of a matrix, act says of all that are not over yet what one of them has come to.
+            # When a job of a matrix fails, act reports the failure for all unfinished jobs too.
             alone = not event["matrix"] or event["jobResult"] == "success"
             run.jobs[job] = event["jobResult"] if alone or job in failed else "success"
         if "executionTime" in event and len(event.get("stepID", ())) == 1:

@@ -1,4 +1,4 @@
-"""A project that grew and was added to, with somebody's own code in it, passes all its tests."""
+"""A project that grew, got more services and contains a user's code passes all its tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_own_code_moves_along() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A single project, made of a template that updates can be had from."""
+    """Generate a single project from a template that is a git repository, so updates work."""
     template = tmp_path / "template"
     template.mkdir()
     copy_template(template)

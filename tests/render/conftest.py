@@ -1,4 +1,4 @@
-"""The projects that the tests of this folder read."""
+"""The projects that the tests in this folder check."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SETS = {**pairwise.NAMED, **pairwise.pairwise()}
 
 @dataclass(frozen=True)
 class Project:
-    """A rendered project, and the answers that it was made of."""
+    """A rendered project and its answers."""
 
     name: str
     answers: dict[str, Any]
     root: Path
 
     def check(self, problems: list[str]) -> None:
-        """Fail with a project's problems, and say how it is made again."""
+        """Fail if there are problems, and print the answers that render the project."""
         if problems:
             lines = "\n  ".join(problems)
             pytest.fail(f"{self.name} of {self.answers}:\n  {lines}", pytrace=False)
@@ -33,18 +33,18 @@ class Project:
 
 @pytest.fixture(scope="session", params=SETS)
 def project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return one project after the other, of all the sets of answers."""
+    """Return a project for each set of answers."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 
 @pytest.fixture(scope="session", params=pairwise.NAMED)
 def named_project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return one of the few named projects after the other."""
+    """Return each of the few named projects."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 
 def one_of_each_kind() -> list[str]:
-    """Return the named sets, and the first of the others for each list or kind of services."""
+    """Return the named sets, and one other set for each list or kind of services."""
     found = {name: name for name in pairwise.NAMED}
     for name, answers in pairwise.pairwise().items():
         found.setdefault(str(answers.get("services", answers.get("service_kind"))), name)
@@ -53,18 +53,18 @@ def one_of_each_kind() -> list[str]:
 
 @pytest.fixture(scope="session", params=one_of_each_kind())
 def varied_project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return one project for each kind of services: for what takes long."""
+    """Return one project for each kind of services, for slow tests."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bool]:
-    """Return the function that says whether no test, in any process, has asked for a text before.
+    """Return a function that is true for the first test, in any process, that passes it a text.
 
-    Most files are the same in many projects; a linter needs to see each of them once.
+    Most files are the same in many projects, and a linter needs to check each of them once.
     """
     base = tmp_path_factory.getbasetemp()
-    # xdist gives each of its workers a folder of its own in one that they share.
+    # Each of xdist's workers has its own folder, inside one that they share.
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "seen"
     shared.mkdir(exist_ok=True)
 

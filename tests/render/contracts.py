@@ -1,4 +1,4 @@
-"""What the files of a project promise one another.
+"""Contracts between the files of a project.
 
 Each contract is a function that reads a rendered project and returns what breaks it, a line each.
 They read nothing but the files, so they can be tried on a project that is broken on purpose.
@@ -48,24 +48,24 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 @dataclass(frozen=True)
 class Compose:
-    """A compose file as it is written, before Compose fills in its variables."""
+    """A compose file, before Compose substitutes its variables."""
 
     root: Path
     path: Path
 
     @property
     def data(self) -> dict[str, Any]:
-        """All of it, with YAML's anchors and merges resolved."""
+        """The content, with YAML's anchors and merges resolved."""
         return parsed(self.path.read_text(encoding="utf-8"))
 
     @property
     def name(self) -> str:
-        """Where it is in the project."""
+        """The path in the project."""
         return self.path.relative_to(self.root).as_posix()
 
     @property
     def environment(self) -> str:
-        """What it is for: dev, test or prod."""
+        """The environment: dev, test or prod."""
         return self.path.parent.name
 
     @property
@@ -82,7 +82,7 @@ class Compose:
 
     @property
     def one_shots(self) -> set[str]:
-        """The containers that do something once, which others wait for."""
+        """The one-shot containers, which other containers wait for."""
         return {
             target
             for service in self.services.values()
@@ -91,7 +91,7 @@ class Compose:
         }
 
     def build(self, name: str) -> tuple[Path, str] | None:
-        """Return the folder that a container is built from and the stage; None: it is pulled."""
+        """Return the build context and the stage of a container, or None if its image is pulled."""
         found = self.services[name].get("build")
         if found is None:
             return None
@@ -100,7 +100,7 @@ class Compose:
         return (self.path.parent / found["context"]).resolve(), found.get("target", "")
 
     def variables(self) -> dict[str, set[tuple[str, str]]]:
-        """Return what it reads from the environment: each name with its operators and defaults."""
+        """Return the variables that it reads, each with its operators and defaults."""
         found: dict[str, set[tuple[str, str]]] = {}
         for text in strings(self.data):
             for match in VARIABLE.finditer(text):
@@ -124,13 +124,13 @@ class Variable:
 
 @functools.lru_cache(maxsize=64)
 def parsed(text: str) -> dict[str, Any]:
-    """Return what a compose file says. Many contracts read the same one: do not change it."""
+    """Return a compose file. Many contracts share the result: do not change it."""
     found = yaml.load(text, yaml.CSafeLoader)
     return found if isinstance(found, dict) else {}
 
 
 def strings(node: Any) -> Iterator[str]:
-    """Return every text in what a YAML file holds, keys too."""
+    """Return every string in parsed YAML, including keys."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):
@@ -143,7 +143,7 @@ def strings(node: Any) -> Iterator[str]:
 
 
 def dependencies(service: dict[str, Any]) -> dict[str, str]:
-    """Return what a container waits for, each with the condition."""
+    """Return the containers that a container waits for, each with the condition."""
     found = service.get("depends_on") or {}
     if isinstance(found, list):
         return dict.fromkeys(found, "service_started")
@@ -161,20 +161,20 @@ def compose_file(root: Path, environment: str) -> Compose:
 
 
 def own_services(root: Path) -> dict[str, Path]:
-    """Return the project's own services, each with its folder: those that are built in dev."""
+    """Return the project's own services, which dev builds, each with its folder."""
     dev = compose_file(root, "dev")
     return {name: found[0] for name in dev.services if (found := dev.build(name))}
 
 
 def is_own(compose: Compose, name: str) -> bool:
-    """Whether a container runs an image of this project."""
+    """Return whether a container runs an image of this project."""
     image = compose.services[name].get("image", "")
     own = image.startswith("${COMPOSE_PROJECT_NAME}-") or "${TEST_INSTANCE_ID}/" in image
     return own or name in own_services(compose.root)
 
 
 def env_example(path: Path) -> list[Variable]:
-    """Return the variables of an .env.example; of a block of lines, the comment is shared."""
+    """Return the variables of an .env.example; lines in one block share the comment."""
     found = []
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         prose: list[str] = []
@@ -196,7 +196,7 @@ def make_targets(makefile: Path) -> set[str]:
 
 
 def stage(dockerfile: Path, target: str) -> list[tuple[str, str]]:
-    """Return a stage's instructions, with those of the stages that it stands on."""
+    """Return a stage's instructions, including those of its base stages."""
     text = re.sub(r"\\\n", " ", dockerfile.read_text(encoding="utf-8"))
     stages: dict[str, list[tuple[str, str]]] = {}
     name = ""
@@ -212,12 +212,12 @@ def stage(dockerfile: Path, target: str) -> list[tuple[str, str]]:
 
 
 def last(instructions: list[tuple[str, str]], word: str) -> str:
-    """Return what the last instruction of a kind says."""
+    """Return the value of the last instruction of a kind."""
     return next((rest for found, rest in reversed(instructions) if found == word), "")
 
 
 def texts(root: Path) -> Iterator[tuple[str, str]]:
-    """Return every text file of a project: its place and its content."""
+    """Return every text file of a project: its path and its content."""
     for path in sorted(root.rglob("*")):
         if path.is_file():
             yield path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
@@ -243,7 +243,7 @@ def has_everything(root: Path) -> Iterator[str]:
         wanted = SERVICE_TARGETS if multi else SINGLE_TARGETS
         for target in sorted(wanted - make_targets(makefile)):
             yield f"{makefile.relative_to(root)}: has no target {target}, for {name}"
-        # So it is in a service that was adopted, and none of these was.
+        # Only an adopted service has this text, and these projects have none.
         if makefile.is_file() and "exit 1" in makefile.read_text(encoding="utf-8"):
             yield f"{makefile.relative_to(root)}: leaves a target to its owner"
         for kind in ("unit", "integration"):
@@ -271,7 +271,7 @@ def mounts_what_is_there(root: Path) -> Iterator[str]:
 
 
 def runs_safely(root: Path) -> Iterator[str]:
-    """An image runs as a numeric user that is not root, says how healthy it is, and takes signals."""
+    """An image runs as a numeric user other than root, has a health check and handles signals."""
     for compose in compose_files(root):
         for name in compose.services:
             found = compose.build(name)
@@ -296,7 +296,7 @@ def runs_safely(root: Path) -> Iterator[str]:
 
 
 def is_watched(root: Path) -> Iterator[str]:
-    """Every container that stays has a health check, at the pace of its environment."""
+    """Every long-running container has a health check, with the interval of its environment."""
     for compose in compose_files(root):
         for name, service in compose.services.items():
             if name in compose.one_shots:
@@ -326,13 +326,13 @@ def is_watched(root: Path) -> Iterator[str]:
 
 
 def seconds(duration: str) -> float:
-    """Return how long one of Compose's durations is."""
+    """Return the seconds of a duration in Compose's format."""
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
     return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(ms|s|m|h)", duration))
 
 
 def explains_variables(root: Path) -> Iterator[str]:
-    """Every variable that a compose file reads is explained beside it, and nothing else is."""
+    """The .env.example explains exactly the variables that the compose file reads."""
     for compose in compose_files(root):
         used = compose.variables()
         for name in BUILT_IN.get(compose.environment, set()):
@@ -366,7 +366,7 @@ def explains_variables(root: Path) -> Iterator[str]:
 
 
 def requires_secrets(root: Path) -> Iterator[str]:
-    """In prod no secret, no release and no storage has a default, and the refusal says why."""
+    """In prod, secrets, releases and storage have no default, and the error explains why."""
     compose = compose_file(root, "prod")
     for name, uses in compose.variables().items():
         if SECRET.search(name) or name == "VERSION" or name.endswith("_DIR"):
@@ -398,9 +398,9 @@ def names_what_exists(root: Path) -> Iterator[str]:
                 known = top.union(*(make_targets(root / folder / "Makefile") for folder in here))
             elif inside[1] in folders:
                 known = make_targets(root / inside[1] / "Makefile")
-            elif folders:  # A variable, or NAME, stands for any of them.
+            elif folders:  # A variable, or NAME, matches any of them.
                 known = anywhere
-            else:  # A script for both layouts says what it does in the other one.
+            else:  # A script for both layouts may name files of the other one.
                 continue
             if target not in known:
                 yield f"{name}: make {target} is no target"
@@ -439,7 +439,7 @@ def publishes_carefully(root: Path) -> Iterator[str]:
             if compose.environment == "prod" and service.get("ports") and name in waited_for:
                 yield f"{compose.name}: {name} is published, although another service stands before it"
             if compose.environment == "prod" and service.get("ports") and not is_own(compose, name):
-                yield f"{compose.name}: {name} is published, which is nobody's business"
+                yield f"{compose.name}: {name} is published, but is not a service of this project"
     dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
     before = {target for service in prod.services.values() for target in dependencies(service)}
     for name in own_services(root):
@@ -456,7 +456,7 @@ def publishes_carefully(root: Path) -> Iterator[str]:
 
 
 def isolates_tests(root: Path) -> Iterator[str]:
-    """Whatever a test stack makes belongs to it alone, is found by its labels, and leaves nothing."""
+    """A test stack shares no resource, labels all of them, and leaves none behind."""
     for compose in compose_files(root):
         if compose.environment != "test":
             continue
@@ -474,7 +474,7 @@ def isolates_tests(root: Path) -> Iterator[str]:
         }
         if compose.data.get("volumes"):
             yield f"{compose.name}: has named volumes"
-        # A config's content is written into the container; the engine keeps nothing of it.
+        # Compose writes a config's content into the container, so the engine stores no object.
         for kind in ("networks", "volumes", "secrets"):
             for key, found in (compose.data.get(kind) or {}).items():
                 if not labels.items() <= ((found or {}).get("labels") or {}).items():
@@ -486,7 +486,7 @@ def isolates_tests(root: Path) -> Iterator[str]:
             if not labels.items() <= (service.get("labels") or {}).items():
                 yield f"{compose.name}: {key} is not labelled"
             build, image = service.get("build"), service.get("image", "")
-            # An image is built once for all stacks of an instance, so it carries no scope.
+            # All stacks of an instance share images, so an image has no scope label.
             of_instance = {name: labels[name] for name in ("test.project", "test.instance")}
             if build and (isinstance(build, str) or build.get("labels") != of_instance):
                 yield f"{compose.name}: the image of {key} is not labelled"
@@ -515,7 +515,7 @@ def isolates_tests(root: Path) -> Iterator[str]:
 
 
 def reaches_addresses(root: Path) -> Iterator[str]:
-    """Every address that tests read is one that their stack offers."""
+    """The test stack provides every address that its tests read."""
     for compose in compose_files(root):
         if compose.environment != "test":
             continue
@@ -534,7 +534,7 @@ def reaches_addresses(root: Path) -> Iterator[str]:
 
 
 def hardens_production(root: Path) -> Iterator[str]:
-    """In prod every container is limited, logged and restarted; ours can do nothing but their work."""
+    """In prod, containers have limits, logging and restarts; our own also drop all privileges."""
     compose = compose_file(root, "prod")
     images = [service.get("image", "") for service in compose.services.values()]
     released = tuple(image.partition("${VERSION")[0] for image in images if "${VERSION" in image)
@@ -560,7 +560,7 @@ def hardens_production(root: Path) -> Iterator[str]:
         ):
             yield f"{compose.name}: the log of {name} is not rotated"
         limits = service.get("deploy", {}).get("resources", {}).get("limits", {})
-        # What runs a moment, of an image that is not ours, before anything else does.
+        # A one-shot container with a public image, which runs before all others.
         if not (once and not own):
             for limit in sorted({"cpus", "memory", "pids"} - set(limits)):
                 yield f"{compose.name}: {name} has no limit of {limit}"
@@ -583,7 +583,7 @@ def hardens_production(root: Path) -> Iterator[str]:
 
 
 def hides_no_volume(root: Path) -> Iterator[str]:
-    """No container makes a nameless volume: what an image declares as one, each mounts."""
+    """No container creates an anonymous volume: it mounts every volume that its image declares."""
     for compose in compose_files(root):
         targets: dict[str, set[str]] = {}
         mounted: dict[str, set[str]] = {}
@@ -601,7 +601,7 @@ def hides_no_volume(root: Path) -> Iterator[str]:
 
 
 def builds_what_it_runs(root: Path) -> Iterator[str]:
-    """`make build` makes exactly the images that prod runs."""
+    """`make build` builds exactly the images that prod runs."""
     prod = compose_file(root, "prod")
     build = Compose(root, prod.path.with_name("docker-compose.build.yml"))
     if not build.path.is_file():
@@ -622,7 +622,7 @@ def builds_what_it_runs(root: Path) -> Iterator[str]:
 
 
 def agrees_on_images(root: Path) -> Iterator[str]:
-    """A pulled image has one version everywhere, and it is a number."""
+    """A pulled image has the same numeric version everywhere."""
     tags: dict[str, set[str]] = {}
     for compose in compose_files(root):
         for name, service in compose.services.items():
@@ -638,7 +638,7 @@ def agrees_on_images(root: Path) -> Iterator[str]:
 
 
 def starts_in_order(root: Path) -> Iterator[str]:
-    """What a container waits for is there, can become what it waits for, and waits not for it."""
+    """Each dependency of a container exists, can meet its condition, and is not part of a cycle."""
     for compose in compose_files(root):
         graph: dict[str, list[str]] = {}
         for name, service in compose.services.items():
@@ -656,11 +656,11 @@ def starts_in_order(root: Path) -> Iterator[str]:
         try:
             list(TopologicalSorter(graph).static_order())
         except CycleError as error:
-            yield f"{compose.name}: a ring of dependencies: {' -> '.join(error.args[1])}"
+            yield f"{compose.name}: a cycle of dependencies: {' -> '.join(error.args[1])}"
 
 
 def uses_no_old_compose(root: Path) -> Iterator[str]:
-    """Nothing that newer versions of Compose warn of or have dropped, and nothing global."""
+    """No compose file uses a deprecated or removed key, or a global name."""
     for compose in compose_files(root):
         for key in ("version", "include"):
             if key in compose.data:
@@ -690,7 +690,7 @@ def uses_no_old_compose(root: Path) -> Iterator[str]:
 
 
 def runs_what_is_executable(root: Path) -> Iterator[str]:
-    """A file with an interpreter in its first line can be executed, and no other."""
+    """A file is executable if and only if its first line names an interpreter."""
     for path in sorted(root.rglob("*")):
         if path.is_file():
             has_interpreter = path.read_bytes().startswith(b"#!")
@@ -700,19 +700,19 @@ def runs_what_is_executable(root: Path) -> Iterator[str]:
 
 
 def workflows(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return a workflow of each forge: its place and its jobs."""
+    """Return the jobs of a workflow for each forge, by path."""
     for path in sorted(root.glob(f".g*/workflows/{name}.yml")):
         jobs: dict[str, Any] = parsed(path.read_text(encoding="utf-8"))["jobs"]
         yield path.relative_to(root).as_posix(), jobs
 
 
 def commands(job: dict[str, Any]) -> str:
-    """Return all that a job runs."""
+    """Return all commands of a job."""
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
 def tests_what_changes(root: Path) -> Iterator[str]:
-    """CI has a job for each service, which its change starts, and a gate that waits for all jobs."""
+    """CI has a job for each service, which its changes start, and a gate that needs all jobs."""
     services = set(own_services(root))
     for name, jobs in workflows(root, "ci"):
         gate = jobs.get("gate", {})
@@ -744,7 +744,7 @@ def tests_what_changes(root: Path) -> Iterator[str]:
 
 
 def releases_what_it_runs(root: Path) -> Iterator[str]:
-    """A release builds and promotes exactly the images that prod runs, one after the other."""
+    """A release builds exactly the images that prod runs, and then promotes them."""
     prod = compose_file(root, "prod")
     images = {service.get("image", "") for service in prod.services.values()}
     runs = {image.partition(":${VERSION")[0] for image in images if "${VERSION" in image}
@@ -772,7 +772,7 @@ def releases_what_it_runs(root: Path) -> Iterator[str]:
 
 
 def trusts_little(root: Path) -> Iterator[str]:
-    """A job may do what it needs and ends by itself; one step gets the secret; actions are pinned."""
+    """Jobs have minimal permissions and a timeout, one step gets the secret, actions are pinned."""
     for kind in ("ci", "release"):
         for name, jobs in workflows(root, kind):
             whole = yaml.safe_load((root / name).read_text(encoding="utf-8"))
@@ -825,5 +825,5 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
 
 
 def broken(root: Path) -> list[str]:
-    """Return what breaks any of the contracts, each line with the contract's name."""
+    """Return the problems of all contracts, each line with the contract's name."""
     return [f"{contract.__name__}: {line}" for contract in CONTRACTS for line in contract(root)]

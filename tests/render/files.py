@@ -1,6 +1,6 @@
-"""What is asked of each rendered file by itself.
+"""Checks for each rendered file.
 
-Each check takes the place of a file in its project and its text, and returns what is wrong.
+Each check takes the path of a file in its project and its text, and yields the problems.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pathlib import PurePosixPath
 
 import yaml
 
-#: The oldest Python that the scripts promise to run on, whatever the services run on.
+#: The oldest Python that the scripts support. It does not depend on the services' Python.
 SCRIPTS_PYTHON = (3, 11)
-#: The oldest that the runner's plugins are loaded into: whatever a service has.
+#: The oldest Python that the runner's plugins support, because a service loads them.
 PLUGINS_PYTHON = (3, 8)
 
-#: What looks like Jinja and is not: GitHub's expressions, Docker's format strings, bash's `${#`.
+#: Text that looks like Jinja: GitHub's expressions, Docker's format strings, bash's `${#`.
 NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|json |range |println )[^{}]*\}\}|\$\{#")
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 
-#: How a linter is told to look away. Each needs its reason, in a comment above it or behind it.
+#: A comment that disables a rule of a linter. It needs a reason, above it or after it.
 IGNORE = re.compile(
     r"(?:hadolint ignore=|shellcheck disable=|yamllint disable|eslint-disable)[\w=,:@/ -]*(?P<rest>.*)"
 )
 
 
 def litter(name: str, text: str) -> Iterator[str]:
-    """Say what nobody would leave in a file that is written by hand."""
+    """Yield whitespace problems that a hand-written file would not have."""
     if not text:
         return
     if "\r" in text:
@@ -53,14 +53,14 @@ def litter(name: str, text: str) -> Iterator[str]:
 
 
 def leftovers(name: str, text: str) -> Iterator[str]:
-    """Say where a piece of the template's own language is left."""
+    """Yield the lines that still contain Jinja."""
     for number, line in enumerate(text.splitlines(), 1):
         if JINJA.search(NO_JINJA.sub("", line)):
             yield f"{name}:{number}: has Jinja in it: {line.strip()}"
 
 
 def syntax(name: str, text: str) -> Iterator[str]:
-    """Say why a file of data, or a script, cannot be read."""
+    """Yield the syntax errors of data files and scripts."""
     path = PurePosixPath(name)
     try:
         if path.suffix in (".yml", ".yaml"):
@@ -82,7 +82,7 @@ def syntax(name: str, text: str) -> Iterator[str]:
 
 
 def reasons(name: str, text: str) -> Iterator[str]:
-    """Say where a linter is told to look away without a reason."""
+    """Yield the comments that disable a rule of a linter without a reason."""
     above = ""
     for number, line in enumerate(text.splitlines(), 1):
         match = IGNORE.search(line)
@@ -92,7 +92,7 @@ def reasons(name: str, text: str) -> Iterator[str]:
 
 
 def portable(name: str, text: str) -> Iterator[str]:
-    """Say why a file's name is none on Windows or macOS."""
+    """Yield the parts of a path that are not valid on Windows or macOS."""
     for part in PurePosixPath(name).parts:
         if re.search(r'[<>:"|?*\\]', part) or part[-1] in ". " or len(part.encode()) > 255:
             yield f"{name}: the name {part!r} is not legal everywhere"

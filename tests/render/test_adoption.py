@@ -1,4 +1,4 @@
-"""A custom service that is there already: it gets what it lacks, and keeps what it has."""
+"""An existing custom service keeps its files, and gets the missing ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_single_service_keeps_its_files_too(template_copy: Path, tmp_path: Pat
     assert not (tmp_path / "tests/unit").exists()
 
 
-def test_a_new_custom_service_gets_the_stand_in(template_copy: Path, tmp_path: Path) -> None:
+def test_a_new_custom_service_gets_the_placeholder(template_copy: Path, tmp_path: Path) -> None:
     generate(template_copy, tmp_path / "new", services="billing:custom")
     assert {"Dockerfile", "app.py", "tests/unit/test_app.py"} <= listed(
         tmp_path / "new/services/billing"

@@ -1,4 +1,4 @@
-"""Every compose file as Docker Compose itself understands it. It needs no engine for that."""
+"""Every compose file, as Docker Compose parses it. This needs no engine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def compose_cli() -> None:
 def config(
     folder: Path, env_file: Path | str = os.devnull, **env: str
 ) -> tuple[dict[str, Any], str]:
-    """Return what Compose makes of the file in a folder, and what it complains of."""
+    """Return the configuration that Compose reads in a folder, and its error output."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "DOCKER_CONFIG")}
     command = ["docker", "compose", "--env-file", str(env_file), "config", "--format=json"]
     done = subprocess.run(command, cwd=folder, env=kept | env, capture_output=True, text=True)
@@ -51,7 +51,7 @@ def required(folder: Path) -> dict[str, str]:
 
 
 def filled_in(folder: Path, to: Path, **values: str) -> Path:
-    """Fill in an .env.example as its user does."""
+    """Fill in an .env.example as a user does."""
     lines = (folder / ".env.example").read_text(encoding="utf-8").splitlines()
     for name, value in values.items():
         lines[lines.index(f"{name}=")] = f"{name}={value}"

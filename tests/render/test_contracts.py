@@ -171,7 +171,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             DEV,
             r"^  cache:\n",
             "  cache:\n    depends_on: {api: {condition: service_healthy}}\n",
-            "a ring of dependencies",
+            "a cycle of dependencies",
         ),
     ],
     "uses_no_old_compose": [

@@ -1,4 +1,4 @@
-"""Each rendered file by itself: tidy, without a trace of the template, and clean for its linters."""
+"""Each rendered file is tidy, contains no Jinja, and passes its linters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def new_files(
     project: Project, tool: str, names: Iterator[str], first: Callable[[str], bool]
 ) -> list[str]:
-    """Return those files whose content a tool has not been given yet."""
+    """Return the files whose content a tool has not checked yet."""
     return [
         name
         for name in names
@@ -34,7 +34,7 @@ def new_files(
 
 
 def program(tool: str) -> str:
-    """Return where a linter is, which is installed beside Python."""
+    """Return the path of a linter, which is installed beside Python."""
     beside = Path(sys.executable).with_name(tool)
     command = str(beside) if beside.exists() else shutil.which(tool)
     assert command, f"{tool} is not installed: run this through nox -s tests"
@@ -42,8 +42,8 @@ def program(tool: str) -> str:
 
 
 def run(tool: str, *args: str, cwd: Path) -> list[str]:
-    """Return what a linter complains of."""
-    # What a linter reads must be the project's own configuration, and no cache of it.
+    """Return the problems that a linter reports."""
+    # A linter must read the project's configuration, and no cache.
     env = os.environ | {"RUFF_NO_CACHE": "true", "NO_COLOR": "1", "SHELLCHECK_OPTS": ""}
     done = subprocess.run([program(tool), *args], cwd=cwd, env=env, capture_output=True, text=True)
     if done.returncode == 0:
@@ -88,13 +88,13 @@ def test_shellcheck_likes_every_script(project: Project, first: Callable[[str], 
 
 
 def test_yamllint_likes_every_yaml_file(project: Project, first: Callable[[str], bool]) -> None:
-    # The names of images, and the reasons in `:?`, are as long as they are.
+    # Image names and the messages in `:?` cannot be wrapped.
     rules = {"extends": str(ROOT / ".yamllint.yaml"), "rules": {"line-length": "disable"}}
     config = YamlLintConfig(json.dumps(rules))
     names = (name for name, _ in texts(project.root) if name.endswith((".yml", ".yaml")))
     problems = []
     for name in new_files(project, "yamllint", names, first):
-        if name == ".copier-answers.yml":  # Copier's own writing.
+        if name == ".copier-answers.yml":  # Copier writes it.
             continue
         text = (project.root / name).read_text(encoding="utf-8")
         found = linter.run(text, config, name)
@@ -108,7 +108,7 @@ def test_ruff_likes_every_python_file(project: Project, first: Callable[[str], b
     paths = sorted(linted(project.root))
     for command in commands if paths else ():
         problems += run("ruff", *command, *paths, cwd=project.root)
-    # Whatever a project is written in, what runs it is as tidy as we are.
+    # Our own lint rules apply to the scripts of a project, in any language.
     config = ["--config", str(ROOT / "pyproject.toml")]
     names = (name for name, _ in texts(project.root) if name.startswith(("scripts/", "deploy/")))
     if scripts := new_files(project, "ruff", (n for n in names if n.endswith(".py")), first):
@@ -158,7 +158,7 @@ GOOD = {
     "the length of an array": ("a.sh", "echo ${#a[@]}\n"),
     "a rule left out with its reason": (
         "Dockerfile",
-        "# The newest patch is wanted.\n# hadolint ignore=DL3008\n",
+        "# We need the newest patch.\n# hadolint ignore=DL3008\n",
     ),
 }
 

@@ -1,6 +1,6 @@
-"""What files a project has, to the last one: trees/NAME.txt lists those of a named project.
+"""The exact files of each named project, which trees/NAME.txt lists.
 
-A list is written anew with `UPDATE_TREES=1 pytest tests/render/test_trees.py`; read the difference
+`UPDATE_TREES=1 pytest tests/render/test_trees.py` writes the lists again. Review the difference
 before you commit it.
 """
 

@@ -1,4 +1,4 @@
-"""The workflows of both forges: clean for their linters, complete, safe, and the same text."""
+"""The workflows of both forges are the same, complete and safe, and pass their linters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORGES = {"github": [".github"], "gitea": [".gitea"], "both": [".gitea", ".githu
 
 @pytest.fixture(scope="session")
 def schema() -> Draft7Validator:
-    """What a workflow may look like."""
+    """Return the JSON schema of workflows."""
     return Draft7Validator(get_builtin_schema("vendor.github-workflows"))
 
 
@@ -32,20 +32,20 @@ def workflows(root: Path) -> list[Path]:
 
 
 def lint(root: Path, names: list[str], schema: Draft7Validator) -> Iterator[str]:
-    """Say what the linters of workflows complain of."""
-    # As a path in a folder of workflows, zizmor and actionlint take a file for what it is.
+    """Yield the problems that the linters of workflows report."""
+    # zizmor and actionlint recognize a workflow by the path of its folder.
     shellcheck = f"-shellcheck={program('shellcheck')}"
     yield from run("actionlint", "-no-color", shellcheck, *names, cwd=root)
     yield from run("zizmor", "--offline", "--quiet", "--pedantic", *names, cwd=root)
     for name in names:
-        # `on` is a word, which YAML 1.1 takes for a truth.
+        # YAML 1.1 reads the key `on` as a boolean.
         found = yaml.load((root / name).read_text(encoding="utf-8"), yaml.CBaseLoader)
         errors = schema.iter_errors(typed(found))
         yield from (f"{name}: {error.json_path}: {error.message}" for error in errors)
 
 
 def typed(node: Any) -> Any:
-    """Give numbers and truths their types: of YAML, everything was read as text."""
+    """Convert numbers and booleans, because the YAML was read as text."""
     if isinstance(node, dict):
         return {key: typed(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -61,7 +61,7 @@ def test_linters_like_every_workflow(
 ) -> None:
     new = []
     for path in workflows(project.root):
-        # Images have other names in each project, which no linter has an opinion about.
+        # Image names differ between projects, but no linter checks them.
         text = path.read_text(encoding="utf-8")
         for answer, default in (("registry", ""), ("project_slug", "my-project")):
             value = project.answers.get(answer, default)
@@ -112,7 +112,7 @@ def test_the_forge_decides_where_workflows_are(project: Project) -> None:
 def test_both_forges_run_the_same_text(
     render: Callable[..., Path], layout: str, registry: str
 ) -> None:
-    """But for the token: only GitHub gives a job one that may push, and only to its own registry."""
+    """Only the token differs: GitHub's job token may push, and only to GitHub's registry."""
     root = render({"layout": layout, "forge": "both", "registry": registry})
     for name in ("ci.yml", "release.yml", "template-update.yml"):
         github, gitea = (
@@ -137,7 +137,7 @@ def test_both_forges_run_the_same_text(
 
 
 def test_an_action_has_one_version_everywhere(render: Callable[..., Path]) -> None:
-    """In the project's workflows and in our own, which updates come to first."""
+    """Check a project's workflows and our own, which Renovate updates first."""
     pins: dict[str, set[str]] = {}
     paths = workflows(ROOT)
     for answers in ({"forge": "both"}, {"layout": "single", "service_kind": "node-web"}):
@@ -194,7 +194,7 @@ def test_two_architectures_can_be_switched_on(
     uses = [step["uses"].split("@")[0] for step in build if "uses" in step]
     assert uses.index("docker/setup-qemu-action") < uses.index("docker/setup-buildx-action")
     assert build[-1]["with"]["platforms"] == "linux/amd64,linux/arm64"
-    # What a job that releases takes from a cache, somebody else may have put there.
+    # A release must not use a cache, because another job may have written to it.
     assert "cache-image: false" in on
 
 
@@ -209,12 +209,12 @@ def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> 
     }
     assert set(groups) == {"github-actions", "dockerfile", "docker-compose", "pep621", "npm"}
     assert found["minimumReleaseAge"] == "7 days"
-    # The preset would leave out every folder called test or tests.
+    # The preset ignores every folder called test or tests.
     assert found["ignorePaths"] == ["**/node_modules/**", "scripts/**"]
 
 
 def test_what_the_template_renders_is_updated_too() -> None:
-    """Renovate looks into the files that its managers know by their patterns, and into no others."""
+    """Renovate only reads files that match the patterns of its managers."""
     config = json.loads((ROOT / ".github/renovate.json").read_text())
     pins = {
         "github-actions": re.compile(r"(?m)^ +(- )?uses: [\w/-]+@[0-9a-f]{40}"),
