@@ -4,10 +4,10 @@
 # dependencies = []
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Say which services a change concerns: whose own folder changed, and whose tests that touches.
+"""Print the services that have changed, and the services whose tests the change affects.
 
-Compared are the last commit and the point where it left the base; what decides is in
-test_runner/changes.py. The exit code is 0 whatever changed, and 2 for a wrong command line.
+The change is the difference between the last commit and its merge base with the base branch. The
+rules are in test_runner/changes.py. Exit codes: 0 success, 2 usage error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def others(affected: list[str], listed: list[str]) -> list[str]:
-    """Return the affected services that are not listed, as far as the pipeline knows them."""
+    """Return the affected services that are not listed. A service without a Makefile has no tests."""
     return [
         name
         for name in affected
@@ -32,7 +32,7 @@ def others(affected: list[str], listed: list[str]) -> list[str]:
 
 
 def outputs(found: Changes, listed: list[str]) -> list[str]:
-    """Write the outputs of a workflow's step, a line each."""
+    """Return the outputs of a workflow step, one per line."""
     values = {
         "services": found.services,
         "affected": found.affected,
@@ -43,33 +43,33 @@ def outputs(found: Changes, listed: list[str]) -> list[str]:
 
 
 def lines(found: Changes) -> list[str]:
-    """Write what changed for people."""
+    """Return the result for people."""
     return [
         found.reason,
-        f"changed:     {', '.join(found.services) or 'no service'}",
-        f"affected:    {', '.join(found.affected) or 'no service'}",
+        f"changed:     {', '.join(found.services) or 'none'}",
+        f"affected:    {', '.join(found.affected) or 'none'}",
         f"integration: {'yes' if found.integration else 'no'}",
     ]
 
 
 def main() -> int:
-    """Compare, and print what was found."""
+    """Run the command line."""
     doc = (__doc__ or "").split("\n\n")
     parser = argparse.ArgumentParser(description=doc[0], epilog=doc[1], allow_abbrev=False)
     add = parser.add_argument
     add(
         "--base",
         metavar="COMMIT",
-        help="what to compare with: a commit or branch (default: the default branch); "
-        "one that is empty or unknown means everything",
+        help="the commit or branch to compare with (default: the default branch); "
+        "if it is empty or unknown, all services count as changed",
     )
-    add("--working-tree", action="store_true", help="count what is not committed yet, too")
+    add("--working-tree", action="store_true", help="include uncommitted changes")
     add(
         "--outputs",
         nargs="*",
         metavar="SERVICE",
-        help="print what $GITHUB_OUTPUT takes; `others` are the affected services that are not "
-        "named here, because they have a job of their own",
+        help="print lines for $GITHUB_OUTPUT; name the services that have their own job: the "
+        "output `others` lists the other affected services",
     )
     options = parser.parse_args()
     found = changes(ROOT, options.base, None if options.working_tree else "HEAD")

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # Kept by the template: copier update merges its changes into this file.
 #
-# Prints the id of this checkout's test instance: <branch, at most 20 characters>-<6 hex digits>.
-# Every container, network, volume and image of a test run carries it, so that branches, worktrees
-# and clones never meet. The digits tell apart what the cut or the lower case made equal.
-# TEST_INSTANCE_ID overrides it: lower-case letters, digits and hyphens, at most 40.
+# Prints the test instance id of this checkout: <branch, at most 20 characters>-<6 hex digits>. All
+# containers, networks, volumes and images of a test run carry the id, so that branches, worktrees and
+# clones do not conflict. The digits differ for branches whose shortened names are equal.
+# TEST_INSTANCE_ID overrides the id: lower-case letters, digits and hyphens, at most 40 characters.
 set -euo pipefail
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then
   sed -n '4,7s/^# //p' "$0"
   exit 0
 elif (($#)); then
-  echo "get-test-instance-id.sh: takes no arguments, was given '$1'" >&2
+  echo "get-test-instance-id.sh takes no arguments: '$1'" >&2
   exit 2
 fi
 
 if [[ -n ${TEST_INSTANCE_ID-} ]]; then
-  # Letters are spelt out: in some locales, [a-z] matches upper case too.
+  # The letters are listed because [a-z] also matches upper case in some locales.
   if [[ ${#TEST_INSTANCE_ID} -gt 40 || $TEST_INSTANCE_ID == *[!abcdefghijklmnopqrstuvwxyz0123456789-]* ||
     $TEST_INSTANCE_ID == -* || $TEST_INSTANCE_ID == *- ]]; then
-    printf 'TEST_INSTANCE_ID %q must hold only a-z, 0-9 and inner hyphens, at most 40; change or unset it\n' \
+    printf 'TEST_INSTANCE_ID %q is invalid: use at most 40 characters of a-z, 0-9 and hyphens, without a hyphen at either end\n' \
       "$TEST_INSTANCE_ID" >&2
     exit 2
   fi
@@ -28,17 +28,17 @@ if [[ -n ${TEST_INSTANCE_ID-} ]]; then
 fi
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-# An unborn branch has a name too; a detached HEAD goes by its tag or its commit.
+# symbolic-ref also names a branch without commits. A detached HEAD uses its tag or commit instead.
 branch=$(git -C "$root" symbolic-ref --quiet --short HEAD 2>/dev/null ||
   git -C "$root" describe --tags --exact-match 2>/dev/null ||
   git -C "$root" rev-parse --short=12 HEAD 2>/dev/null) || branch=no-git
 
-# In a container the path is the same for every job; the host name, then, is the container's own.
-place=$root
-if [[ -e /.dockerenv || -e /run/.containerenv ]]; then place=$root@$HOSTNAME; fi
+# In CI containers, every job has the same path. There, the host name tells the containers apart.
+location=$root
+if [[ -e /.dockerenv || -e /run/.containerenv ]]; then location=$root@$HOSTNAME; fi
 
 sha256() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 name=$(printf '%s' "$branch" | LC_ALL=C tr '[:upper:]' '[:lower:]' | LC_ALL=C tr -cs 'a-z0-9' '-' | cut -c1-20)
 name=${name#-}
-digits=$(printf '%s\n%s' "$branch" "$place" | sha256 | cut -c1-6)
+digits=$(printf '%s\n%s' "$branch" "$location" | sha256 | cut -c1-6)
 echo "${name:-branch}-$digits" | sed 's/--*/-/g'

@@ -4,12 +4,13 @@
 # dependencies = []
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Decide about a release: what its tag means, and which of an image's tags move to it.
+"""Check a release tag, and move the floating image tags to a release.
 
-A release is a tag vMAJOR.MINOR.PATCH, or vMAJOR.MINOR.PATCH-PRERELEASE. Its images get its version
-as a tag that never moves again; `latest`, MAJOR.MINOR and MAJOR (of 1 and later) follow the newest
-release of their line, and only forwards: a pre-release moves nothing, and v1.2.4 after v2.0.0 moves
-1.2 and 1. Exit codes: 0 done, 1 refused, 2 usage, 3 git, docker or the registry failed.
+A release tag is vMAJOR.MINOR.PATCH or vMAJOR.MINOR.PATCH-PRERELEASE. The images of a release are tagged
+with its version, and this tag never moves. The floating tags `latest`, MAJOR.MINOR and MAJOR (from 1
+on) move to a newer release, never to an older one. A pre-release moves no tag; v1.2.4 after v2.0.0
+moves only 1.2 and 1. Exit codes: 0 success, 1 refused, 2 usage error, 3 git, docker or the registry
+failed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Semantic Versioning 2.0.0 without build metadata, after a `v`.
+#: A `v`, then a version of Semantic Versioning 2.0.0 without build metadata.
 NUMBER = "0|[1-9][0-9]*"
 TAG = re.compile(
     rf"v(?P<major>{NUMBER})\.(?P<minor>{NUMBER})\.(?P<patch>{NUMBER})"
@@ -35,13 +36,13 @@ TAG = re.compile(
     rf"(\.(?:{NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*))?"
 )
 
-#: What an image's tag may have at most.
+#: The maximum length of an image tag.
 MAX_TAG = 128
 
 REVISION = "org.opencontainers.image.revision"
 
-#: How registries say that an image is not there: some deny what does not exist. Where it is the
-#: login that they deny, the push of the image fails, and says so.
+#: How registries report that an image does not exist. Some answer "access denied". If the login
+#: really is missing, the later push fails with a clear message.
 ABSENT = re.compile(
     r": not found$|(name|manifest) unknown|access denied|: denied|unauthorized|authorization failed"
     r"|\b40[134] ",
@@ -49,64 +50,68 @@ ABSENT = re.compile(
 )
 
 
-class Refusal(Exception):
-    """What was asked for is no good. The text is one line: what, why, and a way out."""
+class RefusedError(Exception):
+    """The request breaks a rule. The text is one line: the fact, the reason, the fix."""
 
 
-class Trouble(Exception):
+class ToolError(Exception):
     """Git, docker or the registry failed. The text is one line."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a tag means."""
+    """What a release tag stands for."""
 
-    version: str  #: of its images
+    version: str  #: the tag of its images
     prerelease: bool
-    floating: list[str]  #: the tags that move to it
+    floating: list[str]  #: the image tags that move to this release
 
 
 def parsed(tag: str) -> re.Match[str]:
-    """Take a release's tag apart.
+    """Parse a release tag.
 
     Raises:
-        Refusal: it is none.
+        RefusedError: the tag is not a valid release tag.
     """
     found = TAG.fullmatch(tag)
     if not found:
         shown = tag if tag and tag.isprintable() else ascii(tag)
-        raise Refusal(f"{shown} is no version: {hint(tag)}")
+        raise RefusedError(f"{shown} is not a release tag: {hint(tag)}")
     length = len(tag) - 1  # without the `v`
     if length > MAX_TAG:
-        raise Refusal(f"{tag[:20]}… is {length} characters long, {MAX_TAG} at most: shorten it")
+        raise RefusedError(
+            f"{tag[:20]}… has {length} characters, but at most {MAX_TAG} are allowed: shorten it"
+        )
     return found
 
 
 def hint(tag: str) -> str:
-    """Say what is wrong with a tag that is no release's, and what to write instead."""
+    """Return what is wrong with an invalid release tag, and what to use instead."""
     before, plus, _ = tag.partition("+")
     if plus and TAG.fullmatch(before):
-        return f"no tag of an image may hold a '+'; write {before}"
+        return f"an image tag cannot contain '+'; use {before}"
     if TAG.fullmatch(f"v{tag}"):
-        return f"write v{tag}"
+        return f"use v{tag}"
     numbers = re.fullmatch(r"v?([0-9]+)(?:\.([0-9]+))?(?:\.([0-9]+))?(-[0-9A-Za-z.-]+)?", tag)
     if numbers:
-        # An identifier of digits has no leading zero in a pre-release either.
+        # A numeric identifier of a pre-release cannot have a leading zero either.
         rest = re.sub(r"(?<=[-.])0+(?=[0-9]+(\.|$))", "", numbers[4] or "")
         meant = "v" + ".".join(str(int(part or 0)) for part in numbers.group(1, 2, 3)) + rest
         if TAG.fullmatch(meant):
             what = "it needs three numbers" if numbers[3] is None else "a number has a leading zero"
-            return f"{what}; write {meant}"
-    return (
-        "write vMAJOR.MINOR.PATCH or vMAJOR.MINOR.PATCH-PRERELEASE, such as v1.2.3 or v1.2.3-rc.1"
-    )
+            return f"{what}; use {meant}"
+    return "use vMAJOR.MINOR.PATCH or vMAJOR.MINOR.PATCH-PRERELEASE, such as v1.2.3 or v1.2.3-rc.1"
 
 
 def release(tag: str, tags: Iterable[str]) -> Release:
-    """Tell what a tag means among all tags of its repository, of which some are no versions.
+    """Return the release of a tag.
+
+    Args:
+        tag: the release tag.
+        tags: all tags of the repository; those that are not release tags are ignored.
 
     Raises:
-        Refusal: it is no version itself.
+        RefusedError: the tag is not a release tag.
     """
     found = parsed(tag)
     version = tag.removeprefix("v")
@@ -116,9 +121,9 @@ def release(tag: str, tags: Iterable[str]) -> Release:
     others = [
         numbers(other) for other in map(TAG.fullmatch, tags) if other and not other["prerelease"]
     ]
-    # What a floating tag stands for is how much of the version it shares.
+    # Each floating tag, with the start of the version that all its releases share.
     lines = {f"{own[0]}.{own[1]}": own[:2], f"{own[0]}": own[:1], "latest": ()}
-    if own[0] == 0:  # Below 1.0.0, every minor version may break what the one before it had.
+    if own[0] == 0:  # Below 1.0.0, a minor version may be a breaking change.
         del lines["0"]
     floating = [
         name
@@ -129,7 +134,7 @@ def release(tag: str, tags: Iterable[str]) -> Release:
 
 
 def numbers(match: re.Match[str]) -> tuple[int, ...]:
-    """Return a version's three numbers."""
+    """Return the three numbers of a version."""
     return tuple(int(part) for part in match.group("major", "minor", "patch"))
 
 
@@ -137,21 +142,21 @@ def repository_tags() -> list[str]:
     """List the tags of this repository.
 
     Raises:
-        Trouble: it is none, or a clone that may lack some of them.
+        ToolError: this is not a repository, or a shallow clone that may lack tags.
     """
     if run("git", "rev-parse", "--is-shallow-repository").strip() == "true":
-        raise Trouble(
-            "this clone is shallow, and may lack newer tags: git fetch --unshallow --tags "
+        raise ToolError(
+            "this clone is shallow and may lack newer tags: run git fetch --unshallow --tags "
             "(in a workflow: fetch-depth: 0)"
         )
     return run("git", "for-each-ref", "--format=%(refname:strip=2)", "refs/tags").splitlines()
 
 
 def run(*command: str) -> str:
-    """Run a command in the project's folder and return what it prints.
+    """Run a command in the project's folder and return its output.
 
     Raises:
-        Trouble: it failed; the text is its last line.
+        ToolError: the command failed; the text is its last line of output.
     """
     try:
         done = subprocess.run(
@@ -163,34 +168,34 @@ def run(*command: str) -> str:
             errors="replace",
         )
     except OSError as error:
-        raise Trouble(f"{command[0]}: {error.strerror}") from None
+        raise ToolError(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it did not say why"]
-        raise Trouble(f"{command[0]}: {told[-1].removeprefix('ERROR: ')}")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no error message"]
+        raise ToolError(f"{command[0]}: {lines[-1].removeprefix('ERROR: ')}")
     return done.stdout
 
 
 def revisions(image: str) -> set[str] | None:
-    """Return the commits that an image in its registry was built from, one for each platform.
+    """Return the commits from which an image in the registry was built, one for each platform.
 
     Returns:
-        None where there is no such image; an empty set where it does not say.
+        None if the image does not exist; an empty set if it has no label with its commit.
 
     Raises:
-        Trouble: the registry did not answer.
+        ToolError: the registry did not answer.
     """
     command = ("docker", "buildx", "imagetools", "inspect", image, "--format", "{{json .Image}}")
     try:
-        said = run(*command)
-    except Trouble as trouble:
-        if ABSENT.search(str(trouble)):
+        output = run(*command)
+    except ToolError as error:
+        if ABSENT.search(str(error)):
             return None
         raise
-    return set(labels(json.loads(said), REVISION))
+    return set(labels(json.loads(output), REVISION))
 
 
 def labels(node: Any, name: str) -> Iterator[str]:
-    """Find a label, wherever it is in what buildx tells of an image of one platform or of many."""
+    """Yield the values of a label anywhere in the output of buildx, for one or several platforms."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == name:
@@ -200,40 +205,40 @@ def labels(node: Any, name: str) -> Iterator[str]:
 
 
 def published(image: str, revision: str) -> bool:
-    """Tell whether an image of this commit is in its registry already.
+    """Return whether the registry has the image, built from this commit.
 
     Raises:
-        Refusal: it is there, built from another commit.
+        RefusedError: the registry has the image, but built from another commit.
     """
     found = revisions(image)
     if found is None:
         return False
     if found == {revision}:
         return True
-    whose = " and ".join(sorted(found)) or "a commit that it does not name"
-    raise Refusal(
-        f"{image} is there already, built from {whose}, not from {revision}: "
-        "what is released does not change; tag the next version"
+    origin = " and ".join(sorted(found)) or "an unknown commit"
+    raise RefusedError(
+        f"{image} already exists, built from {origin}, not from {revision}: "
+        "a released image never changes; tag the next version"
     )
 
 
 def promote(tag: str, images: list[str]) -> None:
-    """Move the floating tags of some images to a release, once all of them are there.
+    """Move the floating tags of some images to a release.
 
     Raises:
-        Refusal: an image of this version is missing; then nothing has moved.
+        RefusedError: an image of this release is not in the registry; no tag has moved.
     """
-    meant = release(tag, repository_tags())
-    if not meant.floating:
-        print(f"{meant.version} moves no tag")
+    found = release(tag, repository_tags())
+    if not found.floating:
+        print(f"{found.version} moves no tag")
         return
     for image in images:
-        if revisions(f"{image}:{meant.version}") is None:
-            raise Refusal(f"{image}:{meant.version} is not in the registry: build it first")
+        if revisions(f"{image}:{found.version}") is None:
+            raise RefusedError(f"{image}:{found.version} is not in the registry: build it first")
     for image in images:
-        names = [f"--tag={image}:{name}" for name in meant.floating]
-        run("docker", "buildx", "imagetools", "create", *names, f"{image}:{meant.version}")
-        print(f"{image}: {', '.join(meant.floating)} -> {meant.version}")
+        names = [f"--tag={image}:{name}" for name in found.floating]
+        run("docker", "buildx", "imagetools", "create", *names, f"{image}:{found.version}")
+        print(f"{image}: {', '.join(found.floating)} -> {found.version}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -241,10 +246,10 @@ def parser() -> argparse.ArgumentParser:
     doc = (__doc__ or "").split("\n\n")
     top = argparse.ArgumentParser(description=doc[0], epilog=doc[1], allow_abbrev=False)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("tag", help="say what a tag means, or would mean")
+    command = commands.add_parser("tag", help="check a tag, and print which image tags it moves")
     command.add_argument("tag", metavar="TAG")
     command = commands.add_parser(
-        "published", help="say whether an image of a commit is in its registry"
+        "published", help="print whether the registry has an image, built from a commit"
     )
     command.add_argument("image", metavar="IMAGE:VERSION")
     command.add_argument("revision", metavar="COMMIT")
@@ -259,20 +264,20 @@ def main() -> int:
     options = parser().parse_args()
     try:
         if options.command == "tag":
-            meant = release(options.tag, repository_tags())
-            print(f"version={meant.version}")
-            print(f"prerelease={str(meant.prerelease).lower()}")
-            print(f"floating={' '.join(meant.floating)}")
+            found = release(options.tag, repository_tags())
+            print(f"version={found.version}")
+            print(f"prerelease={str(found.prerelease).lower()}")
+            print(f"floating={' '.join(found.floating)}")
         elif options.command == "published":
-            there = published(options.image, options.revision)
-            print(f"published={str(there).lower()}")
+            exists = published(options.image, options.revision)
+            print(f"published={str(exists).lower()}")
         else:
             promote(options.tag, options.images)
-    except (Refusal, Trouble) as error:
-        # Forges show such a line on the page of the run.
+    except (RefusedError, ToolError) as error:
+        # Forges show a line with this mark on the page of the run.
         mark = "::error::" if os.environ.get("GITHUB_ACTIONS") == "true" else "release.py: "
         print(f"{mark}{error}", file=sys.stderr)
-        return 1 if isinstance(error, Refusal) else 3
+        return 1 if isinstance(error, RefusedError) else 3
     return 0
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Kept by the template: copier update merges its changes into this file.
 #
-# run-integration-tests.sh [ARG…]: the integration tests, against the whole stack, which is started for
-# them and removed after, unless `make test-infra-up` keeps it. Arguments go to the test tool;
-# VERBOSE=1 shows what Compose does.
+# run-integration-tests.sh [ARG…]: starts the stack of all services, runs the integration tests and
+# removes the stack. A stack that `make test-infra-up` started is used and not removed. Arguments go to
+# the test tool. VERBOSE=1 shows the output of Compose.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

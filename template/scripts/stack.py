@@ -6,9 +6,9 @@
 # Kept by the template: copier update merges its changes into this file.
 """Start, use and remove the Docker stacks that tests run against.
 
-A scope is the name of a service (its service tests) or `full` (the integration tests). While a command
-runs against a stack, each `test.url` label of a container is one of its environment variables:
-`TEST_API_URL=http://HOST:8000` comes with the address filled in.
+A scope is the name of a service (its service tests) or `full` (the integration tests). A command that
+runs against a stack gets an environment variable for each container label `test.url`, such as
+`TEST_API_URL=http://HOST:8000`, with the real address in place of HOST:8000.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from test_runner import docker, processes, stacks
+from test_runner import compose, docker, processes
+from test_runner.compose import Stack
 from test_runner.diagnosis import StackError
 from test_runner.docker import COMPOSE_PROJECT, DockerError
 from test_runner.project import RESULTS, ROOT, SLUG
-from test_runner.stacks import Stack
 
-#: Seconds that a command has to end by itself after Ctrl-C, and then after SIGTERM.
+#: Seconds that a command has to end after Ctrl-C, and then after SIGTERM.
 PATIENCE = 10
 
-#: The mark of all that this script starts, which no other process has had or will have.
+#: The mark of all processes that this script starts. It is unique to this run.
 RUN = f"stack-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
-#: The signals that came so far: what is under way is broken off, what is to be removed is removed.
+#: The signals received so far. The first one interrupts the start of a stack or the command; the stacks
+#: are still removed.
 CAUGHT: list[int] = []
 
 
 def log_of(scope: str) -> Path:
-    """Return the file that gets what Compose prints about a scope, emptied."""
+    """Return the empty log file for the output of Compose about a scope."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"stack-{scope}.log"
     path.write_bytes(b"")
@@ -49,7 +50,7 @@ def log_of(scope: str) -> Path:
 
 
 def stop_or_show(log: Path, *, show: bool) -> Callable[[], bool]:
-    """Return what says whether to stop; it also shows what a log has got since it was asked last."""
+    """Return the `stop` function for `Stack.up`. With `show`, it also prints new lines of the log."""
     file = log.open("rb")
 
     def stop() -> bool:
@@ -62,11 +63,13 @@ def stop_or_show(log: Path, *, show: bool) -> Callable[[], bool]:
 
 
 def start(stack: Stack, *, show: bool) -> dict[str, str]:
-    """Take and start a stack. Return the variables that lead to it.
+    """Lock and start a stack. Return the environment variables with its URLs.
+
+    After an error the stack is removed, unless it was warm.
 
     Raises:
-        StackError: it does not start. It is removed, unless it was warm.
-        InterruptedError: a signal came. It is removed, unless it was warm.
+        StackError: the stack failed to start.
+        InterruptedError: a signal came.
     """
     stack.take()
     log = log_of(stack.scope)
@@ -79,7 +82,7 @@ def start(stack: Stack, *, show: bool) -> dict[str, str]:
 
 
 def execute(command: list[str], env: dict[str, str]) -> int:
-    """Run a command to its end, on this terminal. Return its exit code as a shell would."""
+    """Run a command on this terminal. Return its exit code; 128 + N if signal N ended it."""
     try:
         process = subprocess.Popen(command, cwd=ROOT, env=env)
     except OSError as error:
@@ -87,7 +90,7 @@ def execute(command: list[str], env: dict[str, str]) -> int:
         return 127
     since = 0.0
     while process.poll() is None:
-        # Ctrl-C reaches the command by itself; it may take its time to clean up.
+        # The terminal sends Ctrl-C to the command too. Give the command time to clean up.
         if CAUGHT and not since:
             since = time.monotonic()
             if CAUGHT[0] != signal.SIGINT:
@@ -102,7 +105,7 @@ def execute(command: list[str], env: dict[str, str]) -> int:
 
 
 def with_arguments(command: list[str]) -> list[str]:
-    """Hand what follows `--` in a command of make's to it as ARGS, quoted for its shell; TESTS, too."""
+    """For make, turn the arguments after `--` into ARGS, quoted for a shell, and add TESTS."""
     if "--" not in command or Path(command[0]).name != "make":
         return command
     end = command.index("--")
@@ -112,10 +115,10 @@ def with_arguments(command: list[str]) -> list[str]:
 
 
 def run(stack: Stack, command: list[str], *, show: bool) -> int:
-    """Run a command against a stack, and remove the stack whatever happens, unless it is kept.
+    """Run a command against a stack. Always remove the stack afterwards, unless it is kept.
 
     Returns:
-        The command's exit code.
+        The exit code of the command.
     """
     try:
         addresses = start(stack, show=show)
@@ -126,17 +129,17 @@ def run(stack: Stack, command: list[str], *, show: bool) -> int:
             processes.kill_marked(RUN)
             stack.remove()
     finally:
-        stacks.remove_images(stack.instance)
+        compose.remove_images(stack.instance)
 
 
 def up(scopes: list[str], instance: str, *, show: bool) -> None:
-    """Start stacks, or what of them has changed, leave them running and print how to reach them."""
+    """Start or update stacks, leave them running, and print the variables with their URLs."""
 
     def keep(scope: str) -> list[str]:
         stack = Stack(scope, instance, RUN)
         stack.kept = True
         addresses = start(stack, show=show)
-        stack.remove()  # It is kept: this only lets others take it.
+        stack.remove()  # The stack is kept, so this only releases its lock.
         lines = [f"export {name}={shlex.quote(url)}" for name, url in sorted(addresses.items())]
         return [f"# {scope}", *lines]
 
@@ -147,43 +150,43 @@ def up(scopes: list[str], instance: str, *, show: bool) -> None:
             for lines in pool.map(keep, scopes):
                 print("\n".join(lines))
     finally:
-        stacks.remove_images(instance)
+        compose.remove_images(instance)
 
 
 def down(instance: str, scopes: list[str]) -> int:
-    """Remove stacks of this checkout's instance, and tell which."""
-    removed, used = stacks.discard(instance, scopes)
+    """Remove stacks of this checkout's instance, and print the result for each."""
+    removed, in_use = compose.discard(instance, scopes)
     for scope in removed:
         print(f"removed the stack of {scope}")
-    for scope in used:
-        print(f"the stack of {scope} is in use, and stays", file=sys.stderr)
-    return 3 if used else 0
+    for scope in in_use:
+        print(f"the stack of {scope} is in use: not removed", file=sys.stderr)
+    return 3 if in_use else 0
 
 
 def clean_all(*, yes: bool) -> int:
-    """Remove every instance's stacks of this project, once the list of them is confirmed."""
+    """Remove the stacks and images of all instances of this project, after a confirmation."""
     label = f"test.project={SLUG}"
-    found = stacks.found_labels(COMPOSE_PROJECT, label)
+    found = compose.found_labels(COMPOSE_PROJECT, label)
     images = docker.ids("image", label)
     if not found and not images:
-        print(f"nothing of {SLUG}'s tests is left")
+        print(f"nothing to remove: {SLUG} has no test stacks and no test images")
         return 0
-    print(f"Test stacks of {SLUG}, running ones included:")
+    print(f"Test stacks of {SLUG}, including running ones:")
     for project in found:
         print(f"  {project}")
     print(f"  and {len(images)} images")
     if not yes:
         if not sys.stdin.isatty():
             again = "uv run --script scripts/stack.py clean-all --yes"
-            print(f"not removed: confirm on a terminal, or run: {again}", file=sys.stderr)
+            print(f"nothing removed: confirm on a terminal, or run: {again}", file=sys.stderr)
             return 2
         if input("Remove all of them? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing removed")
             return 0
-    for project in found:  # What an override file adds carries the project's label alone.
+    for project in found:  # Containers from an override file have only Compose's own label.
         docker.remove(f"{COMPOSE_PROJECT}={project}")
     docker.remove_each("image", images)
-    print(f"removed {len(found)}")
+    print(f"removed stacks: {len(found)}, images: {len(images)}")
     return 0
 
 
@@ -191,53 +194,53 @@ def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     doc = (__doc__ or "").split("\n\n")
     top = argparse.ArgumentParser(description=doc[0], epilog=doc[1])
-    top.add_argument("-v", "--verbose", action="store_true", help="show what docker compose prints")
+    top.add_argument("-v", "--verbose", action="store_true", help="show docker compose's output")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("run", help="start a stack, run a command against it, remove it")
-    command.add_argument("scope", help="a service's name, or full")
+    command = commands.add_parser("run", help="start a stack, run a command, remove the stack")
+    command.add_argument("scope", help="the name of a service, or full")
     command.add_argument(
         "argv",
         nargs=argparse.REMAINDER,
         metavar="-- COMMAND …",
-        help="what follows another -- is handed to make as ARGS",
+        help="the command to run; if it is make, arguments after a second -- become ARGS",
     )
     command = commands.add_parser("up", help="start stacks and leave them running")
-    command.add_argument("scope", nargs="*", help="which ones (all)")
-    command = commands.add_parser("env", help="print what leads to a running stack, for eval")
-    command.add_argument("scope", help="a service's name, or full")
-    command = commands.add_parser("down", help="remove stacks")
-    command.add_argument("scope", nargs="*", help="which ones (all of this checkout's)")
-    commands.add_parser("clean", help="remove all stacks of this checkout's instance")
-    command = commands.add_parser("clean-all", help="remove the stacks of every instance")
-    command.add_argument("--yes", action="store_true", help="do not ask")
+    command.add_argument("scope", nargs="*", help="the stacks to start (default: all)")
+    command = commands.add_parser("env", help="print the variables of a running stack, for eval")
+    command.add_argument("scope", help="the name of a service, or full")
+    command = commands.add_parser("down", help="remove stacks of this checkout")
+    command.add_argument("scope", nargs="*", help="the stacks to remove (default: all)")
+    commands.add_parser("clean", help="remove all stacks of this checkout and of killed runs")
+    command = commands.add_parser("clean-all", help="remove the stacks of all checkouts")
+    command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return top
 
 
-def obey(options: argparse.Namespace) -> int:
-    """Do what the command line asks. Return the exit code."""
+def run_command(options: argparse.Namespace) -> int:
+    """Run the subcommand. Return the exit code."""
     if options.command == "clean-all":
         return clean_all(yes=options.yes)
     try:
-        instance = stacks.instance_id()
+        instance = compose.instance_id()
     except StackError as error:
         print(error, file=sys.stderr)
         return 2
     if options.command == "clean":
-        stacks.sweep()
+        compose.sweep()
         return down(instance, [])
     if options.command == "down":
         return down(instance, options.scope)
     if options.command == "run":
         command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
         if not command:
-            print("stack.py run: name a command to run after --", file=sys.stderr)
+            print("stack.py run: add the command to run after --", file=sys.stderr)
             return 2
-        stacks.sweep()
+        compose.sweep()
         stack = Stack(options.scope, instance, RUN)
         return run(stack, with_arguments(command), show=options.verbose)
     if options.command == "up":
-        stacks.sweep()
-        up(options.scope or stacks.known_scopes(), instance, show=options.verbose)
+        compose.sweep()
+        up(options.scope or compose.known_scopes(), instance, show=options.verbose)
     else:
         addresses = Stack(options.scope, instance, RUN).addresses()
         for name, url in sorted(addresses.items()):
@@ -246,12 +249,16 @@ def obey(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Run the command line. Exit codes: 0 passed, 1 failed, 2 usage, 3 no stack, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: those of the command for `run`; else 0 success, 2 usage error, 3 a stack failed or is
+    in use, 128 + N interrupted by signal N.
+    """
     options = parser().parse_args()
     global CAUGHT
     CAUGHT = processes.catch_signals()
     try:
-        code = obey(options)
+        code = run_command(options)
     except (StackError, DockerError) as error:
         print(error, file=sys.stderr)
         code = 3

@@ -4,11 +4,12 @@
 # requires-python = ">=3.11"
 # dependencies = ["psutil>=6", "rich>=13.7"]
 # ///
-"""Run the tests: unit, then service, then integration; a stage only when the one before passed.
+"""Run the unit, service and integration tests. A failed stage stops the run.
 
-The last line is the verdict, and the exit code agrees: 0 passed, 1 tests failed, 2 usage, 3 a stack
-or a tool is missing, 4 out of time, 5 nothing ran, 128 + signal interrupted. Logs, JUnit XML and a
-summary of the last runs are in .test-results/.
+The last line is the verdict. Exit codes: 0 passed, 1 tests failed, 2 usage
+error, 3 a stack failed or a tool is missing, 4 timed out, 5 no tests ran,
+128 + N interrupted by signal N. Logs, JUnit XML and a summary of the last runs
+are in .test-results/.
 """
 
 from __future__ import annotations
@@ -25,71 +26,105 @@ from pathlib import Path
 from typing import NoReturn
 
 from test_runner import processes, report, results, targets
+from test_runner.compose import instance_id
 from test_runner.diagnosis import StackError
 from test_runner.display import Display, choose
 from test_runner.project import ROOT
-from test_runner.run import INSIDE, Options, Run, at_once
-from test_runner.stacks import instance_id
+from test_runner.run import INSIDE, Options, Run, default_jobs
 from test_runner.targets import BAD, STAGES, State, Target, UsageError
 
-#: Seconds of tests from which on more processes of pytest-xdist pay for their start.
+#: pytest-xdist is used if a target's tests take longer than this, in seconds. Below it, starting
+#: the extra processes costs more time than they save.
 WORTH_XDIST = 2.0
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line, and exit with 2."""
+        """Print the error and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def parse() -> tuple[Parser, argparse.Namespace]:
-    """Read the command line."""
+    """Parse the command line, and return the parser too, for later usage errors."""
     parser = Parser(prog="test-runner.py", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     what = parser.add_argument_group("what to run").add_argument
-    what("--stage", action="append", choices=STAGES, default=[], help="only this (repeatable)")
-    what("--service", action="append", metavar="NAME", default=[], help="only this (repeatable)")
-    what("--changed", action="store_true", help="only what changed since the default branch")
-    what("--file", action="append", metavar="FILE", default=[], help="only what it concerns")
-    what("--failed", action="store_true", help="only the tests that failed in the last run")
-    how = parser.add_argument_group("how").add_argument
-    how("-j", "--jobs", type=positive, default=at_once(), help="targets at once (%(default)s)")
-    how("--timeout", type=seconds, default=900.0, help="seconds for a target (900; 0: no limit)")
-    how("--run-timeout", type=seconds, default=3600.0, help="seconds for all (3600)")
-    how("--slow-unit", type=seconds, default=1.0, help="a unit test over it is slow (1)")
-    how("--slow", type=seconds, default=5.0, help="any other test over it is slow (5)")
-    how("--fail-slow", action="store_true", help="fail when something is slow")
-    show = parser.add_argument_group("what to show").add_argument
+    what(
+        "--stage",
+        action="append",
+        choices=STAGES,
+        default=[],
+        help="run only this stage (repeatable)",
+    )
+    what(
+        "--service",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="run only the tests of this service (repeatable)",
+    )
+    what(
+        "--changed",
+        action="store_true",
+        help="run only the tests affected by changes since the default branch",
+    )
+    what(
+        "--file",
+        action="append",
+        metavar="FILE",
+        default=[],
+        help="run only the tests affected by FILE (repeatable)",
+    )
+    what("--failed", action="store_true", help="run only the tests that failed in the last run")
+    how = parser.add_argument_group("how to run").add_argument
+    how(
+        *("-j", "--jobs"),
+        type=positive,
+        default=default_jobs(),
+        metavar="N",
+        help="run at most N targets at the same time (default: %(default)s)",
+    )
+    limits = (
+        ("--timeout", 900.0, "stop a target after this time (default: 900; 0: never)"),
+        ("--run-timeout", 3600.0, "stop the run after this time (default: 3600; 0: never)"),
+        ("--slow-unit", 1.0, "report unit tests that take longer (default: 1)"),
+        ("--slow", 5.0, "report other tests that take longer (default: 5)"),
+    )
+    for name, default, text in limits:
+        how(name, type=seconds, default=default, metavar="SECONDS", help=text)
+    how("--fail-slow", action="store_true", help="fail the run if a test or fixture is slow")
+    show = parser.add_argument_group("what to display").add_argument
     show(
         *("-v", "--verbose"),
         action="store_true",
-        help="stream all output in plain lines, each by its target",
+        help="print all test output as it comes, each line with the name of its target",
     )
     show(
         "--output",
         choices=("auto", "live", "plain", "json"),
         default=os.environ.get("TEST_OUTPUT") or "auto",
-        help="a live list, plain lines, or JSON lines (auto; TEST_OUTPUT)",
+        help="a live list, plain lines or JSON lines (default: $TEST_OUTPUT, or auto: live on a "
+        "terminal, else plain)",
     )
     options = parser.parse_args()
     if options.output not in ("auto", "live", "plain", "json"):
-        parser.error(f"TEST_OUTPUT {options.output!r} must be auto, live, plain or json")
+        parser.error(f"TEST_OUTPUT must be auto, live, plain or json, not {options.output!r}")
     if os.environ.get(INSIDE) == str(ROOT):
-        parser.error("a target starts the runner that runs it: let it start its test tool")
+        parser.error("a test target starts this runner again: call the test tool there instead")
     return parser, options
 
 
 def positive(text: str) -> int:
-    """Read a number of jobs."""
+    """Parse a number of jobs: a whole number, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """Read a number of seconds."""
+    """Parse a number of seconds: 0 or more, fractions allowed."""
     try:
         number = float(text)
     except ValueError:
@@ -100,17 +135,17 @@ def seconds(text: str) -> float:
 
 
 def choose_targets(options: argparse.Namespace) -> tuple[list[Target], str]:
-    """Return the targets that are asked for, and where there is nothing to do for them, why.
+    """Return the selected targets. If none is left to run, also return the reason.
 
     Raises:
-        UsageError: there is no such service, or it has no such stage.
+        UsageError: a service does not exist or does not have a selected stage.
     """
     found = targets.find(options.stage, options.service)
     if options.changed or options.file:
-        from test_runner.changes import changes, concerned  # Needed by few.
+        from test_runner.changes import affected_by, changes  # Most runs do not need it.
 
         if options.file:
-            what = concerned(ROOT, options.file, "was saved")
+            what = affected_by(ROOT, options.file, "was saved")
         else:
             what = changes(ROOT, head=None)
         wanted = {"unit": what.services, "service": what.affected}
@@ -130,12 +165,12 @@ def choose_targets(options: argparse.Namespace) -> tuple[list[Target], str]:
         for target in found:
             select(target, *failed[target.title])
         if not found:
-            return [], "nothing of it failed in the last run"
+            return [], "no selected test failed in the last run"
     return found, ""
 
 
 def select(target: Target, tool: str, tests: list[str]) -> None:
-    """Let a target run only these tests, where it can; Vitest runs the files that they are in."""
+    """Restrict a target to these tests, if its tool can. Vitest runs the whole files of the tests."""
     if not results.selectable(tool, tests):
         return
     if tool == "pytest":
@@ -145,20 +180,22 @@ def select(target: Target, tool: str, tests: list[str]) -> None:
 
 
 def use_xdist(found: list[Target]) -> None:
-    """Let the target that a stage waits for run its tests in several processes, where that pays."""
+    """Turn on pytest-xdist for the slowest target of a stage, if that shortens the stage."""
     history = results.read_history()
     found = [target for target in found if target.state == State.PENDING]
     took = {target.title: history.get(target.title, {}).get("seconds", 0.0) for target in found}
     for target in found:
         others = [took[o.title] for o in found if o.stage == target.stage and o is not target]
-        able = history.get(target.title, {}).get("xdist")
-        # Side by side with others that take as long, all cores are busy already.
-        if able and took[target.title] > max(WORTH_XDIST, sum(others)):
+        has_xdist = history.get(target.title, {}).get("xdist")
+        # If the other targets take as long together, they keep the cores busy anyway.
+        if has_xdist and took[target.title] > max(WORTH_XDIST, sum(others)):
             target.env["TEST_EVENTS_WORKERS"] = str(os.cpu_count() or 1)
 
 
-def tell(found: list[Target], display: Display, limits: report.Limits, folder: Path) -> int:
-    """Say what failed and what was slow. Return how much was too slow."""
+def report_details(
+    found: list[Target], display: Display, limits: report.Limits, folder: Path
+) -> int:
+    """Print the failures and the slow tests. Return the number of slow tests and fixtures."""
     bad = [target for target in found if target.state in BAD]
     for line in report.failures(bad, folder, display.lines, display.bytes) if bad else ():
         display.say(line)
@@ -170,8 +207,8 @@ def tell(found: list[Target], display: Display, limits: report.Limits, folder: P
     return sum(len(report.slow(target, limits.of(target.stage))) for target in found)
 
 
-def tell_forge(found: list[Target], last: str, *, annotate: bool) -> None:
-    """Show the failures beside the lines on GitHub, and a page for the step on both forges."""
+def report_to_forge(found: list[Target], last: str, *, annotate: bool) -> None:
+    """Write annotations (GitHub only) and the summary page of the step (GitHub and Gitea)."""
     env = os.environ
     if annotate and env.get("GITHUB_ACTIONS") == "true" and env.get("GITEA_ACTIONS") != "true":
         bad = [target for target in found if target.state in BAD]
@@ -184,20 +221,20 @@ def tell_forge(found: list[Target], last: str, *, annotate: bool) -> None:
 
 
 def has_tools(caught: list[int]) -> bool:
-    """Whether Docker and uv are there; otherwise it is said what is missing."""
+    """Whether Docker and uv are usable. If not, check-tools.sh prints what is missing."""
     check = ["scripts/check-tools.sh", "docker", "uv"]
     try:
         process = processes.Process(check, sys.stderr.buffer)
         return processes.wait(process, lambda: bool(caught)) == 0
     except InterruptedError:
-        return True  # The run tells of it.
+        return True  # The run itself reports the signal.
 
 
 def write_results(
     folder: Path, found: list[Target], code: int, took: float, *, partial: bool, failed_only: bool
 ) -> None:
-    """Write what machines read of a run; a full disk must not change its verdict."""
-    from test_runner.junit import write_junit  # Not needed to begin with.
+    """Write the machine-readable results. A full disk must not change the verdict of the run."""
+    from test_runner.junit import write_junit  # Imported late so that the run starts sooner.
 
     try:
         results.write_summary(folder, found, code, took, failed_only=failed_only)
@@ -205,24 +242,24 @@ def write_results(
         if not partial and not failed_only:
             results.write_history(found)
     except OSError as error:
-        print(f"! the results could not be written: {error.strerror}", file=sys.stderr)
+        print(f"! cannot write the results: {error.strerror}", file=sys.stderr)
 
 
 def main() -> int:
-    """Find the targets, check the tools, run stage after stage, tell the verdict."""
+    """Select the targets, check the tools, run the stages and print the verdict."""
     parser, options = parse()
     began, caught = time.monotonic(), processes.catch_signals()
     try:
-        found, idle = choose_targets(options)
+        found, nothing_to_run = choose_targets(options)
     except UsageError as error:
         parser.error(str(error))
-    if idle:
+    if nothing_to_run:
         display = choose(options.output, [], verbose=True)
-        last = f"NOTHING TO RUN: {idle}"
+        last = f"NOTHING TO RUN: {nothing_to_run}"
         display.result({"event": "end", "verdict": last, "exit": 0, "seconds": 0.0})
         display.say(last)
         return 0
-    # Before the unit tests, so that nobody waits for a run that cannot get to its end.
+    # Checked before the unit tests: a missing tool must not show only after they have run.
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
     if needs_docker and not has_tools(caught):
         return 3
@@ -247,9 +284,9 @@ def main() -> int:
         display.close()
 
     slow_from = report.Limits(options.slow_unit, options.slow)
-    slow = tell(found, display, slow_from, folder)
+    slow = report_details(found, display, slow_from, folder)
     for line in run.left:
-        display.say(f"! {line}; later: make test-clean")
+        display.say(f"! {line}; to clean up, run: make test-clean")
     last, code = report.verdict(
         found,
         signal_name=signal.Signals(caught[0]).name if caught else "",
@@ -261,7 +298,7 @@ def main() -> int:
     code = 128 + caught[0] if caught else code
     took = time.monotonic() - began
     write_results(folder, found, code, took, partial=partial, failed_only=options.failed)
-    tell_forge(found, last, annotate=options.output != "json")
+    report_to_forge(found, last, annotate=options.output != "json")
     end = {"event": "end", "verdict": last, "exit": code, "seconds": round(took, 3)}
     display.result(end | ({"left": run.left} if run.left else {}))
     display.say(f"{last} ({took:.1f}s)")

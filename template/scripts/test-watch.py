@@ -4,67 +4,65 @@
 # requires-python = ">=3.11"
 # dependencies = ["psutil>=6", "rich>=13.7", "watchfiles>=1"]
 # ///
-"""Run the tests that a saved file concerns, again and again, until Ctrl-C.
+"""Watch the project, and run the tests affected by each saved file, until Ctrl-C.
 
-A file that is saved meanwhile breaks off the tests that run, and starts those of all files that were
-saved since the last time that everything passed. Stacks that `make test-infra-up` started are used as
-they are, with what has changed in them. Options are those of scripts/test-runner.py.
+If a file is saved while tests run, the tests stop and start again. They then
+cover all files saved since all tests last passed. Stacks that
+`make test-infra-up` started stay up and are updated. Options are passed to
+scripts/test-runner.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from test_runner.changes import concerned
+from test_runner.changes import affected_by
+from test_runner.git import GitError, git
 from test_runner.project import ROOT
 from watchfiles import DefaultFilter, watch
 
-#: Milliseconds: an editor may save in several steps; the tests that run are looked at now and then.
-SETTLE, LOOK = 100, 200
+#: Milliseconds to wait for an editor that saves in several steps, and between two polls of the tests.
+SETTLE, POLL = 100, 200
 
 
 class Sources(DefaultFilter):
-    """What people write, not what tools make of it."""
+    """A filter for source files, without the folders that tools create."""
 
     ignore_dirs = (*DefaultFilter.ignore_dirs, ".nox", ".ruff_cache", ".test-results", "dist")
 
 
 def sources(paths: Iterable[str]) -> set[str]:
-    """Return the names of files from the project's folder on, without those that git ignores."""
+    """Return paths relative to the project's root, without folders and files that git ignores."""
     names = {os.path.relpath(path, ROOT) for path in paths if not Path(path).is_dir()}
-    if not names or not shutil.which("git"):
+    if not names:
         return names
-    done = subprocess.run(
-        ["git", "check-ignore", "-z", "--stdin"],
-        cwd=ROOT,
-        input="\0".join(names),
-        capture_output=True,
-        text=True,
-    )
-    return names - set(done.stdout.split("\0"))
+    try:
+        ignored = git(ROOT, "check-ignore", "-z", "--stdin", stdin="\0".join(names))
+    except GitError:  # No file is ignored, this is not a repository, or git is not installed.
+        return names
+    return names - set(ignored.split("\0"))
 
 
 def start(names: Iterable[str], options: list[str]) -> subprocess.Popen[bytes]:
-    """Start the tests that some files concern."""
+    """Start the test runner for the tests affected by some files."""
     runner = [sys.executable, str(ROOT / "scripts/test-runner.py"), *options]
     return subprocess.Popen([*runner, *(f"--file={name}" for name in sorted(names))], cwd=ROOT)
 
 
 def stop(runner: subprocess.Popen[bytes]) -> None:
-    """Break the tests off; they clean up."""
+    """Interrupt the tests, and wait until they have cleaned up."""
     runner.send_signal(signal.SIGINT)
     runner.wait()
 
 
 def main() -> int:
-    """Watch until Ctrl-C."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="test-watch.py",
         description=__doc__,
@@ -77,11 +75,11 @@ def main() -> int:
     watching = False
     try:
         for changes in watch(
-            ROOT, watch_filter=Sources(), debounce=SETTLE, rust_timeout=LOOK, yield_on_timeout=True
+            ROOT, watch_filter=Sources(), debounce=SETTLE, rust_timeout=POLL, yield_on_timeout=True
         ):
             if not watching:
                 watching = True
-                print("Watching; save a file to run its tests, Ctrl-C ends.", flush=True)
+                print("Watching: save a file to run its tests. Press Ctrl-C to stop.", flush=True)
             if runner and runner.poll() is not None:
                 if runner.returncode == 2:
                     return 2
@@ -89,13 +87,14 @@ def main() -> int:
                     saved.clear()
                 runner = None
             new = sources(path for _, path in changes)
-            if new and concerned(ROOT, new, "was saved").integration:
+            if new and affected_by(ROOT, new, "was saved").integration:
                 saved |= new
                 if runner:
                     stop(runner)
                 runner = start(saved, options)
     except KeyboardInterrupt:
-        # It has reached the tests as well, and so does each one more, which they obey.
+        # The terminal sent Ctrl-C to the tests too, so they are stopping. Wait for them, and leave
+        # any further Ctrl-C to them.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if runner:
             runner.wait()

@@ -1,4 +1,4 @@
-"""The pipeline inside a container that has only Docker's socket, as many CI systems run it."""
+"""The pipeline in a container with access to Docker's socket only, as in many CI systems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .conftest import NOTHING, PYTHON_VERSION, Project, clean_environment, docke
 
 SOCKET = "/var/run/docker.sock"
 
-#: What the image of a runner has besides docker and uv, which are this machine's own.
+#: The packages of the runner's image. docker and uv are mounted from this machine.
 JOB_IMAGE = f"""
 FROM node:24-slim AS node
 FROM python:{PYTHON_VERSION}-slim
@@ -56,7 +56,7 @@ def job_container(project: Project, image: str) -> Iterator[str]:
 
 
 def run(container: str, *command: str) -> str:
-    """Run a command in a container, which must pass; return what it said."""
+    """Run a command in a container. It must exit with 0. Return its output."""
     done = subprocess.run(
         ["docker", "exec", container, *command],
         stdout=subprocess.PIPE,
@@ -67,10 +67,10 @@ def run(container: str, *command: str) -> str:
     return done.stdout
 
 
-def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
+def test_the_tests_join_the_network_of_the_stack(
     generate: Callable[..., Project],
 ) -> None:
-    """Nothing is mounted but the tools and the socket; the checkout is copied, as a CI job's is."""
+    """Only the tools and the socket are mounted. The checkout is copied, as in a CI job."""
     project = generate(services="api")
     stack = ("uv", "run", "--script", "scripts/stack.py")
     with job_container(project, f"python:{PYTHON_VERSION}-slim") as container:
@@ -79,7 +79,7 @@ def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
             *("uv", "run", "--directory=tests/integration", "pytest", "--integration"),
         )
         assert "passed" in said
-        # In the networks of two stacks at a time, each of them has a database of its own.
+        # The container is in the networks of two stacks, and each stack has its own database.
         run(container, *stack, "up")
         told = [run(container, *stack, "env", scope) for scope in ("api", "full")]
         databases = {re.findall(r"TEST_DATABASE_URL=.*@([\d.]+):5432/", text)[0] for text in told}
@@ -90,9 +90,9 @@ def test_the_tests_join_the_stack_where_published_ports_do_not_answer(
 
 @pytest.fixture
 def job_image() -> Iterator[str]:
-    """What a runner starts a job in."""
+    """The image in which a runner starts a job."""
     image = f"e2e-job:{secrets.token_hex(3)}"
-    # The classic builder: there need not be a buildx here.
+    # The classic builder, because buildx may not be installed.
     subprocess.run(
         ["docker", "build", "--quiet", "--network=host", f"--tag={image}", "-"],
         input=JOB_IMAGE, env=os.environ | {"DOCKER_BUILDKIT": "0"},
@@ -105,7 +105,7 @@ def job_image() -> Iterator[str]:
 def test_all_tests_pass_in_a_job_that_is_a_container(
     generate: Callable[..., Project], job_image: str
 ) -> None:
-    """What a workflow of Gitea runs on a new checkout, by a runner as it comes."""
+    """Run the commands of a Gitea workflow on a new checkout, in the default image of a runner."""
     project = generate(forge="gitea")
     project.commit()
     with job_container(project, job_image) as container:

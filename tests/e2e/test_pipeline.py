@@ -1,4 +1,4 @@
-"""The first thing that a user does: generate, `make setup`, `make test`."""
+"""The first steps of a user: generate a project, `make setup`, `make test`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROJECTS = {
 
 
 @pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
-def test_a_new_project_is_green_and_leaves_nothing(
+def test_a_new_project_passes_and_leaves_nothing_behind(
     generate: Callable[..., Project], answers: dict[str, str]
 ) -> None:
     project = generate(**answers)
@@ -38,18 +38,18 @@ def test_a_new_project_is_green_and_leaves_nothing(
     ]
     assert len(lines) <= 14
     assert sum(len(line.encode()) + 1 for line in lines) <= 800
-    # Everything but a custom service's own unittest tells how many.
+    # All test tools report the number of tests, except the unittest of a custom service.
     counted = re.findall(r"^  ✓ (\S+) (\d+)/\2 \d+\.\ds$", said, re.MULTILINE)
     assert {name for name, _ in counted} >= set(re.findall(r"✓ (\S+)", said)) - {"billing"}
     assert project.left() == NOTHING
-    # What setup and the tests made is git-ignored or meant to be committed: lock files only.
+    # Of the new files, git ignores all but the lock files, which the user commits.
     new = project.run("git", "status", "--porcelain", "--untracked-files=all")
     assert not re.search(
         r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE
     )
 
 
-def test_lint_and_format_find_nothing_to_mend(generate: Callable[..., Project]) -> None:
+def test_lint_and_format_find_nothing_to_fix(generate: Callable[..., Project]) -> None:
     project = generate(services="api, worker, frontend, billing:custom")
     project.make("setup")
     project.commit()
@@ -60,7 +60,7 @@ def test_lint_and_format_find_nothing_to_mend(generate: Callable[..., Project]) 
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    """A project with an api and its worker, set up."""
+    """A project with an api and its worker, after `make setup`."""
     project = generate(services="api, worker")
     project.make("setup")
     project.commit()
@@ -68,7 +68,7 @@ def project(generate: Callable[..., Project]) -> Project:
 
 
 def start_tests(path: Path) -> subprocess.Popen[str]:
-    """Start the runner itself: make would turn its exit code into its own."""
+    """Start the runner directly. make would replace its exit code by its own."""
     return subprocess.Popen(
         ["uv", "run", "--script", "scripts/test-runner.py"],
         cwd=path,
@@ -115,7 +115,7 @@ def test_a_failing_service_test_cleans_up(project: Project) -> None:
 def test_four_worktrees_at_once(
     generate: Callable[..., Project], tmp_path: Path, docker_engine: None
 ) -> None:
-    """One is interrupted, one fails: the others stay green, nothing is shared, nothing is left."""
+    """One is interrupted and one fails. The others pass, nothing is shared and nothing is left behind."""
     project = generate(services="worker")
     project.make("setup")
     project.commit()
@@ -144,7 +144,7 @@ def test_four_worktrees_at_once(
                 for noun, ids in docker_holds(f"test.instance={instance}").items():
                     found[noun] |= set(ids)
                 if branch == "interrupted" and (tmp_path / "there").exists():
-                    # uv hands it on to the runner, as it does what a shell sends.
+                    # uv passes the signal on to the runner, as it does with a signal from a shell.
                     process.send_signal(signal.SIGTERM)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)

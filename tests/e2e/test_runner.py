@@ -1,4 +1,4 @@
-"""The runner on a real engine, with small stacks: it is interrupted, and what it needs breaks."""
+"""The runner on a real engine, with small stacks: interruptions and broken dependencies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.projects import REDIS, Stacks, docker, processes_of, stacks_of, wait_
 
 Render = Callable[..., Path]
 
-#: A database as the template has it, for tests that break it.
+#: The database of the template, for tests that break it.
 DATABASE = """
     database:
       image: postgres:18-alpine
@@ -31,7 +31,7 @@ DATABASE = """
         test: [CMD, pg_isready, --host=127.0.0.1, --username=postgres]
 """
 
-#: An image of the project's own, and a cache.
+#: A built image and a cache.
 BUILT = (
     REDIS
     + """
@@ -44,7 +44,7 @@ BUILT = (
 """
 )
 
-#: Starts, and does not become healthy within a test's time.
+#: Starts, but does not become healthy during a test.
 SLOW = """
     slow:
       image: redis:8-alpine
@@ -53,7 +53,7 @@ SLOW = """
       healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
 """
 
-#: What a target does: it may hold, and it says when it is there and when it is done.
+#: The script of a target. It may wait, and it writes a file at its start and at its end.
 RECIPE = """
     touch {root}/there-{stage}
     if [ "$HOLD" = {stage} ]; then sleep 300; fi
@@ -63,7 +63,7 @@ RECIPE = """
 
 @pytest.fixture
 def project(render: Render, tmp_path: Path) -> Iterator[Stacks]:
-    """An api with unit tests, a stack of its own and the whole one; everything passes at once."""
+    """An api with unit tests, its own stack and the full stack. All tests pass at once."""
     rendered = render({"project_slug": "shop", "services": "api:custom, core:custom"})
     with stacks_of(rendered, tmp_path) as made:
         recipes = {stage: RECIPE.format(root=made.root, stage=stage) for stage in STAGES}
@@ -83,7 +83,7 @@ STAGES = ("unit", "service", "integration")
 
 @pytest.fixture
 def temporary(project: Stacks) -> Path:
-    """The folder that takes a run's temporary files."""
+    """The folder for the temporary files of a run."""
     folder = project.root / "tmp"
     folder.mkdir()
     return folder
@@ -92,13 +92,13 @@ def temporary(project: Stacks) -> Path:
 def check_nothing_is_left(project: Stacks, temporary: Path) -> None:
     assert project.left() == {}
     assert processes_of(project) == []
-    # What uv, pytest and Compose make there is theirs to remove; ours would be a leak.
+    # uv, pytest and Compose clean up their own files. A file of the runner would be a leak.
     assert list(temporary.iterdir()) == []
     assert [p for p in (project.root / ".test-results/locks").iterdir() if p.stat().st_size] == []
 
 
 def at(project: Stacks, stage: str, moment: str) -> tuple[dict[str, str], Callable[[], object]]:
-    """Prepare a moment of a stage: return what the run is told, and what says that it has come."""
+    """Prepare an interruption in a stage: return the run's options and a check for the right moment."""
     scope = "full" if stage == "integration" else "api"
     if moment == "while its stack starts":
         project.stack(scope, SLOW)
@@ -113,7 +113,7 @@ def at(project: Stacks, stage: str, moment: str) -> tuple[dict[str, str], Callab
         )
     if moment == "while its tests run":
         return {"HOLD": stage}, lambda: project.has(f"there-{stage}")
-    # The first that is seen of the unit stage; of the others, the removal of what they needed.
+    # The unit stage is visible at its start, the other stages by the removal of their stacks.
     if stage == "unit":
         return {}, lambda: project.has(".test-results/latest")
     return {}, lambda: project.has(f"done-{stage}")
@@ -122,7 +122,7 @@ def at(project: Stacks, stage: str, moment: str) -> tuple[dict[str, str], Callab
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("moment", ["while its stack starts", "while its tests run", "at its edge"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_signal_leaves_nothing(
+def test_a_signal_leaves_nothing_behind(
     project: Stacks, temporary: Path, stage: str, moment: str, number: str
 ) -> None:
     env, come = at(project, stage, moment)
@@ -133,7 +133,7 @@ def test_a_signal_leaves_nothing(
     output, _ = runner.communicate(timeout=60)
     if number == "SIGKILL":
         assert runner.returncode == -signal.SIGKILL
-        # The next run, of whatever, removes the rest.
+        # Any next run removes the rest.
         project.run("--stage", "unit", TEST_INSTANCE_ID="main-000001")
     else:
         assert runner.returncode == 128 + signal.Signals[number], output
@@ -142,7 +142,9 @@ def test_a_signal_leaves_nothing(
     check_nothing_is_left(project, temporary)
 
 
-def test_green_builds_an_image_once_and_leaves_nothing(project: Stacks, temporary: Path) -> None:
+def test_a_green_run_builds_an_image_once_and_leaves_nothing_behind(
+    project: Stacks, temporary: Path
+) -> None:
     see = "docker exec $(docker ps -q --filter label=com.docker.compose.project={}) cat /id > {}"
     for target, scope in (("test_service", "api"), ("test_against_stack", "full")):
         name = f"{project.slug}-test-main-000001-{scope}"
@@ -163,7 +165,7 @@ def test_a_failing_unit_test_cancels_the_stacks_that_were_started(
     project: Stacks, temporary: Path
 ) -> None:
     project.stack("api", SLOW)
-    # It fails as soon as there is something to be removed.
+    # The test fails as soon as there is something to remove.
     wait = f'until [ -n "$(docker ps -q --filter label=test.project={project.slug})" ]; do sleep 0.1; done'
     project.makefile("services/api", test_unit=f"{wait}\nexit 1", test_service="exit 7")
     done = project.run(TMPDIR=str(temporary))
@@ -172,7 +174,7 @@ def test_a_failing_unit_test_cancels_the_stacks_that_were_started(
     check_nothing_is_left(project, temporary)
 
 
-# WHAT THE TESTS NEED BREAKS ---------------------------------------------------
+# BROKEN DEPENDENCIES ----------------------------------------------------------
 KILL = "docker kill $(docker ps -q --filter label=test.project={slug} --filter label={label}) >&2"
 
 
@@ -190,7 +192,7 @@ def test_a_database_that_dies_is_named(project: Stacks, temporary: Path, stage: 
         project.makefile(".", test_against_stack=recipe)
     done = project.run(TMPDIR=str(temporary))
     assert done.returncode == 3, done.stdout
-    assert f"the stack of {scope} fell over while its tests ran" in done.stdout
+    assert f"the stack of {scope} failed during its tests" in done.stdout
     assert "    container database exited with 137" in done.stdout.splitlines()
     assert re.match(rf"NO STACK: {stage} ", done.stdout.splitlines()[-1])
     assert len(done.stdout.splitlines()) <= 25
@@ -220,7 +222,9 @@ def test_a_taken_port_is_named(project: Stacks, temporary: Path) -> None:
         project.stack("api", REDIS.replace("127.0.0.1::6379", f"127.0.0.1:{port}:6379"))
         done = project.run("--stage", "service", TMPDIR=str(temporary))
     assert done.returncode == 3
-    assert "✗ service api: the stack of api does not start: a port is taken" in done.stdout
+    assert (
+        "✗ service api: the stack of api failed to start: a port is already in use" in done.stdout
+    )
     assert str(port) in done.stdout
     assert 'try: write "127.0.0.1::PORT"' in done.stdout
     check_nothing_is_left(project, temporary)
@@ -230,11 +234,13 @@ def test_an_image_that_is_missing_is_named(project: Stacks, temporary: Path) -> 
     project.stack("api", "x: {image: 'localhost:9/no/such:image', labels: *labels}")
     done = project.run("--stage", "service", TMPDIR=str(temporary))
     assert done.returncode == 3
-    assert "the stack of api does not start: the registry cannot be reached" in done.stdout
+    assert "the stack of api failed to start: the registry cannot be reached" in done.stdout
     check_nothing_is_left(project, temporary)
 
 
-def test_a_run_whose_time_is_over_while_a_stack_starts(project: Stacks, temporary: Path) -> None:
+def test_the_time_limit_of_a_run_during_the_start_of_a_stack(
+    project: Stacks, temporary: Path
+) -> None:
     project.stack("api", SLOW)
     done = project.run("--run-timeout", "4", TMPDIR=str(temporary))
     assert done.returncode == 4, done.stdout
@@ -243,16 +249,16 @@ def test_a_run_whose_time_is_over_while_a_stack_starts(project: Stacks, temporar
     check_nothing_is_left(project, temporary)
 
 
-# STACKS THAT STAY -------------------------------------------------------------
+# KEPT STACKS ------------------------------------------------------------------
 def containers(project: Stacks, scope: str) -> dict[str, str]:
-    """The containers of a scope's stack: their ids by their service."""
+    """Return the ids of the containers in the stack of a scope, by service."""
     label = f"label=com.docker.compose.project={project.slug}-test-main-000001-{scope}"
     form = '{{.Label "com.docker.compose.service"}} {{.ID}}'
     lines = docker("ps", "--filter", label, "--format", form).splitlines()
     return dict(line.split() for line in lines)
 
 
-def test_warm_stacks_are_used_and_only_what_changed_is_made_anew(
+def test_warm_stacks_are_used_and_only_changed_containers_are_replaced(
     project: Stacks, temporary: Path
 ) -> None:
     assert project.call("up").returncode == 0
@@ -272,13 +278,13 @@ def test_warm_stacks_are_used_and_only_what_changed_is_made_anew(
         assert now["cache"] == found["cache"]
         assert now["own"] != found["own"]
 
-    # A build that fails leaves them as they are.
+    # A failed build does not change the stacks.
     now = containers(project, "api")
     project.write("image/Dockerfile", "FROM redis:8-alpine\nRUN false\n")
     assert project.run(**env).returncode == 3
     assert containers(project, "api") == now
 
-    # Killed in the middle of a run, they are still warm.
+    # After a kill in the middle of a run, the stacks are still warm.
     project.write("image/Dockerfile", "FROM redis:8-alpine\nENV NEW=1\n")
     runner = project.start(**env, HOLD="service")
     project.wait_for("there-service", 60)
@@ -294,20 +300,20 @@ def test_warm_stacks_are_used_and_only_what_changed_is_made_anew(
     check_nothing_is_left(project, temporary)
 
 
-def test_two_runs_of_one_checkout_do_not_meet(project: Stacks, temporary: Path) -> None:
+def test_two_runs_of_one_checkout_do_not_conflict(project: Stacks, temporary: Path) -> None:
     env = {"TMPDIR": str(temporary), "TEST_INSTANCE_ID": "main-000001"}
     first = project.start(**env, HOLD="service")
     project.wait_for("there-service", 60)
     second = project.run("--stage", "service", **env)
     assert second.returncode == 3
     assert f"the stack of api is in use by process {first.pid}" in second.stdout
-    assert "set TEST_INSTANCE_ID to run beside it" in second.stdout
+    assert "set TEST_INSTANCE_ID to use a separate stack" in second.stdout
     beside = project.run("--stage", "service", **env | {"TEST_INSTANCE_ID": "other"})
     assert beside.returncode == 0, beside.stdout
     assert containers(project, "api")
     cleaned = project.call("clean")
     assert cleaned.returncode == 3
-    assert "the stack of api is in use, and stays" in cleaned.stderr
+    assert "the stack of api is in use: not removed" in cleaned.stderr
     assert containers(project, "api")
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
@@ -315,8 +321,8 @@ def test_two_runs_of_one_checkout_do_not_meet(project: Stacks, temporary: Path) 
     check_nothing_is_left(project, temporary)
 
 
-# THE ENGINE ITSELF ------------------------------------------------------------
-#: Brings up the loopback device, as `ip link set lo up` would where that is installed.
+# A BROKEN ENGINE --------------------------------------------------------------
+#: Brings up the loopback device like `ip link set lo up`, which may not be installed.
 LOOPBACK_UP = """
 import fcntl, socket, struct
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -325,7 +331,7 @@ fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP)
 
 
 class OwnEngine:
-    """A second Docker engine, in a network namespace of its own: one that a test may kill."""
+    """A second Docker engine in its own network namespace, which a test may kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -336,7 +342,7 @@ class OwnEngine:
         self.sudo = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env"]
 
     def prepare(self) -> None:
-        """Start it with the one image that the tests use."""
+        """Start the engine and load the image that the tests use."""
         self.namespace.touch()
         unshare = ["unshare", f"--net={self.namespace}", "true"]
         subprocess.run([*self.sudo, *unshare], check=True)
@@ -347,29 +353,29 @@ class OwnEngine:
             subprocess.run(self.inside(*command), stdin=save.stdout, check=True)
 
     def remove(self) -> None:
-        """End it, and all that it started."""
+        """End the engine and all its processes."""
         if self.answers():
             subprocess.run(self.inside("kill", self.pid_file.read_text().strip()), check=True)
             self.reap()
-        # A killed engine leaves the networks of its containers mounted.
+        # A killed engine leaves the network namespaces of its containers mounted.
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         ours = [place for place in reversed(mounted) if place.startswith(f"{self.folder}/")]
         subprocess.run([*self.sudo, "umount", *ours], check=True)
         subprocess.run([*self.sudo, "rm", "-rf", self.folder], check=True)
 
     def inside(self, *command: str) -> list[str]:
-        """A command in the engine's network namespace, where its published ports are."""
+        """Return a command that runs in the engine's network namespace, where ports are published."""
         return [*self.sudo, "nsenter", f"--net={self.namespace}", *command]
 
     def reap(self) -> None:
-        """Wait for the end of those that were started: a dead process keeps its id until then."""
+        """Wait for ended child processes: until then, a dead process keeps its id."""
         while self.processes:
             self.processes.pop().wait(60)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the engine, and wait until it answers."""
         self.reap()
-        # The program that the other engine runs, with the helpers that lie beside it.
+        # The binary of the running engine. Its helpers are in the same folder.
         daemon = subprocess.run(["pgrep", "-o", "-x", "dockerd"], capture_output=True, text=True)
         program = subprocess.run(
             [*self.sudo, "readlink", f"/proc/{daemon.stdout.strip()}/exe"],
@@ -398,17 +404,17 @@ class OwnEngine:
             raise AssertionError((self.folder / "log").read_text()[-3000:]) from None
 
     def answers(self) -> bool:
-        """Whether it does."""
+        """Return whether the engine answers."""
         command = self.inside("docker", f"--host={self.host}", "info")
         return subprocess.run(command, capture_output=True).returncode == 0
 
     def docker(self, *arguments: str) -> str:
-        """Ask it."""
+        """Run a docker command on this engine."""
         command = self.inside("docker", f"--host={self.host}", *arguments)
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def run(self, project: Stacks, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a project's tests there."""
+        """Run the tests of a project on this engine."""
         return subprocess.run(
             self.inside(*project.command),
             cwd=project.root,
@@ -423,7 +429,7 @@ class OwnEngine:
 
 @pytest.fixture
 def own_engine() -> Iterator[OwnEngine]:
-    # A socket's path has 104 bytes at most, and containerd makes its own far below: no `tmp_path`.
+    # The path of a socket has at most 104 bytes, and containerd adds deep folders: tmp_path is too long.
     engine = OwnEngine(Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp")))
     try:
         engine.prepare()
@@ -444,7 +450,7 @@ def test_an_engine_that_stops_is_named_and_the_next_run_cleans_up(
     assert done.returncode == 3, done.stdout
     assert "Docker does not answer" in done.stdout
     assert re.search(
-        r"^! the stack of api could not be removed: .*make test-clean$", done.stdout, re.MULTILINE
+        r"^! cannot remove the stack of api: .*make test-clean$", done.stdout, re.MULTILINE
     )
     assert len(done.stdout.splitlines()) <= 25
 

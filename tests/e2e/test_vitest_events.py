@@ -1,4 +1,4 @@
-"""The reporter that records what Vitest does, in real runs of the Vitests that it is for."""
+"""The Vitest reporter vitest_events.mjs in real runs of each supported Vitest version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import ROOT, sh
 
 REPORTER = ROOT / "template/scripts/test_runner/plugins/vitest_events.mjs"
 
-#: As the template's own vite.config.ts does it.
+#: Loads the reporter as the template's vite.config.ts does.
 CONFIG = """\
 import { defineConfig } from "vitest/config";
 
@@ -30,7 +30,7 @@ export default defineConfig({
 });
 """
 
-#: The types are gone when a test runs: the lines are right only if they are mapped back.
+#: Vitest strips the types, so line numbers are right only if they are mapped back.
 FILES = {
     "src/lib.ts": """\
 export interface Loaded {
@@ -127,7 +127,7 @@ it("third", () => {});
 
 @dataclass
 class Run:
-    """A run of Vitest: its exit code, what it said, what was recorded."""
+    """A run of Vitest: exit code, output and events."""
 
     code: int
     output: str
@@ -149,7 +149,7 @@ class Run:
 
 @dataclass
 class Project:
-    """A folder with a Vitest and tests."""
+    """A folder with a version of Vitest and tests."""
 
     root: Path
     version: str
@@ -167,7 +167,7 @@ class Project:
 
 @pytest.fixture(scope="module", params=["3", "4"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project for each Vitest."""
+    """A project for each version of Vitest."""
     if not shutil.which("npm"):
         reason = "npm is not installed"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -183,11 +183,11 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def everything(project: Project) -> Run:
-    """All of it, run once."""
+    """The only run of the project with all outcomes."""
     return project.run()
 
 
-def test_a_run_is_framed(project: Project, everything: Run) -> None:
+def test_a_run_has_begin_and_end(project: Project, everything: Run) -> None:
     begin = everything.events[0]
     assert begin["version"].startswith(f"{project.version}.")
     kept = {"event": "begin", "tool": "vitest", "xdist": False, "workers": 0}
@@ -196,7 +196,7 @@ def test_a_run_is_framed(project: Project, everything: Run) -> None:
     assert totals == sorted(totals)
     finished = {one["test"] for one in everything.of("finish")}
     assert totals[-1] == len(finished) == len(everything.outcomes())
-    # A test whose beforeAll failed ends without having started.
+    # A test whose beforeAll failed ends without a `start`.
     never = {"tests/all.test.ts > hooks > never runs"}
     assert {one["test"] for one in everything.of("start")} == finished - never
     assert everything.code == 1
@@ -234,7 +234,7 @@ def test_every_outcome(everything: Run) -> None:
     }
 
 
-def test_what_a_failure_says(everything: Run) -> None:
+def test_the_content_of_a_failure(everything: Run) -> None:
     unequal = "expected { a: 1, b: [ 1, 2, 3 ] } to deeply equal { a: 1, b: [ 1, 2, 4 ] }"
     [failure] = everything.failures("suite > fails")
     assert failure == {
@@ -266,7 +266,7 @@ def test_what_a_failure_says(everything: Run) -> None:
     assert len(everything.failures("suite > is hopeless")) == 2
 
 
-def test_what_keeps_tests_from_running(everything: Run) -> None:
+def test_errors_that_prevent_tests_from_running(everything: Run) -> None:
     errors = {one["test"]: one["failure"] for one in everything.of("collect_error")}
     assert {
         test: (one["type"], one["path"], one["line"])
@@ -294,7 +294,7 @@ def line(name: str, text: str) -> int:
     return found
 
 
-def test_how_runs_end(project: Project) -> None:
+def test_how_a_run_ends(project: Project) -> None:
     green = project.run("tests/good")
     assert green.code == 0
     assert green.outcomes() == {
@@ -304,7 +304,7 @@ def test_how_runs_end(project: Project) -> None:
     assert green.events[-1] == {"event": "end", "exit": 0}
     assert all(one["seconds"] >= 0 for one in green.of("result"))
 
-    # Vitest itself calls it a success.
+    # Vitest itself reports success here.
     nothing = project.run("tests/good", "-t", "no such test")
     assert nothing.code == 0
     assert set(map(tuple, nothing.outcomes().values())) == {("skipped",)}
@@ -317,7 +317,7 @@ def test_how_runs_end(project: Project) -> None:
     }
     assert bail.events[-1] == {"event": "end", "exit": 1}
 
-    # What pytest ends with when nothing ran stands for it here, too.
+    # Without tests, the event has pytest's exit code for this case.
     for options, code, told in (((), 1, 5), (("--passWithNoTests",), 0, 0)):
         none = project.run("no-such-file", *options)
         assert (none.code, none.events[-1]) == (code, {"event": "end", "exit": told})
@@ -329,7 +329,7 @@ def test_how_runs_end(project: Project) -> None:
     assert unhandled.events[-1] == {"event": "end", "exit": 1}
 
 
-def test_it_breaks_nothing(project: Project) -> None:
+def test_the_reporter_breaks_nothing(project: Project) -> None:
     def quiet(output: str) -> str:
         return re.sub(r"\d+(\.\d+)?m?s\b|\d\d:\d\d:\d\d", "TIME", output)
 

@@ -307,7 +307,7 @@ class TestRelease:
     ) -> None:
         run = forge.release(tag)
         assert run.jobs == {"test": "failure"}
-        assert f"::error::{tag} is no version: " in run.said
+        assert f"::error::{tag} is not a release tag: " in run.said
         assert forge.did() == []
         assert not any(registry.tags(image) for image in images)
 

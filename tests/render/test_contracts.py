@@ -87,7 +87,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("README.md", r"    make setup", "    make install", "README.md: make install"),
         ("README.md", r"\Z", "\nSee [this](docs/gone.md).\n", "links to docs/gone.md"),
         (
-            "scripts/test_runner/stacks.py",
+            "scripts/test_runner/compose.py",
             r"scripts/get-test-instance-id",
             "scripts/get-id",
             "scripts/get-id.sh is",

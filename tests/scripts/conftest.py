@@ -1,4 +1,4 @@
-"""All tests here start programs, and wait for them."""
+"""Marks all tests in this folder: they start programs and wait for them."""
 
 from __future__ import annotations
 

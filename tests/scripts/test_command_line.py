@@ -1,4 +1,4 @@
-"""`copier copy` as a program: what it says of bad answers, and answers from a file."""
+"""`copier copy` as a program: messages for invalid answers, and answers from a file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_copier(template: Path, project: Path, *options: str) -> subprocess.Compl
     ],
     ids=repr,
 )
-def test_the_command_line_refuses_in_one_line(
+def test_a_refused_answer_prints_one_line(
     template_copy: Path, tmp_path: Path, options: list[str]
 ) -> None:
     project = tmp_path / "project"
@@ -52,7 +52,7 @@ def test_the_command_line_refuses_in_one_line(
     assert not project.exists()
 
 
-def test_a_refusal_harms_no_folder_that_is_there(template_copy: Path, tmp_path: Path) -> None:
+def test_a_refusal_does_not_change_an_existing_folder(template_copy: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     done = run_copier(template_copy, tmp_path, "--data", "services=Api")
     assert done.returncode == 1

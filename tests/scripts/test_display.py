@@ -1,4 +1,4 @@
-"""What the runner shows: the live list frame by frame, and how much it prints elsewhere."""
+"""The runner's display: the live list frame by frame, and the size of the plain output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.projects import Project, rest
 
-#: A test tool that takes its time: it reports so many tests, one after the other.
+#: A slow test tool. It reports a number of tests, one after the other.
 TOOL = """
 import json, os, time
 
@@ -35,7 +35,7 @@ for number in range(count):
 tell(event="end", exit=0)
 """
 
-#: Where one frame ends, the next erases its lines.
+#: A new frame starts by erasing the lines of the previous one.
 ERASE = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*")
 
 TITLE = re.compile(r"(Unit|Service|Integration) Tests")
@@ -62,7 +62,7 @@ def project(render: Callable[..., Path], tmp_path: Path) -> Project:
 def record(
     project: Project, *arguments: str, rows: int, columns: int
 ) -> tuple[list[list[str]], str]:
-    """Run on a terminal of this size. Return what stood on it after each frame, and what is left."""
+    """Run on a terminal of this size. Return the screen after each frame, and the final screen."""
     child = project.terminal(*arguments, rows=rows, columns=columns)
     raw = rest(child)
     child.close()
@@ -80,7 +80,7 @@ def record(
 
 
 def check_frame(lines: list[str], columns: int, before: dict[str, int]) -> None:
-    """Check that a frame is in the seed's format, and that nothing went backwards."""
+    """Check that a frame has the format of the seed, and that no progress decreased."""
     previous = ""
     for line in lines:
         assert len(line) <= columns
@@ -126,7 +126,7 @@ def test_each_frame_is_in_the_seeds_format(project: Project, columns: int, rows:
         ]
 
 
-def test_a_target_that_waits_for_its_turn_is_pending(project: Project) -> None:
+def test_a_waiting_target_is_pending(project: Project) -> None:
     frames, _ = record(project, "-j", "1", rows=24, columns=80)
     assert "  ○ price-db pending" in frames[1]
     assert "  ○ orchestrator pending" in frames[1]
@@ -146,10 +146,10 @@ def test_an_ascii_terminal_gets_ascii(project: Project) -> None:
     assert "##" in text
 
 
-# HOW MUCH IS PRINTED ----------------------------------------------------------
+# SIZE OF THE OUTPUT -----------------------------------------------------------
 @pytest.fixture
 def target(runner: Callable[[str], ModuleType]) -> Callable[..., Any]:
-    """Return the function that makes a target that has failed, with so many causes."""
+    """Return a function that creates a failed target with a number of root causes."""
     targets = runner("targets")
 
     def made(name: str, causes: int, *, width: int = 100, tests: int = 1) -> Any:

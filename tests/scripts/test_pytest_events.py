@@ -1,4 +1,4 @@
-"""The plugin that records what pytest does, in real runs of pytest in small projects."""
+"""The pytest plugin pytest_events.py in real runs of pytest on small projects."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import pytest
 
 PLUGINS = Path(__file__).parents[2] / "template" / "scripts" / "test_runner" / "plugins"
 
-#: What a run needs of a pytest that has many more plugins installed.
+#: Options for a pytest that has many more plugins installed.
 EXTRAS = ("-p", "xdist", "-p", "rerunfailures", "-p", "timeout", "-p", "no:cacheprovider")
 BOTH = pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["serial", "xdist"])
-#: Where two workers say the same.
+#: Cases in which two workers report the same.
 BOTH_TWICE = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["serial", "xdist"])
 
 
 @dataclass
 class Run:
-    """A run of pytest: how it ended, what it said, what was recorded, its peak memory in MB."""
+    """A run of pytest: exit code, output, events, and peak memory in MB."""
 
     code: int
     output: str
@@ -39,7 +39,7 @@ class Run:
         return [one for one in self.events if one["event"] == event]
 
     def outcomes(self) -> dict[str, list[tuple[str, str]]]:
-        """Every outcome of each test, with its phase, in order."""
+        """The outcomes of each test with their phases, in order."""
         found: dict[str, list[tuple[str, str]]] = {}
         for one in self.of("result"):
             name = one["test"].partition("::")[2]
@@ -47,7 +47,7 @@ class Run:
         return found
 
     def failure(self, name: str, event: str = "result") -> dict[str, Any]:
-        """The one failure of a test."""
+        """The only failure of a test."""
         found = [one["failure"] for one in self.of(event) if one["test"].endswith(name)]
         assert len(found) == 1, (name, self.output, self.events)
         failure: dict[str, Any] = found[0]
@@ -68,7 +68,7 @@ class Project:
         return path
 
     def line(self, name: str, text: str) -> int:
-        """The number of the line that holds a text."""
+        """The number of the line that contains a text."""
         lines = (self.root / name).read_text(encoding="utf-8").splitlines()
         [found] = [number for number, line in enumerate(lines, 1) if text in line]
         return found
@@ -84,7 +84,7 @@ class Project:
             "PYTHONPATH": str(PLUGINS),
             "PYTEST_ADDOPTS": "-p pytest_events",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            # The template is no place for what a run leaves.
+            # A run must not write files into the template.
             "PYTHONDONTWRITEBYTECODE": "1",
             **env,
         }
@@ -113,7 +113,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-# Every outcome, and what is said of it.
+# Outcomes and failures.
 
 APP = """\
     import json
@@ -285,7 +285,7 @@ First differing element 1:
 + [1, 3]
 ?     ^"""
 
-#: Type, message, file, the text of its line, and the excerpt.
+#: The type, the message, the file, the text of the line, and the excerpt.
 FAILURES: dict[str, tuple[str, str, str, str, list[str]]] = {
     "test_chain": (
         "RuntimeError", "no such thing", "app.py", "raise RuntimeError",
@@ -366,7 +366,7 @@ FAILURES: dict[str, tuple[str, str, str, str, list[str]]] = {
 def everything(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, Run]:
-    """All of it, run once: the project and its run."""
+    """A project with all outcomes, and its only run."""
     project = Project(tmp_path_factory.mktemp("everything"))
     project.write("app.py", APP)
     project.write("tests/conftest.py", CONFTEST)
@@ -378,7 +378,7 @@ def everything(
     return project, run
 
 
-def test_a_run_is_framed(everything: tuple[Project, Run]) -> None:
+def test_a_run_has_begin_and_end(everything: tuple[Project, Run]) -> None:
     _, run = everything
     begin = {"event": "begin", "tool": "pytest", "version": pytest.__version__, "xdist": True}
     assert run.events[0] == begin | {"workers": run.events[0]["workers"]}
@@ -396,14 +396,14 @@ def test_every_outcome(everything: tuple[Project, Run]) -> None:
     assert run.outcomes() == OUTCOMES
 
 
-def test_what_a_failure_says(everything: tuple[Project, Run]) -> None:
+def test_the_content_of_a_failure(everything: tuple[Project, Run]) -> None:
     project, run = everything
     for name, (kind, message, path, text, excerpt) in FAILURES.items():
         failure = run.failure(f"::{name}")
         assert (failure["type"], failure["message"]) == (kind, message), name
         assert (failure["path"], failure["line"]) == (path, project.line(path, text)), name
         assert failure["excerpt"][: len(excerpt)] == excerpt, name
-    # What can be found beside the fixture that cannot.
+    # Pytest lists the fixtures that do exist.
     assert run.failure("::test_unknown_fixture")["excerpt"][2].startswith(
         "E   available fixtures: bad_end, broken, "
     )
@@ -411,7 +411,7 @@ def test_what_a_failure_says(everything: tuple[Project, Run]) -> None:
     assert all(set(one["failure"]) == kept for one in run.of("result") if "failure" in one)
 
 
-def test_a_teardown_error_and_what_was_captured(everything: tuple[Project, Run]) -> None:
+def test_a_teardown_error_and_captured_output(everything: tuple[Project, Run]) -> None:
     _, run = everything
     [error] = [one for one in run.of("result") if one["phase"] == "teardown"]
     assert error["failure"]["message"] == "cannot clean up"
@@ -421,7 +421,7 @@ def test_a_teardown_error_and_what_was_captured(everything: tuple[Project, Run])
     assert captured[2].startswith("WARNING ") and captured[2].endswith(" logged")
 
 
-def test_a_long_difference_shows_what_differs(everything: tuple[Project, Run]) -> None:
+def test_a_long_diff_is_reduced_to_the_differences(everything: tuple[Project, Run]) -> None:
     _, run = everything
     excerpt = run.failure("::test_assert")["excerpt"]
     assert len(excerpt) <= 8
@@ -429,7 +429,7 @@ def test_a_long_difference_shows_what_differs(everything: tuple[Project, Run]) -
     assert [line.split() for line in excerpt[-2:]] == [["E", "-", "99,"], ["E", "+", "20,"]]
 
 
-def test_a_failed_subtest_is_its_tests(everything: tuple[Project, Run]) -> None:
+def test_a_failed_subtest_fails_its_test(everything: tuple[Project, Run]) -> None:
     _, run = everything
     messages = [
         one["failure"]["message"]
@@ -493,7 +493,7 @@ def test_ids_are_exact_and_can_be_selected(project: Project, workers: tuple[str,
     ],
 )
 def test_an_id_has_no_group(load: Callable[[str], ModuleType], nodeid: str, expected: str) -> None:
-    """The newest pytest-xdist does not append it any more."""
+    """The newest pytest-xdist no longer appends the group."""
 
     class Config:
         def getoption(self, name: str, default: object) -> object:
@@ -503,7 +503,7 @@ def test_an_id_has_no_group(load: Callable[[str], ModuleType], nodeid: str, expe
     assert plugin.test_id(nodeid, Config()) == expected
 
 
-def test_half_a_character_breaks_nothing(project: Project) -> None:
+def test_a_lone_surrogate_breaks_nothing(project: Project) -> None:
     project.write(
         "test_half.py",
         r"""
@@ -542,7 +542,7 @@ def test_a_bad_selection_is_a_usage_error(
     )
 
 
-# What keeps tests from being collected.
+# Collection errors.
 
 
 @BOTH_TWICE
@@ -610,10 +610,10 @@ def test_a_hook_that_raises(project: Project) -> None:
     assert run.events[-1]["exit"] == 3
 
 
-# How runs end.
+# The end of a run.
 
 
-def test_ends_early_or_with_nothing(project: Project) -> None:
+def test_runs_that_end_early_or_without_tests(project: Project) -> None:
     project.write(
         "test_few.py",
         """\
@@ -635,7 +635,7 @@ def test_ends_early_or_with_nothing(project: Project) -> None:
     assert some.of("total") == [{"event": "total", "tests": 2}]
     assert some.events[-1] == {"event": "end", "exit": 0}
 
-    # The runner reads of it in the log.
+    # The runner finds the reason in the log.
     assert project.run("--no-such-option").events == []
 
 
@@ -644,7 +644,7 @@ def test_ends_early_or_with_nothing(project: Project) -> None:
     [("os.kill(os.getpid(), signal.SIGSEGV)", -11), ("os._exit(0)", 0)],
     ids=["segfault", "os._exit"],
 )
-def test_a_run_that_is_cut_off(project: Project, deed: str, code: int) -> None:
+def test_a_run_that_crashes(project: Project, deed: str, code: int) -> None:
     text = f"import os, signal\ndef test_first(): pass\ndef test_gone(): {deed}\n"
     project.write("test_few.py", text)
     run = project.run()
@@ -730,11 +730,13 @@ def test_one_broken_fixture_is_one_cause(project: Project) -> None:
     assert sum(map(len, run.lines)) < 200 * 700
 
 
-# Times.
+# Durations.
 
 
 @BOTH
-def test_a_fixtures_time_is_its_own(project: Project, workers: tuple[str, ...]) -> None:
+def test_the_time_of_a_fixture_excludes_other_fixtures(
+    project: Project, workers: tuple[str, ...]
+) -> None:
     project.write(
         "test_slow.py",
         """\
@@ -765,7 +767,7 @@ def test_a_fixtures_time_is_its_own(project: Project, workers: tuple[str, ...]) 
     run = project.run(*workers)
     times = {(one["name"], one["scope"]): one["seconds"] for one in run.of("fixture")}
     assert list(times) == [("base", "session"), ("engine", "module"), ("lazy", "function")]
-    # With what it must not include, each would be longer than this.
+    # With the time of other fixtures, each duration would be longer than this.
     base, engine, lazy = times.values()
     assert base >= 0.4
     assert 0.2 <= engine < 0.2 + 0.4
@@ -777,14 +779,14 @@ def test_a_fixtures_time_is_its_own(project: Project, workers: tuple[str, ...]) 
     assert finish["seconds"] >= 0.87
 
 
-# What it must not do.
+# Side effects that the plugin must not have.
 
 
 def quiet(output: str) -> str:
     return re.sub(r"\d+\.\d+s", "TIME", output)
 
 
-def test_what_cannot_be_recorded_breaks_nothing(project: Project) -> None:
+def test_events_that_cannot_be_written_break_nothing(project: Project) -> None:
     (project.root / "folder").mkdir()
     project.write("test_few.py", "def test_a(): pass\ndef test_b(): assert False\n")
     plain = project.run(PYTEST_ADDOPTS="")
@@ -797,7 +799,7 @@ def test_what_cannot_be_recorded_breaks_nothing(project: Project) -> None:
         assert quiet(run.output) == quiet(plain.output)
 
 
-def test_another_run_within_the_run_is_not_recorded(project: Project) -> None:
+def test_a_pytest_started_by_a_test_is_not_recorded(project: Project) -> None:
     project.write("inner/test_inner.py", "def test_inner(): pass\n")
     project.write(
         "test_outer.py",
@@ -823,7 +825,7 @@ def test_another_run_within_the_run_is_not_recorded(project: Project) -> None:
         assert all(kinds == [("passed", "call")] for kinds in run.outcomes().values())
 
 
-def test_much_output_costs_no_memory_and_events_stay_small(project: Project) -> None:
+def test_much_output_needs_little_memory_and_events_stay_small(project: Project) -> None:
     project.write(
         "test_much.py",
         """\

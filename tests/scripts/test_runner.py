@@ -1,4 +1,4 @@
-"""scripts/test-runner.py as a whole, without Docker: real processes, real pytest, real terminals."""
+"""scripts/test-runner.py as a whole, without Docker: real processes, pytest and terminals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def project(render: Callable[..., Path], tmp_path: Path) -> Project:
 
 @pytest.fixture
 def single(project: Project) -> Project:
-    """A project of a single service."""
+    """A single-service project."""
     project.replace("scripts/test_runner/project.py", 'LAYOUT = "multi"', 'LAYOUT = "single"')
     return project
 
@@ -44,13 +44,13 @@ def two(project: Project) -> Project:
 
 
 def plain(text: str) -> str:
-    """Output without what differs from run to run."""
+    """Return output without the parts that differ from run to run."""
     text = re.sub(r"\d+\.\ds", "0.0s", text)
     return re.sub(r"\.test-results/\d{8}-\d{6}-\d+/", ".test-results/RUN/", text)
 
 
-# WHAT IS RUN ------------------------------------------------------------------
-def test_green_runs_everything_and_says_so_briefly(two: Project) -> None:
+# SELECTION --------------------------------------------------------------------
+def test_a_green_run_is_brief(two: Project) -> None:
     done = two.run()
     assert (done.returncode, done.stderr) == (0, "")
     assert two.has("unit-api") and two.has("unit-worker")
@@ -74,14 +74,14 @@ def test_targets_of_a_stage_run_side_by_side(project: Project) -> None:
     assert project.run().returncode == 0
 
 
-def test_no_more_targets_at_once_than_asked_for(project: Project) -> None:
+def test_jobs_limits_the_targets_at_the_same_time(project: Project) -> None:
     alone = "mkdir ../busy\nsleep 0.2\nrmdir ../busy"
     for name in ("a", "b", "c"):
         project.service(name, alone)
     assert project.run("-j", "1").returncode == 0
 
 
-def test_a_failing_target_stops_the_next_stage_and_not_its_neighbours(two: Project) -> None:
+def test_a_failed_target_stops_the_next_stage_but_not_its_own(two: Project) -> None:
     two.service("worker", "echo told; exit 3")
     two.service("api", "sleep 0.5; touch ../../unit-api")
     two.write("tests/integration/test_x.py", "")
@@ -103,7 +103,7 @@ def test_a_failing_target_stops_the_next_stage_and_not_its_neighbours(two: Proje
     assert two.target("integration full")["state"] == "not run"
 
 
-def test_the_rerun_command_is_one_that_works(two: Project) -> None:
+def test_the_rerun_command_works(two: Project) -> None:
     two.service("api", "exit 1")
     line = next(line for line in two.run().stdout.splitlines() if "rerun: " in line)
     two.service("api", "touch ../../again")
@@ -132,45 +132,43 @@ def test_a_single_service_is_called_app(single: Project) -> None:
         "  ○ app skipped: no tests/integration",
         "PASSED: 1 target (0.0s)",
     ]
-    # Whatever it keeps in a folder of that name.
+    # A folder of that name has no special meaning here.
     single.write("services/full/__init__.py", "")
     done = single.run("--service", "full")
     assert done.returncode == 2
     assert done.stderr == (
-        "test-runner.py: no service 'full': the project is one, name none (see --help)\n"
+        "test-runner.py: this is a single-service project: omit --service (see --help)\n"
     )
 
 
-def test_a_service_without_tests_is_named_and_not_run(two: Project) -> None:
+def test_a_service_without_tests_is_skipped(two: Project) -> None:
     (two.root / "services/notes").mkdir()
     (two.root / "services/.cache").mkdir()
     two.write("services/other/Makefile", "build:\n\ttouch built\n")
     done = two.run("--stage", "unit")
     assert done.returncode == 0
-    assert "  ○ notes skipped: no test-unit in services/notes/Makefile" in done.stdout
-    assert "  ○ other skipped: no test-unit in services/other/Makefile" in done.stdout
+    assert "  ○ notes skipped: no target test-unit in services/notes/Makefile" in done.stdout
+    assert "  ○ other skipped: no target test-unit in services/other/Makefile" in done.stdout
     assert ".cache" not in done.stdout
     assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
 
 
-def test_no_service_at_all_is_no_pass(project: Project) -> None:
+def test_a_project_without_services_does_not_pass(project: Project) -> None:
     project.makefile(".", test_unit="true")
     done = project.run("--stage", "unit")
     assert done.returncode == 5
     assert "NOTHING RAN" in done.stdout
 
 
-def test_nothing_to_run_is_no_pass(project: Project) -> None:
+def test_a_run_without_tests_does_not_pass(project: Project) -> None:
     done = project.run("--stage", "service")
     assert done.returncode == 5
-    assert plain(done.stdout).splitlines() == [
-        "NOTHING RAN: nothing of what was asked for has tests (0.0s)"
-    ]
+    assert plain(done.stdout).splitlines() == ["NOTHING RAN: no selected target has tests (0.0s)"]
     (project.root / "services/notes").mkdir(parents=True)
     assert project.run().returncode == 5
 
 
-def test_looking_for_the_target_runs_nothing_of_a_makefile(project: Project) -> None:
+def test_checking_for_a_target_runs_no_command_of_the_makefile(project: Project) -> None:
     count = "echo x >> ../../count"
     project.write(
         "services/api/Makefile",
@@ -180,7 +178,7 @@ def test_looking_for_the_target_runs_nothing_of_a_makefile(project: Project) -> 
     assert (project.root / "count").read_text() == "x\nx\n", "once for the real run, no more"
 
 
-def test_a_broken_makefile_fails_in_sight(project: Project) -> None:
+def test_a_broken_makefile_fails_with_the_error_of_make(project: Project) -> None:
     project.write("services/api/Makefile", "test-unit: missing-file\n\ttrue\n")
     project.write("services/web/Makefile", "this is no Makefile\n")
     done = project.run("--stage", "unit")
@@ -188,7 +186,7 @@ def test_a_broken_makefile_fails_in_sight(project: Project) -> None:
     assert plain(done.stdout).splitlines()[-1] == "FAILED: unit api, unit web (0.0s)"
 
 
-def test_missing_tools_are_told_before_the_unit_tests(two: Project) -> None:
+def test_missing_tools_are_reported_before_the_unit_tests(two: Project) -> None:
     two.write("tests/integration/test_x.py", "")
     two.write(
         "scripts/check-tools.sh", "#!/bin/sh\necho 'Docker is not running: start it'; exit 1\n"
@@ -209,32 +207,32 @@ def test_missing_tools_are_told_before_the_unit_tests(two: Project) -> None:
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--stage", "all"], "invalid choice: 'all'"),
-        (["--service", "nobody"], "no service 'nobody': there are api, worker"),
+        (["--service", "nobody"], "no service 'nobody': choose from api, worker"),
         (["--service", "api worker"], "no service 'api worker'"),
-        (["--service", "api", "--stage", "integration"], "integration tests are of all services"),
-        (["-j", "0"], "'0' must be a whole number from 1 on"),
+        (["--service", "api", "--stage", "integration"], "integration tests cover all services"),
+        (["-j", "0"], "'0' must be a whole number, 1 or more"),
         (["--timeout", "soon"], "'soon' must be a number of seconds, 0 or more"),
         (["--slow=-1"], "'-1' must be a number of seconds, 0 or more"),
         (["--output", "loud"], "invalid choice: 'loud'"),
     ],
 )
-def test_bad_usage_is_one_line(two: Project, arguments: list[str], words: str) -> None:
+def test_a_usage_error_is_one_line(two: Project, arguments: list[str], words: str) -> None:
     done = two.run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
     done = two.run(TEST_OUTPUT="loud")
     assert done.returncode == 2
-    assert "TEST_OUTPUT 'loud' must be auto, live, plain or json" in done.stderr
+    assert "TEST_OUTPUT must be auto, live, plain or json, not 'loud'" in done.stderr
 
 
-def test_an_illegal_instance_is_refused(two: Project) -> None:
+def test_an_invalid_instance_id_is_refused(two: Project) -> None:
     two.write("tests/integration/test_x.py", "")
     two.write("scripts/check-tools.sh", "#!/bin/sh\n")
     done = two.run(TEST_INSTANCE_ID="Main")
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith("test-runner.py: TEST_INSTANCE_ID Main must hold only a-z")
+    assert line.startswith("test-runner.py: TEST_INSTANCE_ID Main is invalid: ")
 
 
 def test_a_service_folder_with_a_space_is_refused(two: Project) -> None:
@@ -245,22 +243,22 @@ def test_a_service_folder_with_a_space_is_refused(two: Project) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_runner_that_would_start_itself_for_ever_stops(single: Project) -> None:
+def test_a_target_that_starts_the_runner_again_is_stopped(single: Project) -> None:
     single.makefile(".", test_unit=" ".join(single.command))
     done = single.run()
     assert done.returncode == 1
-    assert "a target starts the runner that runs it" in done.stdout
+    assert "a test target starts this runner again" in done.stdout
 
 
 def test_help_names_the_options_and_the_exit_codes(two: Project) -> None:
     done = two.run("--help")
     assert done.returncode == 0
-    for word in ("--verbose", "--stage", "--service", "--changed", "--failed", "5 nothing ran"):
+    for word in ("--verbose", "--stage", "--service", "--changed", "--failed", "5 no tests ran"):
         assert word in done.stdout
 
 
-# WHAT THE TARGETS SEE ---------------------------------------------------------
-def test_the_children_see_neither_colours_nor_make_nor_a_terminal(project: Project) -> None:
+# ENVIRONMENT OF TARGETS -------------------------------------------------------
+def test_targets_get_no_colours_no_state_of_make_and_no_terminal(project: Project) -> None:
     project.service("api", "env; test ! -t 0; ! read line")
     flags = {"FORCE_COLOR": "1", "MAKEFLAGS": "-j2 --jobserver-auth=3,4", "MAKELEVEL": "1"}
     assert project.run(**flags, ARGS="-k name").returncode == 0
@@ -270,7 +268,7 @@ def test_the_children_see_neither_colours_nor_make_nor_a_terminal(project: Proje
     assert not [line for line in log if "Entering directory" in line]
 
 
-def test_what_the_user_has_set_for_python_and_pytest_is_kept(project: Project) -> None:
+def test_the_users_settings_for_python_and_pytest_are_kept(project: Project) -> None:
     project.service("api", "env")
     assert project.run(PYTHONPATH="/mine", PYTEST_ADDOPTS="--strict-markers").returncode == 0
     log = (project.latest / "unit-api.log").read_text()
@@ -278,12 +276,12 @@ def test_what_the_user_has_set_for_python_and_pytest_is_kept(project: Project) -
     assert "PYTEST_ADDOPTS=--strict-markers -p pytest_events\n" in log
 
 
-# WHAT BECOMES OF A TARGET -----------------------------------------------------
+# RESULT OF A TARGET -----------------------------------------------------------
 PASSES = "def test_one(): pass\ndef test_two(): pass\n"
 FAILS = "def test_one(): pass\ndef test_two():\n    assert 1 + 1 == 3\n"
 
 
-def test_pytest_tells_how_many(project: Project) -> None:
+def test_the_number_of_pytest_tests_is_displayed(project: Project) -> None:
     project.pytest("api", test_a=PASSES, test_b=PASSES.replace("one", "three"))
     done = project.run("--stage", "unit")
     assert plain(done.stdout).splitlines() == [
@@ -294,7 +292,7 @@ def test_pytest_tells_how_many(project: Project) -> None:
     assert project.target("unit api")["tests"] == 4
 
 
-def test_a_failing_test_is_shown_with_place_and_command(project: Project) -> None:
+def test_a_failed_test_is_shown_with_its_location_and_rerun_command(project: Project) -> None:
     project.pytest("api", test_a=FAILS)
     done = project.run("--stage", "unit")
     assert done.returncode == 1
@@ -314,7 +312,7 @@ def test_a_failing_test_is_shown_with_place_and_command(project: Project) -> Non
 
 SEGFAULT = "import ctypes\ndef test_one(): pass\ndef test_dies():\n    ctypes.string_at(0)\n"
 
-#: How a target may end: its recipe, the state and the exit code that it comes to, and what is said.
+#: The ends of a target: its recipe, the expected state, the expected exit code and the message.
 ENDS = {
     "passed": ("true", "passed", 0, "PASSED: 1 target"),
     "failed": ("exit 4", "failed", 1, "✗ unit api: exit 4"),
@@ -328,18 +326,18 @@ ENDS = {
         """,
         "failed",
         1,
-        "1 failed, and yet it exited with 0",
+        "1 failed, but the command exited 0",
     ),
-    "passed without an end": (
+    "passed without an end event": (
         """
         printf '{"event": "begin"}\\n{"event": "result", "test": "a", "outcome": "passed"}\\n' \\
           >> "$TEST_EVENTS"
         """,
         "failed",
         1,
-        "its tests did not come to their end, and yet it exited with 0",
+        "the command exited 0 before all tests had finished",
     ),
-    "failed, though its tests passed": (
+    "failed although its tests passed": (
         """
         printf '{"event": "begin"}\\n{"event": "result", "test": "a", "outcome": "passed"}\\n' \\
           >> "$TEST_EVENTS"
@@ -350,7 +348,7 @@ ENDS = {
         1,
         "no test failed, but exit 6",
     ),
-    "events that are no events": (
+    "invalid events": (
         r"""
         printf '\377\376 {{{\n[]\n{"event": 7}\n{"event":"total"}\n"x"\n' >> "$TEST_EVENTS"
         """,
@@ -358,7 +356,7 @@ ENDS = {
         0,
         "PASSED",
     ),
-    "look-alikes": (
+    "output that looks like a summary": (
         r"""
         printf '=== 3 failed, 97 passed in 1.00s ===\ntests/x.py::test_y FAILED  [ 52%%]\n'
         printf ' ✓ src/fake.test.tsx (99 tests) 3ms\nmore output\n'
@@ -367,25 +365,25 @@ ENDS = {
         0,
         "PASSED: 1 target",
     ),
-    "nothing to run, by its output": (
+    "no tests, according to its output": (
         "echo '===== no tests ran in 0.01s ====='; exit 5",
         "nothing ran",
         5,
         "NOTHING RAN",
     ),
-    "nothing to run, and more is wrong": (
+    "no tests, and another error": (
         "printf ' RUN  v4.0.1 /x\\n\\nNo test files found, exiting with code 0\\n'; exit 2",
         "failed",
         1,
         "exit 2",
     ),
-    "all skipped, and more is wrong": (
+    "all skipped, and another error": (
         "echo '===== 3 skipped in 0.01s ====='; exit 1",
         "failed",
         1,
         "exit 1",
     ),
-    "bytes that are no text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 2"),
+    "output that is not text": (r"printf '\377\376\000\033[31m'; exit 1", "failed", 1, "exit 2"),
 }
 
 
@@ -399,14 +397,14 @@ def test_how_a_target_ends(project: Project, recipe: str, state: str, code: int,
     assert len(done.stdout.splitlines()) <= 20
 
 
-#: The same for suites that pytest runs.
+#: The same for suites of pytest.
 SUITES = {
     "segmentation fault": (SEGFAULT, "crashed", 1, "test_a.py::test_dies crashed: segmentation"),
     "a hard exit": (
         "import os\ndef test_quits(): os._exit(0)\n",
         "failed",
         1,
-        "its tests did not come to their end, and yet it exited with 0",
+        "the command exited 0 before all tests had finished",
     ),
     "no tests": ("", "nothing ran", 5, "NOTHING RAN: unit api"),
     "only skipped tests": (
@@ -435,7 +433,9 @@ def test_how_a_suite_ends(project: Project, suite: str, state: str, code: int, s
     assert len(done.stdout.encode()) <= 1200
 
 
-def test_nothing_that_matches_is_no_failure_where_another_target_has_it(project: Project) -> None:
+def test_a_target_without_a_selected_test_passes_if_another_target_has_one(
+    project: Project,
+) -> None:
     project.pytest("api", test_a=PASSES)
     project.pytest("worker", test_a=PASSES.replace("one", "other"))
     done = project.run("--stage", "unit", ARGS="-k one")
@@ -445,7 +445,7 @@ def test_nothing_that_matches_is_no_failure_where_another_target_has_it(project:
     assert project.run("--stage", "unit", TESTS="tests/test_a.py::test_two").returncode == 0
 
 
-def test_one_root_cause_is_told_once(project: Project) -> None:
+def test_a_root_cause_is_printed_once(project: Project) -> None:
     project.pytest(
         "api",
         conftest="""
@@ -477,11 +477,11 @@ def test_one_root_cause_is_told_once(project: Project) -> None:
     assert len(done.stdout.encode()) < 600
 
 
-def test_failed_runs_what_failed_last_and_nothing_else(project: Project) -> None:
+def test_failed_runs_only_the_failed_tests(project: Project) -> None:
     project.pytest("api", test_a=FAILS, test_b="import nonsense\n")
     project.pytest("worker", test_a=PASSES)
     assert project.run("--stage", "unit").returncode == 1
-    # A file that could not be loaded stops pytest before any test, so none of them has passed.
+    # A file that cannot be loaded stops pytest before the first test, so no test has passed.
     assert project.target("unit api")["failed"] == ["tests/test_b.py"]
     project.write("services/api/tests/test_b.py", PASSES)
     assert project.run("--failed").returncode == 1
@@ -494,11 +494,11 @@ def test_failed_runs_what_failed_last_and_nothing_else(project: Project) -> None
     done = project.run("--failed")
     assert (done.returncode, done.stdout) == (
         0,
-        "NOTHING TO RUN: nothing of it failed in the last run\n",
+        "NOTHING TO RUN: no selected test failed in the last run\n",
     )
 
 
-def test_failed_runs_all_of_a_target_that_did_not_come_to_its_end(project: Project) -> None:
+def test_failed_runs_all_tests_of_a_target_that_did_not_finish(project: Project) -> None:
     project.pytest(
         "api",
         test_a="""
@@ -516,7 +516,7 @@ def test_failed_runs_all_of_a_target_that_did_not_come_to_its_end(project: Proje
     assert project.target("unit api")["executed"] == 3
 
 
-def test_failed_runs_all_where_what_failed_is_no_test(project: Project) -> None:
+def test_failed_runs_all_tests_if_the_failure_is_not_a_test(project: Project) -> None:
     project.pytest("api", conftest="import nonsense\n", test_a=PASSES)
     done = project.run("--stage", "unit")
     assert done.returncode == 1
@@ -526,7 +526,7 @@ def test_failed_runs_all_where_what_failed_is_no_test(project: Project) -> None:
     assert project.target("unit api")["executed"] == 2
 
 
-def test_failed_does_not_forget_what_has_another_name(project: Project) -> None:
+def test_failed_does_not_forget_a_renamed_test(project: Project) -> None:
     project.pytest("api", test_a=FAILS)
     project.pytest("worker", test_a="def test_it(): assert 0\n")
     assert project.run("--stage", "unit").returncode == 1
@@ -537,7 +537,7 @@ def test_failed_does_not_forget_what_has_another_name(project: Project) -> None:
     assert project.target("unit api")["failed"] == ["tests/test_a.py::test_renamed"]
 
 
-def test_failed_where_a_recipe_calls_pytest_twice(project: Project) -> None:
+def test_failed_with_a_recipe_that_calls_pytest_twice(project: Project) -> None:
     project.pytest("api", test_a="def test_a(): pass\n", test_b="def test_b(): assert 0\n")
     makefile = (project.root / "services/api/Makefile").read_text()
     recipe = makefile.splitlines()[-1]
@@ -559,7 +559,7 @@ def test_failed_runs_the_class_that_could_not_be_collected(project: Project) -> 
             def test_it(self, x): assert 0
     """
     project.pytest("api", test_a=broken, test_b="def test_other(): pass\n")
-    # Otherwise nothing of the target runs, and then all of it is run again.
+    # Otherwise no test of the target would run, and then all of them would run again.
     option = "[pytest]\naddopts = --continue-on-collection-errors\n"
     project.write("services/api/pytest.ini", option)
     assert project.run("--stage", "unit").returncode == 1
@@ -569,22 +569,21 @@ def test_failed_runs_the_class_that_could_not_be_collected(project: Project) -> 
     assert project.target("unit api")["executed"] == 1
 
 
-def test_failed_after_no_run_is_refused(two: Project) -> None:
+def test_failed_without_an_earlier_run_is_refused(two: Project) -> None:
     done = two.run("--failed")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "test-runner.py: the last run left no results, or there was none: run all tests "
-        "(see --help)\n"
+        "test-runner.py: there are no results of a last run: run all tests first (see --help)\n"
     )
 
 
 def events(*events: dict[str, Any], code: int) -> str:
-    """Return a recipe that writes events, as a tool of somebody's own might."""
+    """Return a recipe that writes events, as a user's own test tool might."""
     lines = "\n".join(json.dumps(event) for event in events)
     return f"cat >> \"$TEST_EVENTS\" <<'END'\n{lines}\nEND\nexit {code}"
 
 
-def test_vitest_runs_the_files_of_what_failed(project: Project) -> None:
+def test_vitest_reruns_the_files_of_failed_tests(project: Project) -> None:
     begin = {"event": "begin", "tool": "vitest"}
     failure = {"type": "Error", "message": "no"}
     broken = {"event": "collect_error", "test": "tests/$b.test.ts", "failure": failure}
@@ -601,7 +600,7 @@ def test_vitest_runs_the_files_of_what_failed(project: Project) -> None:
     text = project.run("--stage", "unit").stdout
     [one, other] = [line for line in text.splitlines() if "rerun: " in line]
     assert one.endswith("test-unit 'TESTS='\"'\"'tests/$$b.test.ts'\"'\"''")
-    # It runs that one test, and those whose names hold this one's words.
+    # The command runs this test, and the tests whose names contain its name.
     for line, tests in ((one, "'tests/$b.test.ts'"), (other, r"tests/a.test.ts -t suite.+1.+0")):
         subprocess.run(
             line.partition("rerun: ")[2],
@@ -620,7 +619,7 @@ def test_vitest_runs_the_files_of_what_failed(project: Project) -> None:
     assert (project.root / "tests").read_text() == "\n"
 
 
-def test_a_pytest_id_may_look_like_one_of_vitest(project: Project) -> None:
+def test_a_pytest_id_that_looks_like_a_vitest_id(project: Project) -> None:
     project.pytest(
         "api",
         test_a="""
@@ -645,24 +644,24 @@ def test_a_pytest_id_may_look_like_one_of_vitest(project: Project) -> None:
     assert project.target("unit api")["executed"] == 2
 
 
-def test_arguments_arrive_as_they_are(two: Project) -> None:
-    """Each make takes apart what it hands on; what is quoted once must stay so."""
+def test_arguments_arrive_unchanged(two: Project) -> None:
+    """Each level of make expands its arguments once more, but they must arrive unchanged."""
     recipe = "@printf '%s|' \"$$ARGS\" $(ARGS) > ../../told"
     two.write("services/api/Makefile", f"test-unit:\n\t{recipe}\n")
     assert two.run("--stage", "unit", ARGS="-k 'é $x'").returncode == 0
     assert (two.root / "told").read_text() == "-k 'é $x'|-k|é $x|"
 
 
-def test_odd_events_end_nothing(two: Project) -> None:
+def test_invalid_events_do_not_stop_the_run(two: Project) -> None:
     begin = {"event": "begin", "tool": "mine"}
     recipe = events(begin, code=0).replace("\nEND", '\n{"event":"total","tests":Infinity}\nEND')
     two.service("api", recipe)
     done = two.run("--stage", "unit")
     assert done.stderr == ""
-    assert two.target("unit api")["state"] == "failed"  # It never told of its end.
+    assert two.target("unit api")["state"] == "failed"  # The tool never wrote an `end`.
 
 
-def test_what_is_no_utf_8_is_shown_all_the_same(project: Project) -> None:
+def test_output_that_is_not_utf_8_is_shown(project: Project) -> None:
     project.pytest("api", test_a="def test_it(): raise RuntimeError('no file \\udcff')\n")
     page = project.root / "page"
     done = project.run("--stage", "unit", GITHUB_STEP_SUMMARY=str(page))
@@ -671,13 +670,13 @@ def test_what_is_no_utf_8_is_shown_all_the_same(project: Project) -> None:
     assert "no file \\udcff" in page.read_text()
 
 
-def test_a_flood_of_output_holds_up_nothing(project: Project) -> None:
+def test_a_flood_of_output_delays_nothing(project: Project) -> None:
     project.service("api", "yes '.......... [ 50%]'")
     done = project.run("--stage", "unit", "--timeout", "1")
     assert done.returncode == 4
-    # It was looked at while it was written, and then ended at once.
+    # The runner read the log while it grew, and ended at once after the target.
     assert project.target("unit api")["seconds"] < 10
-    # What comes at the end of one is read, whatever of it was not.
+    # The end of the log is always read, even if the middle was skipped.
     end = "echo; echo '===== 3 passed in 0.01s ====='"
     project.service("api", f"head --bytes=20000000 /dev/zero | tr '\\0' y\n{end}")
     assert plain(project.run("--stage", "unit").stdout).endswith("PASSED: 3 tests (0.0s)\n")
@@ -689,7 +688,7 @@ def test_the_children_of_a_target_are_ended(project: Project) -> None:
     project.service("web", "(sleep 0.5; touch ../../ended-by-itself) &")
     done = project.run("--stage", "unit")
     assert done.returncode == 0
-    assert "it left processes behind, which were ended" in done.stdout
+    assert "killed processes that it left running" in done.stdout
     assert not alive(project.root / "helper.pid")
     assert not alive(project.root / "escaped.pid")
     assert project.has("ended-by-itself")
@@ -703,7 +702,7 @@ def test_a_hanging_test_is_ended_and_named(project: Project) -> None:
     assert plain(done.stdout).splitlines()[-1] == "TIMED OUT: unit api (0.0s)"
 
 
-def test_a_run_has_its_time_too(project: Project) -> None:
+def test_the_time_limit_of_a_run(project: Project) -> None:
     project.service("api", "trap '' INT TERM; echo $$ > ../../target.pid; sleep 300")
     project.replace(
         "scripts/test_runner/processes.py", "PATIENCE = (5.0, 2.0)", "PATIENCE = (0.2, 0.2)"
@@ -714,8 +713,8 @@ def test_a_run_has_its_time_too(project: Project) -> None:
     assert project.target("unit api")["state"] == "timed out"
 
 
-# WHAT IS SHOWN ----------------------------------------------------------------
-def test_100_megabytes_of_output_are_no_burden(project: Project) -> None:
+# OUTPUT -----------------------------------------------------------------------
+def test_100_megabytes_of_output_cost_little_time_and_memory(project: Project) -> None:
     line = "import sys; sys.stdout.buffer.write((b'x' * 100_000 + bytes([255, 10])) * 10)"
     project.service("api", f'for i in $(seq 100); do {sys.executable} -c "{line}"; done; exit 1')
     code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:]); " + (
@@ -738,7 +737,7 @@ NASTY = "tests/x.py::test_names[red] [/bold] [link=x]" + "y" * 90 + "/p.py:3"
 
 
 @pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}])
-def test_output_is_literal_and_has_no_escapes_on_a_pipe(two: Project, env: dict[str, str]) -> None:
+def test_output_on_a_pipe_has_no_escape_sequences(two: Project, env: dict[str, str]) -> None:
     two.service("api", f"printf '\\033[31m%s\\033[0m\\n' '{NASTY}'; exit 1")
     done = two.run(**env)
     assert done.returncode == 1
@@ -751,13 +750,13 @@ def test_output_is_literal_and_has_no_escapes_on_a_pipe(two: Project, env: dict[
 @pytest.mark.parametrize(
     "env", [{"TERM": "dumb"}, {"CI": "true"}, {"CLAUDECODE": "1"}, {"TEST_OUTPUT": "plain"}]
 )
-def test_a_terminal_that_nobody_watches_gets_plain_lines(two: Project, env: dict[str, Any]) -> None:
+def test_ci_and_agents_get_plain_lines_on_a_terminal(two: Project, env: dict[str, Any]) -> None:
     text = rest(two.terminal(FORCE_COLOR="1", **env))
     assert ESCAPE not in text
     assert plain(text).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
 
 
-def test_ids_and_commands_are_neither_cut_nor_marked_up(project: Project) -> None:
+def test_ids_and_commands_are_printed_unchanged(project: Project) -> None:
     nasty = "x[red] [/bold] 'it''s' $HOME `date` # ü" + "z" * 200
     mark = f"@pytest.mark.parametrize('v', [1], ids=[{nasty!r}])"
     project.pytest("api", test_a=f"import pytest\n{mark}\ndef test_it(v): assert 0\n")
@@ -774,7 +773,7 @@ def test_ids_and_commands_are_neither_cut_nor_marked_up(project: Project) -> Non
     assert "1 failed" in again.stdout, again.stdout + again.stderr
 
 
-def test_verbose_streams_everything_by_its_target(two: Project) -> None:
+def test_verbose_streams_all_output_with_the_name_of_the_target(two: Project) -> None:
     two.service("api", "seq 1 20000; printf end")
     two.service("worker", "echo hello; exit 1")
     lines = two.run("-v").stdout.splitlines()
@@ -797,7 +796,7 @@ def test_verbose_ends_with_the_ten_slowest(project: Project) -> None:
     assert all(" unit api tests/test_a.py::test_" in line for line in lines[-11:-1])
 
 
-def test_json_is_json_where_nothing_is_to_be_done_and_in_ci(project: Project) -> None:
+def test_json_is_valid_with_nothing_to_run_and_in_ci(project: Project) -> None:
     project.pytest("api", test_a=FAILS)
     failed = project.run("--output=json", "--stage=unit", GITHUB_ACTIONS="true")
     project.pytest("api", test_a=PASSES)
@@ -809,7 +808,7 @@ def test_json_is_json_where_nothing_is_to_be_done_and_in_ci(project: Project) ->
         assert (last["event"], last["exit"]) == ("end", code)
 
 
-def test_json_is_an_object_a_line(project: Project) -> None:
+def test_json_is_one_object_per_line(project: Project) -> None:
     project.pytest("api", test_a=FAILS)
     done = project.run("--stage", "unit", "--output", "json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -818,7 +817,7 @@ def test_json_is_an_object_a_line(project: Project) -> None:
     assert (events[2]["exit"], events[2]["verdict"]) == (1, "FAILED: 1 of 2 tests in unit api")
 
 
-def test_silence_is_broken(project: Project) -> None:
+def test_a_heartbeat_line_after_a_time_without_output(project: Project) -> None:
     project.pytest("api", test_a="import time\ndef test_long(): time.sleep(2.6)\n")
     project.replace("scripts/test_runner/display.py", "HEARTBEAT = 30", "HEARTBEAT = 1")
     lines = plain(project.run("--stage", "unit").stdout).splitlines()
@@ -826,7 +825,7 @@ def test_silence_is_broken(project: Project) -> None:
     assert any(re.fullmatch(r"  … api 0/1 \ds test_long", beat) for beat in beats), beats
 
 
-def test_what_is_slow_is_said_once_and_can_fail(project: Project) -> None:
+def test_slow_tests_are_reported_once_and_can_fail_the_run(project: Project) -> None:
     project.pytest(
         "api",
         test_a="""
@@ -845,11 +844,11 @@ def test_what_is_slow_is_said_once_and_can_fail(project: Project) -> None:
     assert line == "slow: unit api: fixture engine 0s, test_slow 0s"
     done = project.run("--stage", "unit", "--slow-unit", "0.2", "--fail-slow")
     assert done.returncode == 1
-    assert plain(done.stdout).splitlines()[-1] == "FAILED: 2 too slow (0.0s)"
+    assert plain(done.stdout).splitlines()[-1] == "FAILED: 2 slow tests or fixtures (0.0s)"
     assert "slow" not in project.run("--stage", "unit").stdout
 
 
-# WHAT IS LEFT ON DISK ---------------------------------------------------------
+# RESULTS ON DISK --------------------------------------------------------------
 def test_results_on_disk(project: Project) -> None:
     project.pytest("api", test_a=FAILS)
     project.service("web", "exit 1")
@@ -884,14 +883,14 @@ def test_the_last_five_runs_are_kept(two: Project) -> None:
     assert "notes.txt" in names
 
 
-def test_results_that_cannot_be_written_change_no_verdict(project: Project) -> None:
+def test_results_that_cannot_be_written_do_not_change_the_verdict(project: Project) -> None:
     project.service("api", "mkdir ../../.test-results/latest/summary.json")
     done = project.run("--stage", "unit")
     assert done.returncode == 0, done.stdout
-    assert done.stderr.startswith("! the results could not be written: ")
+    assert done.stderr.startswith("! cannot write the results: ")
 
 
-def test_github_gets_annotations_and_a_page(project: Project) -> None:
+def test_github_gets_annotations_and_a_summary(project: Project) -> None:
     project.pytest("api", test_a=FAILS.replace("3", "'50%,\\nof:it'"))
     page = project.root / "page.md"
     env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
@@ -908,12 +907,12 @@ def test_github_gets_annotations_and_a_page(project: Project) -> None:
     text = page.read_text()
     assert text.startswith("### FAILED: 1 of 2 tests in unit api\n")
     assert "rerun: make -C services/api test-unit TESTS=tests/test_a.py::test_two" in text
-    # Gitea shows no annotations, only their text.
+    # Gitea does not support annotations and would print them as text.
     done = project.run("--stage", "unit", **env, GITEA_ACTIONS="true")
     assert "::error" not in done.stdout
 
 
-def test_xdist_is_used_where_the_last_run_says_that_it_pays(project: Project) -> None:
+def test_xdist_is_used_if_the_last_run_was_slow_enough(project: Project) -> None:
     project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\ndef test_b(): pass\n")
     project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
 
@@ -932,7 +931,7 @@ def test_xdist_is_used_where_the_last_run_says_that_it_pays(project: Project) ->
     assert workers() == 0, "who writes it down has decided"
 
 
-def test_xdist_may_go_again(project: Project) -> None:
+def test_xdist_may_be_removed_again(project: Project) -> None:
     project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\n")
     project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
     assert project.run("--stage", "unit").returncode == 0
@@ -980,7 +979,7 @@ STUBBORN = """
 """
 
 
-def test_a_second_interrupt_kills_at_once(two: Project) -> None:
+def test_a_second_interrupt_kills_immediately(two: Project) -> None:
     two.service("api", STUBBORN)
     runner = two.start()
     two.wait_for("started")
@@ -993,8 +992,8 @@ def test_a_second_interrupt_kills_at_once(two: Project) -> None:
     assert not alive(two.root / "target.pid")
 
 
-@pytest.mark.parametrize("polite", [False, True], ids=["never", "at the second word"])
-def test_who_does_not_listen_is_ended_in_the_end(two: Project, polite: bool) -> None:
+@pytest.mark.parametrize("polite", [False, True], ids=["never", "at the second signal"])
+def test_a_target_that_ignores_signals_is_killed(two: Project, polite: bool) -> None:
     told = "trap '' INT; trap 'touch ../../told; exit 1' TERM"
     script = STUBBORN.replace("trap '' INT TERM", told) if polite else STUBBORN
     two.replace(
@@ -1010,7 +1009,7 @@ def test_who_does_not_listen_is_ended_in_the_end(two: Project, polite: bool) -> 
     assert not alive(two.root / "target.pid")
 
 
-def test_what_a_killed_runner_left_is_ended_by_the_next(two: Project) -> None:
+def test_the_next_run_ends_the_processes_of_a_killed_run(two: Project) -> None:
     two.service("api", CLEANS_UP)
     runner = two.start()
     two.wait_for("started")
@@ -1022,7 +1021,7 @@ def test_what_a_killed_runner_left_is_ended_by_the_next(two: Project) -> None:
     assert not processes_of(two)
 
 
-def test_a_reader_that_leaves_changes_nothing(two: Project) -> None:
+def test_a_closed_pipe_does_not_change_the_result(two: Project) -> None:
     runner = two.start()
     assert runner.stdout
     runner.stdout.close()
@@ -1046,7 +1045,7 @@ def test_ctrl_c_on_a_terminal(two: Project) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("uv"), reason="needs uv")
-def test_ctrl_c_through_make_and_uv_is_one_and_not_two(two: Project) -> None:
+def test_ctrl_c_through_make_and_uv_counts_once(two: Project) -> None:
     two.write("Makefile", "test:\n\t@scripts/test-runner.py\n")
     two.service("api", CLEANS_UP)
     child = pexpect.spawn(
@@ -1065,7 +1064,7 @@ def test_ctrl_c_through_make_and_uv_is_one_and_not_two(two: Project) -> None:
     assert not alive(two.root / "target.pid")
 
 
-def test_a_terminal_that_closes_ends_the_tests(two: Project) -> None:
+def test_closing_the_terminal_ends_the_tests(two: Project) -> None:
     two.service("api", CLEANS_UP)
     child = two.terminal()
     two.wait_for("started")

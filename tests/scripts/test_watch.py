@@ -1,4 +1,4 @@
-"""scripts/test-watch.py: what a saved file concerns is run, and what is saved meanwhile breaks it off."""
+"""scripts/test-watch.py: a saved file runs the affected tests, and interrupts tests that run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.projects import Project, processes_of, wait_until
 
 
 class Watch:
-    """The script, watching a project."""
+    """The script, while it watches a project."""
 
     def __init__(self, project: Project) -> None:
         self.project, self.log = project, project.root.parent / "watch.log"
@@ -30,7 +30,7 @@ class Watch:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait_for("Watching; save a file")
+        self.wait_for("Watching: save a file")
 
     @property
     def said(self) -> str:
@@ -40,7 +40,7 @@ class Watch:
         wait_until(lambda: self.said.count(words) >= times)
 
     def stop(self) -> int:
-        """Ctrl-C, as a terminal sends it: to all of them."""
+        """Send Ctrl-C as a terminal does: to the whole process group."""
         if self.process.poll() is None:
             for pid in (self.process.pid, *self._runners()):
                 subprocess.run(["kill", "-INT", str(pid)])
@@ -73,25 +73,25 @@ def watch(project: Project) -> Iterator[Watch]:
     assert processes_of(project) == []
 
 
-def test_a_saved_file_runs_what_it_concerns(project: Project, watch: Watch) -> None:
+def test_a_saved_file_runs_the_affected_tests(project: Project, watch: Watch) -> None:
     project.write("services/api/main.py", "a = 1\n")
     watch.wait_for("PASSED: 1 target")
     assert "✓ api" in watch.said
     assert "worker" not in watch.said
-    # What no test reads, and what git ignores, runs nothing.
+    # A file that no test uses or that git ignores runs no test.
     project.write("README.md", "# Shop\n")
     project.write("services/worker/debug.log", "x\n")
     project.write("services/worker/main.py", "a = 1\n")
     watch.wait_for("PASSED: 1 target", 2)
     assert watch.said.count("✓ worker") == 1
-    # A shared file concerns all.
+    # A shared file affects all tests.
     project.write("Makefile", "# new\n")
     watch.wait_for("PASSED: 2 targets")
     assert watch.stop() == 0
     assert "Traceback" not in watch.said
 
 
-def test_a_file_that_is_saved_meanwhile_breaks_it_off(project: Project, watch: Watch) -> None:
+def test_a_file_saved_during_the_tests_restarts_them(project: Project, watch: Watch) -> None:
     project.write("slow", "")
     project.wait_for("asleep.log")
     (project.root / "slow").unlink()
@@ -100,7 +100,7 @@ def test_a_file_that_is_saved_meanwhile_breaks_it_off(project: Project, watch: W
     watch.wait_for("PASSED: ")
 
 
-def test_what_failed_is_run_again_until_it_passes(project: Project, watch: Watch) -> None:
+def test_failed_tests_run_again_until_they_pass(project: Project, watch: Watch) -> None:
     project.write("services/api/red", "")
     project.write("red", "")
     watch.wait_for("FAILED: unit api")
@@ -125,7 +125,7 @@ def test_it_needs_no_repository(project: Project, watch: Watch) -> None:
     watch.wait_for("PASSED: 1 target")
 
 
-def test_a_wrong_option_ends_it(project: Project) -> None:
+def test_a_wrong_option_ends_the_watch(project: Project) -> None:
     process = subprocess.Popen(
         [sys.executable, "scripts/test-watch.py", "--nonsense"],
         cwd=project.root,

@@ -1,4 +1,4 @@
-"""What the unit tests share: the service list as the extension resolves it."""
+"""Fixtures of the unit tests: modules under test, and the resolved service list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Migration = Callable[[str], ModuleType]
 
 @pytest.fixture(scope="session")
 def migration() -> Migration:
-    """Return the function that loads a file of migrations/, which find one another by their names."""
+    """Return a function that imports a module of migrations/. The modules import each other by name."""
 
     def loaded(name: str) -> ModuleType:
         sys.path.insert(0, str(ROOT / "migrations"))
@@ -33,7 +33,7 @@ def migration() -> Migration:
 
 @pytest.fixture(scope="session")
 def resolve() -> Callable[..., dict[str, Any]]:
-    """Return the function that resolves a service list; what is not given is as by default."""
+    """Return a function that resolves a service list. Omitted answers have their defaults."""
     defaults = {
         "layout": "multi",
         "services": "api, worker, frontend",

@@ -1,4 +1,4 @@
-"""CHANGELOG.md tells of every change what an update does with it."""
+"""Every entry of CHANGELOG.md describes the effect of an update."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ HEADING = re.compile(r"## (Unreleased|(\d+\.\d+\.\d+\S*) - \d{4}-\d{2}-\d{2})")
 
 
 def sections(text: str) -> dict[str, str]:
-    """Return the text of each version, by its heading."""
+    """Return the text of each version by its heading."""
     parts = re.split(r"^(## .*)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def entries(text: str) -> list[str]:
-    """Return the entries of a version, each in one line."""
+    """Return the entries of a version, one line for each."""
     return [" ".join(entry.split()) for entry in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
 
 
 @pytest.mark.parametrize("heading", sections(TEXT))
-def test_every_entry_says_what_an_update_does(heading: str) -> None:
+def test_every_entry_describes_the_effect_of_an_update(heading: str) -> None:
     assert HEADING.fullmatch(heading)
     found = entries(sections(TEXT)[heading])
     assert found or heading == "## Unreleased"
@@ -43,10 +43,10 @@ def test_every_release_has_its_entries() -> None:
     listing = ["git", "tag", "--list", "v[0-9]*"]
     tags = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True).stdout.split()
     names = [match[2] for match in map(HEADING.fullmatch, sections(TEXT)) if match and match[2]]
-    # Until the first one is made, all of it is unreleased.
+    # Before the first release, all entries are unreleased.
     assert set(tags) <= {f"v{name}" for name in names} or not names
 
 
-def test_an_entry_without_it_is_found() -> None:
+def test_an_entry_without_the_effect_is_found() -> None:
     text = "## Unreleased\n\n- one\n  When you update: nothing.\n- two\n"
     assert [bool(re.search("When you update: ", e)) for e in entries(text)] == [True, False]

@@ -1,4 +1,4 @@
-"""What changed, in real git histories: scripts/changed-services.py and what decides for it."""
+"""The detection of changes in real git histories: changed-services.py and test_runner/changes.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "template/scripts"
 
-#: A project of three services: the api's test stack holds the worker, the frontend's the api.
+#: A project of three services. The test stack of api contains worker, that of frontend contains api.
 PROJECT = {
     "Makefile": "all:\n",
     "README.md": "A project\n",
@@ -68,13 +68,13 @@ class Repository:
             (self.project / name).write_text(text)
 
     def commit(self, files: Mapping[str, str] | None = None, *removed: str) -> str:
-        """Write files, remove others, commit everything; return the commit."""
+        """Write files, remove other files and commit everything. Return the commit."""
         self.write(files or {})
         for name in removed:
             path = self.project / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.git("add", "--all")
-        # The same files, parent and second would make the same commit twice.
+        # Two commits with the same files, parent and second would be identical.
         self.git("commit", "--quiet", "--allow-empty", f"--message={uuid.uuid4()}")
         return self.git("rev-parse", "HEAD")
 
@@ -84,14 +84,14 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def changes(load: Callable[[str], ModuleType]) -> Callable[..., Any]:
-    function: Callable[..., Any] = load("template/scripts/test_runner/changes.py").changes
+def changes(runner: Callable[[str], ModuleType]) -> Callable[..., Any]:
+    function: Callable[..., Any] = runner("changes").changes
     return function
 
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project on its branch main, in one commit; only to be copied."""
+    """The project in one commit on the branch main. Tests copy it and must not change it."""
     repository = Repository(tmp_path_factory.mktemp("committed") / "repository")
     repository.git("init", "--quiet", "--initial-branch=main")
     repository.commit(PROJECT)
@@ -110,7 +110,7 @@ def found(result: Any) -> tuple[list[str], list[str], bool, bool]:
 
 NOTHING: tuple[list[str], list[str], bool, bool] = ([], [], False, False)
 EVERYTHING = (ALL, ALL, True, True)
-#: By the file that changed.
+#: The expected result for each changed file.
 ONE_FILE = {
     "services/worker/main.py": (["worker"], ["api", "worker"], True, False),
     "services/api/main.py": (["api"], ["api", "frontend"], True, False),
@@ -153,7 +153,7 @@ ONE_FILE = {
 
 
 @pytest.mark.parametrize(("name", "expected"), ONE_FILE.items(), ids=ONE_FILE)
-def test_what_a_file_concerns(
+def test_what_a_file_affects(
     changes: Callable[..., Any], repository: Repository, name: str, expected: tuple[Any, ...]
 ) -> None:
     base = repository.git("rev-parse", "HEAD")
@@ -167,16 +167,22 @@ def test_the_reason_names_what_changed(changes: Callable[..., Any], repository: 
     assert changes(repository.project).reason == "api, worker changed since main"
     repository.commit({"tests/integration/test_more.py": "2\n"})
     repository.commit({"scripts/a.sh": "2\n"})
-    assert changes(repository.project).reason == "everything: scripts/a.sh changed since main"
+    assert (
+        changes(repository.project).reason
+        == "everything is affected: scripts/a.sh changed since main"
+    )
     base = repository.git("rev-parse", "HEAD")
     repository.commit({"README.md": "2\n"})
     reason = changes(repository.project, base).reason
-    assert reason == f"nothing that tests read changed since {base[:12]}"
+    assert reason == f"no file that tests use changed since {base[:12]}"
     repository.commit({"tests/integration/test_stack.py": "2\n"})
-    assert changes(repository.project, base).reason == f"what tests read changed since {base[:12]}"
+    assert (
+        changes(repository.project, base).reason
+        == f"a file that tests use changed since {base[:12]}"
+    )
 
 
-def test_a_change_that_was_taken_back_is_none(
+def test_a_reverted_change_does_not_count(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     base = repository.git("rev-parse", "HEAD")
@@ -201,7 +207,7 @@ def test_a_new_service_is_changed(changes: Callable[..., Any], repository: Repos
     assert found(changes(repository.project, base)) == (["billing"], ["billing"], True, False)
 
 
-def test_a_file_moved_from_one_service_to_another_concerns_both(
+def test_a_file_moved_between_services_affects_both(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     base = repository.git("rev-parse", "HEAD")
@@ -233,7 +239,7 @@ def test_names_that_git_would_quote(
     assert result.reason.isprintable()
 
 
-def test_a_name_that_is_no_text(changes: Callable[..., Any], repository: Repository) -> None:
+def test_a_file_name_that_is_not_utf_8(changes: Callable[..., Any], repository: Repository) -> None:
     base = repository.git("rev-parse", "HEAD")
     path = os.fsencode(repository.project / "services/worker") + b"/\xff.py"
     with open(path, "w") as file:  # noqa: PTH123 - a Path holds text
@@ -269,7 +275,7 @@ def test_a_service_that_is_a_submodule(
     assert changes(repository.project, "HEAD", None).services == ["billing"]
 
 
-def test_what_the_base_got_meanwhile_is_no_change(
+def test_new_commits_on_the_base_do_not_count(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     repository.git("checkout", "--quiet", "-b", "topic")
@@ -282,7 +288,7 @@ def test_what_the_base_got_meanwhile_is_no_change(
     assert changes(repository.project, "main").services == ["worker"]
 
 
-def test_a_merge_commit_that_was_pushed_brings_what_it_merged(
+def test_a_pushed_merge_commit_counts_what_it_merged(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     before = repository.git("rev-parse", "HEAD")
@@ -293,7 +299,7 @@ def test_a_merge_commit_that_was_pushed_brings_what_it_merged(
     assert changes(repository.project, before).services == ["worker"]
 
 
-def test_a_force_push_counts_from_where_the_histories_part(
+def test_a_force_push_counts_from_the_merge_base(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     before = repository.commit({"services/worker/main.py": "2\n"})
@@ -303,10 +309,10 @@ def test_a_force_push_counts_from_where_the_histories_part(
 
 
 UNKNOWN = {
-    "nothing": ("", "there is nothing to compare with"),
-    "a first push": ("0" * 40, "there is nothing to compare with"),
-    "a first push with long hashes": ("0" * 64, "there is nothing to compare with"),
-    "a commit that is gone": ("1" * 40, "111111111111 is not in this clone"),
+    "nothing": ("", "there is no commit to compare with"),
+    "a first push": ("0" * 40, "there is no commit to compare with"),
+    "a first push with long hashes": ("0" * 64, "there is no commit to compare with"),
+    "a commit that does not exist": ("1" * 40, "111111111111 is not in this clone"),
     "no branch": ("nobody/nothing", "nobody/nothing is not in this clone"),
     "an option": ("--all", "--all is not in this clone"),
     "no commit": ("HEAD^{tree}", "is not in this clone"),
@@ -340,7 +346,7 @@ def test_unrelated_histories_mean_everything(
     repository.commit({"README.md": "2\n"})
     result = changes(repository.project, "main")
     assert found(result) == EVERYTHING
-    assert "this clone knows no commit that main and HEAD share" in result.reason
+    assert "main and HEAD have no common commit in this clone" in result.reason
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -356,7 +362,7 @@ def test_a_shallow_clone(
     )
 
 
-def test_a_shallow_clone_that_was_cut_between(
+def test_a_shallow_clone_without_the_merge_base(
     changes: Callable[..., Any], repository: Repository, tmp_path: Path
 ) -> None:
     repository.git("branch", "topic")
@@ -395,7 +401,7 @@ def test_before_the_first_commit(changes: Callable[..., Any], tmp_path: Path) ->
         assert "there is no commit yet" in result.reason
 
 
-def test_a_hook_of_another_repository_does_not_mislead(
+def test_the_variables_of_a_git_hook_are_ignored(
     changes: Callable[..., Any],
     repository: Repository,
     tmp_path: Path,
@@ -439,7 +445,7 @@ def test_a_worktree(changes: Callable[..., Any], repository: Repository, tmp_pat
     assert found(changes(repository.project)) == EVERYTHING  # there is only one commit
 
 
-def test_the_working_tree_counts_what_is_not_committed(
+def test_the_working_tree_includes_uncommitted_changes(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     repository.commit({".gitignore": "*.log\n"})
@@ -463,7 +469,7 @@ def test_the_working_tree_counts_what_is_not_committed(
     assert "nested" in changes(repository.project, head=None).services
 
 
-def test_a_file_that_was_only_touched_is_no_change(
+def test_a_new_modification_time_is_not_a_change(
     changes: Callable[..., Any], repository: Repository
 ) -> None:
     repository.git("checkout", "--quiet", "-b", "topic")
@@ -498,7 +504,7 @@ class TestDefaultBase:
         clone.git("branch", "--quiet", "--delete", "--force", name)
         assert "there is no branch main or master" in changes(clone.project).reason
 
-    def test_a_default_branch_that_is_gone_at_origin(
+    def test_a_deleted_default_branch_of_origin(
         self, changes: Callable[..., Any], repository: Repository, tmp_path: Path
     ) -> None:
         clone = repository.clone(tmp_path / "clone")
@@ -507,7 +513,7 @@ class TestDefaultBase:
         clone.commit({"services/worker/main.py": "2\n"})
         assert changes(clone.project).reason == "worker changed since origin/main"
 
-    def test_on_the_default_branch_its_upstream(
+    def test_the_default_branch_is_compared_with_its_upstream(
         self, changes: Callable[..., Any], repository: Repository, tmp_path: Path
     ) -> None:
         clone = repository.clone(tmp_path / "clone")
@@ -518,18 +524,18 @@ class TestDefaultBase:
         clone.git("remote", "rename", "origin", "upstream")
         assert changes(clone.project).reason == "frontend, worker changed since upstream/main"
 
-    def test_on_the_default_branch_without_an_upstream_the_last_commit(
+    def test_the_default_branch_without_an_upstream_is_compared_with_the_previous_commit(
         self, changes: Callable[..., Any], repository: Repository
     ) -> None:
         assert "there is only one commit" in changes(repository.project).reason
         repository.commit({"services/worker/main.py": "2\n"})
         repository.commit({"services/frontend/main.ts": "2\n"})
         result = changes(repository.project)
-        assert result.reason == "frontend changed since the commit before the last"
+        assert result.reason == "frontend changed since the previous commit"
         repository.write({"services/api/main.py": "2\n"})
         assert changes(repository.project, head=None).services == ["api", "frontend"]
 
-    def test_without_an_upstream_what_origin_has(
+    def test_without_an_upstream_origin_is_used(
         self, changes: Callable[..., Any], repository: Repository, tmp_path: Path
     ) -> None:
         clone = repository.clone(tmp_path / "clone")
@@ -552,7 +558,7 @@ def test_a_project_of_a_single_service(changes: Callable[..., Any], tmp_path: Pa
     assert found(changes(repository.project, "")) == ([], [], True, True)
 
 
-#: Names in which something could go wrong: hidden, untested, shared or quoted ones among them.
+#: Difficult names: hidden, untested, shared and quoted files.
 FILES = st.sampled_from(
     [
         *("services/api/a.py", "services/api/ü b.py", "services/worker/c.py", "services/w2/d.md"),
@@ -564,7 +570,7 @@ STATES = st.dictionaries(FILES, st.sampled_from("123"), max_size=8)
 
 
 def expected(before: dict[str, str], after: dict[str, str]) -> tuple[list[str], bool, bool]:
-    """What two states of a project differ in, told without git."""
+    """Return the difference of two states of a project, computed without git."""
     names = {name for name in before | after if before.get(name) != after.get(name)}
     services, integration, everything = set(), False, False
     for path in map(PurePosixPath, names):
@@ -584,15 +590,15 @@ def expected(before: dict[str, str], after: dict[str, str]) -> tuple[list[str], 
 
 @settings(max_examples=15, deadline=None)
 @given(STATES, STATES, STATES, st.booleans())
-def test_any_change_is_what_the_files_say(
-    load: Callable[[str], ModuleType],
+def test_random_changes_match_the_difference_of_the_files(
+    runner: Callable[[str], ModuleType],
     before: dict[str, str],
     ours: dict[str, str],
     theirs: dict[str, str],
     committed: bool,
 ) -> None:
-    module = load("template/scripts/test_runner/changes.py")
-    # Without services/ it would be a project of a single service.
+    module = runner("changes")
+    # Without services/, it would be a single-service project.
     always = {"services/always/z.py": "0", "keep": "0"}
     with tempfile.TemporaryDirectory() as folder:
         repository = Repository(Path(folder))
@@ -620,7 +626,7 @@ def test_any_change_is_what_the_files_say(
 
 
 class TestScript:
-    """The script, as people and workflows run it."""
+    """The script, run as people and workflows run it."""
 
     @pytest.fixture
     def project(self, repository: Repository) -> Repository:
@@ -667,7 +673,7 @@ class TestScript:
         done = self.run(project, "--base=", "--outputs")
         assert 'affected=["api", "billing", "frontend", "notes", "worker"]\n' in done.stdout
         assert 'others=["api", "billing", "frontend", "worker"]\n' in done.stdout
-        assert done.stderr == ("everything counts as changed: there is nothing to compare with\n")
+        assert done.stderr == ("everything counts as changed: there is no commit to compare with\n")
 
     def test_a_folder_cannot_add_an_output(self, project: Repository) -> None:
         project.commit({'services/x\nservices=["evil"]/Makefile': "1\n"})

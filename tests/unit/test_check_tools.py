@@ -1,4 +1,4 @@
-"""What check-tools.sh says of missing and old tools, with small programs in their place."""
+"""check-tools.sh with missing and old tools, which small programs replace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "template" / "scripts" / "check-tools.sh"
 
-#: A docker that answers what the script asks; `down`: its engine does not.
+#: A fake docker that answers the script. With the engine version `down`, the engine does not answer.
 DOCKER = """#!/bin/sh
 case "$*" in
   "version --format {{{{.Server.Version}}}}")
@@ -25,7 +25,7 @@ esac
 
 
 class Tools:
-    """A PATH with nothing on it but what the script itself uses, and what is added."""
+    """A PATH with only the programs that the script itself uses, and those that a test adds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,16 +74,16 @@ def test_new_enough(tools: Tools, engine: str, compose: str) -> None:
         ("26.1.5", "v2.3.3", "Docker Compose v2.3.3 is too old"),
         ("26.1.5", "1.29.2", "Docker Compose 1.29.2 is too old"),
         ("26.1.5", "none", "Docker Compose is not installed"),
-        ("down", "2.40.3", "Docker is not running, or you may not use it"),
+        ("down", "2.40.3", "Docker is not running or you have no permission to use it"),
     ],
 )
-def test_docker_is_not_good_enough(tools: Tools, engine: str, compose: str, says: str) -> None:
+def test_an_unusable_docker(tools: Tools, engine: str, compose: str, says: str) -> None:
     tools.docker(engine, compose)
     code, line = tools.check("docker")
     assert code == 1
     assert line.startswith(says)
     assert len(line.splitlines()) == 1
-    assert "https://" in line or "try: " in line
+    assert "https://" in line or "check with: " in line
 
 
 @pytest.mark.parametrize("tool", ["docker", "uv", "node"])
@@ -112,13 +112,13 @@ def test_node_needs_npm(tools: Tools, there: list[str], code: int) -> None:
     assert tools.check("node")[0] == code
 
 
-def test_only_what_is_asked_for_is_checked(tools: Tools) -> None:
+def test_only_the_named_tools_are_checked(tools: Tools) -> None:
     tools.add("uv")
     tools.docker("down", "none")
     assert tools.check("uv") == (0, "")
 
 
-def test_the_first_thing_missing_is_the_one_that_is_said(tools: Tools) -> None:
+def test_the_first_missing_tool_is_reported(tools: Tools) -> None:
     tools.add("uv")
     code, line = tools.check("uv", "docker", "node")
     assert code == 1

@@ -1,4 +1,4 @@
-"""The instance id, by the real script in real checkouts with hostile branches."""
+"""The real get-test-instance-id.sh in real checkouts with difficult branch names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[
     script = root / "scripts" / SCRIPT.name
     return subprocess.run(
         ["bash", str(script), *arguments],
-        # Anywhere: the id is that of the script's project.
+        # The current folder does not matter: the id belongs to the script's project.
         cwd="/",
         env=os.environ | env,
         capture_output=True,
@@ -37,7 +37,7 @@ def ask(root: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[
 
 
 def told(done: subprocess.CompletedProcess[str]) -> list[str]:
-    # Bash warns of a locale that is not installed.
+    # Bash warns if a locale is not installed.
     return [line for line in done.stderr.splitlines() if "setlocale" not in line]
 
 
@@ -53,7 +53,7 @@ def instance(root: Path, **env: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a project in a repository with one commit, on the branch main."""
+    """Return a project in a repository with one commit on the branch main."""
     root = project(tmp_path / "checkout")
     git(root, "init", "--quiet", "--initial-branch=main")
     git(root, "add", "--all")
@@ -108,19 +108,19 @@ def test_a_branch(checkout: Path, branch: str, begins: str) -> None:
         ("main", "main-2"),
     ],
 )
-def test_branches_that_look_alike(checkout: Path, one: str, other: str) -> None:
+def test_branches_with_similar_names(checkout: Path, one: str, other: str) -> None:
     assert on(checkout, one) != instance_on_fresh(checkout, other)
 
 
 def instance_on_fresh(checkout: Path, branch: str) -> str:
-    # Where file names know no case, the two branches could not be there side by side.
+    # On a case-insensitive file system, the two branches cannot exist at the same time.
     git(checkout, "checkout", "--quiet", "--detach")
     for old in (checkout / ".git/refs/heads").iterdir():
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     return on(checkout, branch)
 
 
-def test_it_stays_the_same(checkout: Path) -> None:
+def test_the_id_is_stable(checkout: Path) -> None:
     first = instance(checkout)
     (checkout / "new.txt").touch()
     git(checkout, "add", "--all")
@@ -133,7 +133,7 @@ def test_the_locale_does_not_matter(checkout: Path, locale: str) -> None:
     assert on(checkout, "TITLE-İI") == instance(checkout, LC_ALL=locale)
 
 
-def test_a_detached_head_goes_by_its_commit(checkout: Path) -> None:
+def test_a_detached_head_uses_its_commit(checkout: Path) -> None:
     git(checkout, "checkout", "--quiet", "--detach")
     first = instance(checkout)
     assert re.fullmatch("[0-9a-f]{12}-[0-9a-f]{6}", first)
@@ -189,7 +189,7 @@ def test_a_project_in_a_folder_of_a_repository(checkout: Path) -> None:
     assert instance(inner) != instance(checkout)
 
 
-def test_a_path_through_a_link_is_the_same_place(checkout: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_to_the_checkout_gives_the_same_id(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(checkout)
     assert instance(tmp_path / "link") == instance(checkout)
 
@@ -202,7 +202,7 @@ def test_hostile_folders(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["ci-42", "a", "7", "a--b", "x" * 40])
-def test_an_id_of_ones_own(checkout: Path, given: str) -> None:
+def test_a_valid_override(checkout: Path, given: str) -> None:
     done = ask(checkout, TEST_INSTANCE_ID=given)
     assert (done.returncode, done.stdout) == (0, f"{given}\n")
 
@@ -213,15 +213,15 @@ def test_an_id_of_ones_own(checkout: Path, given: str) -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("locale", ["C", "en_US.UTF-8"])
-def test_an_illegal_id_of_ones_own(checkout: Path, given: str, locale: str) -> None:
+def test_an_invalid_override(checkout: Path, given: str, locale: str) -> None:
     done = ask(checkout, TEST_INSTANCE_ID=given, LC_ALL=locale)
     assert (done.returncode, done.stdout) == (2, "")
     [line] = told(done)
     assert line.startswith("TEST_INSTANCE_ID")
-    assert line.endswith("change or unset it")
+    assert line.endswith("without a hyphen at either end")
 
 
-def test_an_empty_id_of_ones_own_is_none(checkout: Path) -> None:
+def test_an_empty_override_is_ignored(checkout: Path) -> None:
     assert ask(checkout, TEST_INSTANCE_ID="").stdout.startswith("main-")
 
 
@@ -231,7 +231,7 @@ def test_help(checkout: Path, option: str) -> None:
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith("Prints the id of this checkout's test instance")
+    assert lines[0].startswith("Prints the test instance id of this checkout")
     assert "TEST_INSTANCE_ID overrides" in lines[-1]
 
 

@@ -1,4 +1,4 @@
-"""What is read of logs: real ones of pytest and Vitest, and what only looks like them."""
+"""The patterns on real logs of pytest and Vitest, and on logs that only look like those."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ with tarfile.open(CAPTURES) as archive:
         for member in archive
         if (file := archive.extractfile(member))
     }
-#: Those that many chunks are cut of.
+#: The captures that are cut into many chunks.
 SHORT = sorted(name for name, log in LOGS.items() if len(log) < 8000)
 
 EDGE = {"passed": 6, "failed": 3, "errors": 2, "skipped": 1, "xfailed": 1, "xpassed": 1}
 EDGE_RERUN = EDGE | {"passed": 8, "failed": 2, "rerun": 5}
-#: Two files that cannot be read, and one error that nobody caught; a `todo` is skipped.
+#: Two files that cannot be loaded and one unhandled error. A `todo` counts as skipped.
 VITEST_EDGE = {"passed": 12, "failed": 2, "errors": 3, "skipped": 3, "xfailed": 1}
 
 GREEN, RED = {"passed": 955}, {"passed": 952, "failed": 3}
 
-#: By hand: what the last lines of each say. None where the tool did not come to say it.
+#: Read by hand from the last lines of each capture. None: the tool did not write a summary.
 TABLE: list[tuple[str, dict[str, int] | None]] = [
     ("colerr-default colerr-q colerr-v", {"errors": 2}),
     ("colerr-n2-q colerr-n2-v", {"passed": 1, "errors": 2}),
@@ -58,7 +58,7 @@ TABLE: list[tuple[str, dict[str, int] | None]] = [
     ("vt3-badflag vt3-crash", None),
     ("vt3-empty vt3-empty-pass vt4-empty", {}),
     ("vt3-nomatch vt4-nomatch", {"skipped": 955}),
-    # Of 40 tests; what became of the others is not told.
+    # The suite has 40 tests. The summary omits the others.
     ("vt3-bail", {"passed": 7, "failed": 1}),
     ("vt4-edge-agent vt4-edge-default vt4-edge-dot vt4-edge-minimal", VITEST_EDGE),
     ("vt4-green-agent vt4-green-autoAGENT vt4-green-minimal", GREEN),
@@ -84,7 +84,7 @@ def chunks(log: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 
 def read(patterns: ModuleType, log: bytes, sizes: Iterable[int] = (1 << 30,)) -> Any:
-    """Feed a log in chunks of some sizes, over and over; progress must never go back."""
+    """Feed a log in chunks of the given sizes, repeated. The progress must never decrease."""
     reader = patterns.Fallback()
     before = reader.progress
     for chunk in chunks(log, itertools.cycle(sizes)):
@@ -109,7 +109,7 @@ def test_the_counts_of_a_capture(patterns: ModuleType, name: str) -> None:
     assert reader.counts == (None if expected is None else patterns.Counts(**expected))
 
 
-def test_what_is_said_of_counts(patterns: ModuleType) -> None:
+def test_properties_of_counts(patterns: ModuleType) -> None:
     counts = patterns.Counts(passed=1, failed=2, errors=3, skipped=4, xfailed=5, deselected=6)
     assert (counts.failures, counts.tests, counts.nothing_ran) == (5, 15, False)
     nothing = [
@@ -123,7 +123,7 @@ def test_what_is_said_of_counts(patterns: ModuleType) -> None:
     }
 
 
-# How far a run is: done, total, percent, before the end is known.
+# The progress before the end is known: done, total, percent.
 PROGRESS = {
     "green-v.pipe": (955, 955, 100),
     "green-default.tty": (955, 955, 100),
@@ -132,11 +132,11 @@ PROGRESS = {
     "crash-v.pipe": (1, 4, 25),
     "edge-count.pipe": (13, 13, 100),
     "edge-k.pipe": (4, 4, 100),
-    # Stopped in its first row, and what is printed after it is not progress.
+    # Stopped in its first row. The output after it is not progress.
     "edge-x.pipe": (0, 13, 0),
     "vt3-green-default.pipe": (955, 0, 0),
     "vt4-red-default.tty": (955, 0, 0),
-    # Nine tests of a file that does not exist are not counted.
+    # The nine tests of a missing file do not count.
     "vt4-edge-default.pipe": (18, 0, 0),
 }
 
@@ -156,7 +156,7 @@ def test_the_progress_of_a_capture(
 
 @given(name=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
-def test_it_does_not_matter_how_a_log_is_cut(
+def test_the_size_of_the_chunks_does_not_matter(
     patterns: ModuleType, name: str, sizes: list[int]
 ) -> None:
     whole, cut = read(patterns, LOGS[name]), read(patterns, LOGS[name], sizes)
@@ -179,7 +179,7 @@ def test_it_does_not_matter_how_a_log_is_cut(
     sizes=st.lists(st.integers(1, 200), min_size=1, max_size=10),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)
-def test_nor_does_it_matter_what_is_in_it(
+def test_the_content_of_the_chunks_does_not_matter(
     patterns: ModuleType, pieces: list[bytes], sizes: list[int]
 ) -> None:
     log = b"".join(pieces)
@@ -204,20 +204,20 @@ make: *** [Makefile:9: all] Error 2
 
 """
 
-#: Logs whose end is not a summary of the tool, or is one in spite of what is beside it.
+#: Logs with and without a valid summary at the end, next to similar lines.
 LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
     "printed, then killed": (f"{RUN}5 passed in 1.00s\nKilled\n", None),
     "with words before it": (f"{RUN}all good: 5 passed in 1.00s\n", None),
     "with words behind it": (f"{RUN}5 passed in 1.00s, hurray\n", None),
     "without a time": (f"{RUN}5 passed, 2 failed\n", None),
     "a parameter": ("tests/test_a.py::test_a[5 passed in 1.00s] PASSED  [100%]\n", None),
-    "a real one after it": (f"{RUN}5 passed in 1.00s\n1 failed in 0.10s\n", {"failed": 1}),
-    "makes after it": (f"{RUN}=== 1 failed in 0.10s ===\n{MAKES}", {"failed": 1}),
+    "a real summary after it": (f"{RUN}5 passed in 1.00s\n1 failed in 0.10s\n", {"failed": 1}),
+    "lines of make after it": (f"{RUN}=== 1 failed in 0.10s ===\n{MAKES}", {"failed": 1}),
     "more than a minute": ("= 2 passed, 1 error in 75.20s (0:01:15) =", {"passed": 2, "errors": 1}),
     "no end of the line": ("2 passed in 0.10s", {"passed": 2}),
     "subtests": ("1 failed, 7 subtests passed in 0.10s\n", {"failed": 1}),
     "Vitest's": (f"{VITEST}{FILES}{FAILED}{TIMES}", {"failed": 1, "passed": 3}),
-    "one line of Vitest's": (f"{VITEST}{PASSED}{TIMES}", None),
+    "a line of Vitest": (f"{VITEST}{PASSED}{TIMES}", None),
     "Vitest's without Vitest": (f"{FILES}{PASSED}{TIMES}", None),
     "Vitest's while it runs": (f"{VITEST}{FILES}{PASSED}   Duration  101ms\n", None),
     "Vitest's with words in it": (f"{VITEST}{FILES}{PASSED}and so on\n{TIMES}", None),
@@ -229,7 +229,7 @@ LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
         f"{VITEST}stderr | tests/a.test.ts\n{FILES}{PASSED}{TIMES}\n{FILES}{FAILED}{TIMES}",
         {"failed": 1, "passed": 3},
     ),
-    "files that cannot be read": (
+    "files that cannot be loaded": (
         f"{VITEST}⎯⎯⎯ Failed Suites 2 ⎯⎯⎯\n\n{FILES}      Tests  no tests\n{TIMES}",
         {"errors": 2},
     ),
@@ -241,7 +241,9 @@ LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
 
 
 @pytest.mark.parametrize(("log", "expected"), LOOK_ALIKES.values(), ids=LOOK_ALIKES)
-def test_look_alikes(patterns: ModuleType, log: str, expected: dict[str, int] | None) -> None:
+def test_lines_that_look_like_a_summary(
+    patterns: ModuleType, log: str, expected: dict[str, int] | None
+) -> None:
     for line_end, size in itertools.product(("\n", "\r\n", "\r\r\n"), (1, 7)):
         counts = read(patterns, log.replace("\n", line_end).encode(), [size]).counts
         assert counts == (None if expected is None else patterns.Counts(**expected))
@@ -259,7 +261,7 @@ def test_look_alikes(patterns: ModuleType, log: str, expected: dict[str, int] | 
         "50 passed in 1.00s",
     ],
 )
-def test_what_looks_like_progress(patterns: ModuleType, line: str) -> None:
+def test_lines_that_look_like_progress(patterns: ModuleType, line: str) -> None:
     reader = patterns.Fallback()
     reader.feed(f"collected 4 items\ntests/test_a.py::test_b PASSED [ 50%]\n{line}\n".encode())
     progress = reader.progress
@@ -347,6 +349,6 @@ def test_the_exit_code_behind_make(
         (LOGS["edge-v.tty"].decode(), None),
     ],
 )
-def test_what_make_says(patterns: ModuleType, log: str, code: int | None) -> None:
+def test_error_lines_of_make(patterns: ModuleType, log: str, code: int | None) -> None:
     assert patterns.exit_code_behind_make(log.encode()) == code
     assert patterns.exit_code_behind_make(b"x" * 100_000 + b"\n" + log.encode()) == code

@@ -1,4 +1,4 @@
-"""scripts/release.py: what a tag means, in every order, and what it makes of docker's answers."""
+"""scripts/release.py: tags in every order, and the answers of docker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packaging.version import Version
 
 SCRIPT = Path(__file__).resolve().parents[2] / "template/scripts/release.py"
 
-#: What semver.org suggests, word for word; build metadata is its last group.
+#: The pattern that semver.org suggests, unchanged. Its last group is the build metadata.
 SEMVER = re.compile(
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
@@ -34,7 +34,7 @@ def module(load: Callable[[str], ModuleType]) -> ModuleType:
     return load("template/scripts/release.py")
 
 
-#: By a tag and the others of its repository: the version, and what moves.
+#: A tag and the other tags of its repository: the version, and the tags that move.
 MEANINGS = {
     ("v1.0.0", ""): ("1.0.0", "1.0 1 latest"),
     ("v1.2.5", "v1.2.4 v1.10.0 v2.0.0"): ("1.2.5", "1.2"),
@@ -50,7 +50,7 @@ MEANINGS = {
     ("v0.9.0", "v0.10.0"): ("0.9.0", "0.9"),
     ("v0.0.0", ""): ("0.0.0", "0.0 latest"),
     ("v1.0.0", "v0.9.0"): ("1.0.0", "1.0 1 latest"),
-    # Tags that are none of ours count for nothing.
+    # Tags that are not release tags are ignored.
     ("v1.0.0", "v2 v2.0 2.0.0 v2.0.0+build v02.0.0 vnext nightly v1.0.0.1 release/v3.0.0"): (
         *("1.0.0", "1.0 1 latest"),
     ),
@@ -74,46 +74,46 @@ def test_what_a_tag_means(
 
 
 REFUSALS = {
-    "v1.2": "needs three numbers; write v1.2.0",
-    "v1": "needs three numbers; write v1.0.0",
-    "1.2.3": "write v1.2.3",
-    "1.2": "needs three numbers; write v1.2.0",
-    "vnext.1.2": "write vMAJOR.MINOR.PATCH",
-    "v01.2.3": "a number has a leading zero; write v1.2.3",
-    "v1.02.3": "a number has a leading zero; write v1.2.3",
-    "v1.2.03-rc.01": "a number has a leading zero; write v1.2.3-rc.1",
-    "v1.0.0-01": "a number has a leading zero; write v1.0.0-1",
-    "v1.0.0+build.1": "may hold a '+'; write v1.0.0",
-    "v1.0.0-rc.1+5": "may hold a '+'; write v1.0.0-rc.1",
-    "v1.2.3.4": "write vMAJOR.MINOR.PATCH",
-    "v1.2.x": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3-": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3-rc..1": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3_1": "write vMAJOR.MINOR.PATCH",
-    "V1.2.3": "write vMAJOR.MINOR.PATCH",
-    "v-1.2.3": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3 ": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3\n": "'v1.2.3\\n' is no version",
-    "v١.٢.٣": "write vMAJOR.MINOR.PATCH",
-    "v1.2.3-ü": "write vMAJOR.MINOR.PATCH",
-    "": "'' is no version",
-    "v": "write vMAJOR.MINOR.PATCH",
+    "v1.2": "needs three numbers; use v1.2.0",
+    "v1": "needs three numbers; use v1.0.0",
+    "1.2.3": "use v1.2.3",
+    "1.2": "needs three numbers; use v1.2.0",
+    "vnext.1.2": "use vMAJOR.MINOR.PATCH",
+    "v01.2.3": "a number has a leading zero; use v1.2.3",
+    "v1.02.3": "a number has a leading zero; use v1.2.3",
+    "v1.2.03-rc.01": "a number has a leading zero; use v1.2.3-rc.1",
+    "v1.0.0-01": "a number has a leading zero; use v1.0.0-1",
+    "v1.0.0+build.1": "cannot contain '+'; use v1.0.0",
+    "v1.0.0-rc.1+5": "cannot contain '+'; use v1.0.0-rc.1",
+    "v1.2.3.4": "use vMAJOR.MINOR.PATCH",
+    "v1.2.x": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3-": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3-rc..1": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3_1": "use vMAJOR.MINOR.PATCH",
+    "V1.2.3": "use vMAJOR.MINOR.PATCH",
+    "v-1.2.3": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3 ": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3\n": "'v1.2.3\\n' is not a release tag",
+    "v١.٢.٣": "use vMAJOR.MINOR.PATCH",
+    "v1.2.3-ü": "use vMAJOR.MINOR.PATCH",
+    "": "'' is not a release tag",
+    "v": "use vMAJOR.MINOR.PATCH",
     "v1.2.3-" + "a" * 123: "is 129 characters long, 128 at most",
 }
 
 
 @pytest.mark.parametrize(("tag", "reason"), REFUSALS.items(), ids=[ascii(t)[:30] for t in REFUSALS])
-def test_what_is_no_version(module: ModuleType, tag: str, reason: str) -> None:
-    with pytest.raises(module.Refusal) as refusal:
+def test_invalid_tags(module: ModuleType, tag: str, reason: str) -> None:
+    with pytest.raises(module.RefusedError) as refusal:
         module.release(tag, [])
     assert reason in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
-    # What it tells to write is good.
-    for better in re.findall(r"write (v[0-9]\S*)", str(refusal.value)):
+    # The suggested tag is valid.
+    for better in re.findall(r"use (v[0-9]\S*)", str(refusal.value)):
         module.release(better, [])
 
 
-def test_the_longest_version_is_still_one(module: ModuleType) -> None:
+def test_the_longest_valid_version(module: ModuleType) -> None:
     tag = "v1.2.3-" + "a" * 122
     assert len(module.release(tag, []).version) == 128
 
@@ -122,11 +122,13 @@ PIECES = st.sampled_from([*"0123456789", "00", "10", "a", "Z", "rc", "-", ".", "
 
 
 @given(st.lists(PIECES, max_size=9).map("".join))
-def test_exactly_what_semver_allows_without_build_metadata(module: ModuleType, text: str) -> None:
+def test_valid_tags_are_those_of_semver_without_build_metadata(
+    module: ModuleType, text: str
+) -> None:
     oracle = SEMVER.match(text) if text.strip() == text else None
     try:
         found = module.release(f"v{text}", [])
-    except module.Refusal:
+    except module.RefusedError:
         assert oracle is None or oracle[5]
     else:
         assert oracle and not oracle[5]
@@ -145,7 +147,7 @@ VERSIONS = st.builds(
 @settings(max_examples=200)
 @given(st.lists(VERSIONS, min_size=1, max_size=12, unique=True))
 def test_in_any_order_tags_only_move_forwards(module: ModuleType, versions: list[str]) -> None:
-    """A registry that lives through a history of releases, each of which is released twice."""
+    """Simulate a registry through a history of releases. Each release runs twice."""
     registry: dict[str, str] = {}
     tags: list[str] = []
     for version in versions:
@@ -154,7 +156,7 @@ def test_in_any_order_tags_only_move_forwards(module: ModuleType, versions: list
             for name in module.release(f"v{version}", tags).floating:
                 assert Version(registry.get(name, "0")) <= Version(version), name
                 registry[name] = version
-            # Where each of them must be by now, with somebody else's idea of order.
+            # The expected position of each tag, ordered by another implementation.
             final = sorted(Version(v) for v in versions[: len(tags)] if "-" not in v)
             expected: dict[str, str] = {}
             for one in final:
@@ -174,7 +176,7 @@ def test_the_order_of_the_list_does_not_matter(
     assert module.release(tags[0], reversed(tags)) == found
 
 
-#: A docker that answers what `answers` says for an image, and writes down what it is asked.
+#: A fake docker. It answers from the file `answers` and logs its arguments.
 DOCKER = """#!/bin/sh
 echo "$@" >> {folder}/asked
 [ "$3" = inspect ] || exit 0
@@ -185,7 +187,7 @@ cat "$file"
 
 
 class Project:
-    """A repository with the script in it, and a docker in place of the real one."""
+    """A repository with the script, and a fake docker."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.bin = root / "project", root / "bin"
@@ -207,7 +209,7 @@ class Project:
             self.git("tag", tag)
 
     def image(self, name: str, *commits: str) -> None:
-        """Put an image into the registry; of several commits, it is one of several platforms."""
+        """Add an image to the registry. Several commits mean one platform for each commit."""
         key = "org.opencontainers.image.revision"
         configs: dict[str, Any] = {
             f"linux/{number}": {"os": "linux", "config": {"Labels": {key: commit, "a": "b"}}}
@@ -245,12 +247,12 @@ class TestTag:
             *("prerelease=true", "floating="),
         ]
 
-    def test_before_it_is_there(self, project: Project) -> None:
+    def test_a_tag_that_does_not_exist_yet(self, project: Project) -> None:
         project.tag("v1.2.3")
         assert "floating=1.3 1 latest\n" in project.run("tag", "v1.3.0")[1]
 
-    def test_a_bad_one(self, project: Project) -> None:
-        line = "v1.2 is no version: it needs three numbers; write v1.2.0\n"
+    def test_an_invalid_tag(self, project: Project) -> None:
+        line = "v1.2 is not a release tag: it needs three numbers; use v1.2.0\n"
         assert project.run("tag", "v1.2") == (1, "", f"release.py: {line}")
         assert project.run("tag", "v1.2", GITHUB_ACTIONS="true") == (1, "", f"::error::{line}")
 
@@ -272,13 +274,13 @@ class TestTag:
 class TestPublished:
     IMAGE = "registry.test/acme/shop-api:1.0.0"
 
-    def test_not_there(self, project: Project) -> None:
+    def test_an_image_that_does_not_exist(self, project: Project) -> None:
         assert project.run("published", self.IMAGE, "abc") == (0, "published=false\n", "")
         asked = "buildx imagetools inspect " + self.IMAGE + " --format {{json .Image}}"
         assert project.asked() == [asked]
 
     @pytest.mark.parametrize("platforms", [1, 2])
-    def test_there(self, project: Project, platforms: int) -> None:
+    def test_an_image_of_the_same_commit(self, project: Project, platforms: int) -> None:
         project.image(self.IMAGE, *["abc"] * platforms)
         assert project.run("published", self.IMAGE, "abc") == (0, "published=true\n", "")
 
@@ -306,7 +308,7 @@ class TestPublished:
             "ERROR: unexpected status from HEAD request to https://x/v2/y: 404 Not Found",
         ],
     )
-    def test_how_registries_say_that_it_is_not_there(self, project: Project, words: str) -> None:
+    def test_how_registries_report_a_missing_image(self, project: Project, words: str) -> None:
         (project.bin / "missing").write_text(f"{words}\n")
         assert project.run("published", self.IMAGE, "abc")[:2] == (0, "published=false\n")
 
@@ -366,7 +368,7 @@ def test_a_wrong_command_line(project: Project, args: list[str]) -> None:
     assert error.startswith("usage: release.py")
 
 
-def test_help_says_what_moves(project: Project) -> None:
+def test_help_explains_the_floating_tags(project: Project) -> None:
     code, said, _ = project.run("--help")
     assert code == 0
     for word in ("published", "promote", "latest", "3 git"):

@@ -1,4 +1,4 @@
-"""What .ci/release-notes finds in the changelog."""
+"""The sections of the changelog that .ci/release-notes prints."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def notes(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
         ("v1.1.0-rc.1", "- Less.\n"),
     ],
 )
-def test_what_is_said_of_a_version(tmp_path: Path, tag: str, text: str) -> None:
+def test_the_section_of_a_version(tmp_path: Path, tag: str, text: str) -> None:
     done = notes(tmp_path, tag)
     assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
 
 
 @pytest.mark.parametrize("tag", ["v1.0.0", "v1.1", "v2.0.0", "v2.0.0-rc.1", "v1.1.0.0", "v.*"])
-def test_nothing_is_said(tmp_path: Path, tag: str) -> None:
+def test_a_version_without_a_section(tmp_path: Path, tag: str) -> None:
     done = notes(tmp_path, tag)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("CHANGELOG.md says nothing under '## ")
+    assert done.stderr.startswith("CHANGELOG.md has no text under '## ")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -1,7 +1,7 @@
-"""scripts/stack.py: its parts by themselves, and the whole of it on a real engine.
+"""scripts/stack.py: unit tests of its parts, and tests of the whole script on a real engine.
 
-Each test on the engine has a project slug of its own, so that all of them can run side by side;
-whatever carries that slug is removed after it.
+Each test on the engine uses its own project slug, so that the tests can run in parallel. After the
+test, all resources with that slug are removed.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def project(rendered: Path, tmp_path: Path, request: pytest.FixtureRequest) -> I
 
 @pytest.fixture
 def module(runner: Callable[[str], ModuleType]) -> ModuleType:
-    return runner("stacks")
+    return runner("compose")
 
 
-# ITS PARTS --------------------------------------------------------------------
+# UNIT TESTS -------------------------------------------------------------------
 def container(ports: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     service = {"com.docker.compose.service": "api"}
     return {
@@ -87,7 +87,7 @@ def test_a_port_that_is_not_published(module: ModuleType, ports: Mapping[str, An
 
 @pytest.fixture
 def addresses(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
-    """Return the function that finds the addresses in a stack of made-up containers."""
+    """Return a function that returns the addresses of a stack of fake containers."""
 
     def found(*containers: dict[str, Any], own: str = "") -> dict[str, str]:
         monkeypatch.setattr(module.docker, "containers", lambda *_: list(containers))
@@ -167,18 +167,18 @@ def test_help(project: Stacks) -> None:
         assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
 
 
-def test_an_illegal_instance(project: Stacks) -> None:
+def test_an_invalid_instance_id(project: Stacks) -> None:
     done = project.call("up", "api", TEST_INSTANCE_ID="Main")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line.startswith("TEST_INSTANCE_ID Main must")
 
 
-def test_no_such_stack(project: Stacks) -> None:
+def test_an_unknown_stack(project: Stacks) -> None:
     project.stack("api", "{}")
     done = project.call("up", "web")
     assert done.returncode == 3
-    assert done.stderr == "no test stack called 'web': choose from api\n"
+    assert done.stderr == "no test stack 'web': choose from api\n"
 
 
 def test_a_machine_without_docker(project: Stacks, tmp_path: Path) -> None:
@@ -187,11 +187,11 @@ def test_a_machine_without_docker(project: Stacks, tmp_path: Path) -> None:
     for arguments in (["up", "api"], ["run", "api", "true"], ["down", "api"], ["clean"]):
         done = project.call(*arguments, PATH=str(tmp_path))
         assert done.returncode == 3
-        assert done.stderr == "docker is not installed, or not on the PATH\n"
+        assert done.stderr == "docker is not installed or not on the PATH\n"
 
 
 # ON A REAL ENGINE -------------------------------------------------------------
-#: Starts, and never becomes healthy within a test's time.
+#: Starts, but does not become healthy during a test.
 SLOW = """
     slow:
       image: redis:8-alpine
@@ -200,7 +200,7 @@ SLOW = """
       healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
 """
 
-#: Never becomes healthy, and says why in its log.
+#: Never becomes healthy, and writes the reason to its log.
 SICK = """
     sick:
       image: redis:8-alpine
@@ -239,7 +239,7 @@ def test_run_gives_a_command_the_stack_and_removes_it(project: Stacks) -> None:
 
 
 @on_engine
-def test_the_exit_code_is_the_commands(project: Stacks) -> None:
+def test_run_returns_the_exit_code_of_the_command(project: Stacks) -> None:
     project.stack("api", REDIS)
     assert project.call("run", "api", "--", "sh", "-c", "exit 42").returncode == 42
     assert project.left() == {}
@@ -278,7 +278,7 @@ def test_down_needs_no_compose_file(project: Stacks) -> None:
 
 
 @on_engine
-def test_volumes_and_built_images_go_too(project: Stacks) -> None:
+def test_volumes_and_built_images_are_removed(project: Stacks) -> None:
     folder = project.stack(
         "api",
         """
@@ -314,10 +314,13 @@ def test_volumes_and_built_images_go_too(project: Stacks) -> None:
 @on_engine
 @pytest.mark.parametrize(
     ("command", "says"),
-    [(["clean"], "removed the stack of api\n"), (["clean-all", "--yes"], "removed 1\n")],
+    [
+        (["clean"], "removed the stack of api\n"),
+        (["clean-all", "--yes"], "removed stacks: 1, images: 0\n"),
+    ],
     ids=["clean", "clean-all"],
 )
-def test_what_an_override_file_adds_is_honoured_and_removed(
+def test_an_override_file_is_used_and_its_containers_are_removed(
     project: Stacks, command: list[str], says: str
 ) -> None:
     folder = project.stack("api", REDIS)
@@ -334,7 +337,7 @@ def test_what_an_override_file_adds_is_honoured_and_removed(
 
 
 @on_engine
-def test_a_stack_that_was_to_stay_and_is_gone_does_not_come_back_to_stay(project: Stacks) -> None:
+def test_a_kept_stack_that_no_longer_exists_is_not_kept_when_started_again(project: Stacks) -> None:
     project.stack("api", REDIS)
     assert project.call("up", "api").returncode == 0
     assert project.call("clean-all", "--yes").returncode == 0
@@ -343,14 +346,14 @@ def test_a_stack_that_was_to_stay_and_is_gone_does_not_come_back_to_stay(project
 
 
 @on_engine
-def test_a_scope_may_be_called_what_everything_is_made_of(project: Stacks) -> None:
+def test_a_scope_named_images(project: Stacks) -> None:
     project.stack("images", REDIS)
     assert project.call("run", "images", "--", "true").returncode == 0
     assert project.left() == {}
 
 
 @on_engine
-def test_images_of_a_stack_that_does_not_start_go_too(project: Stacks) -> None:
+def test_images_of_a_stack_that_failed_to_start_are_removed(project: Stacks) -> None:
     sick = """
         api:
           build: {context: ., labels: *image-labels}
@@ -366,17 +369,17 @@ def test_images_of_a_stack_that_does_not_start_go_too(project: Stacks) -> None:
 
 
 @on_engine
-def test_a_start_that_fails_explains_itself(project: Stacks) -> None:
+def test_a_failed_start_names_the_container_and_its_log(project: Stacks) -> None:
     project.stack("api", REDIS.rstrip() + textwrap.dedent(SICK).replace("\n", "\n    "))
     done = project.call("run", "api", "--", "echo", "ran")
     assert done.returncode == 3
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "the stack of api does not start",
+        "the stack of api failed to start",
         "container sick is unhealthy",
         "  health check: no answer",
         "  no disk left",
-        "try: `uv run --script scripts/stack.py --verbose up api`, and look at it",
+        "try: `uv run --script scripts/stack.py --verbose up api` to see all output",
     ]
     assert project.left() == {}
 
@@ -387,31 +390,29 @@ def test_a_start_that_fails_explains_itself(project: Stacks) -> None:
     [
         (
             "x: {image: 'localhost:9/no/such:image', labels: *labels}",
-            "the stack of api does not start: the registry cannot be reached",
+            "the stack of api failed to start: the registry cannot be reached",
             "localhost:9",
         ),
-        ("x: {imagine: 'redis'}", "the stack of api does not build", "imagine"),
+        ("x: {imagine: 'redis'}", "the stack of api failed to build", "imagine"),
         (
             "x: {image: 'redis:8-alpine', command: 'no-such-program'}",
-            "the stack of api does not start",
+            "the stack of api failed to start",
             "no-such-program",
         ),
         (
             "x: {image: 'redis:8-alpine', command: 'sh -c \"echo bye; exit 7\"'}",
-            "the stack of api does not start",
+            "the stack of api failed to start",
             "bye",
         ),
         (
             'x: {image: mine, build: {dockerfile_inline: "FROM redis:8-alpine\\nRUN echo bye; false"}}',
-            "the stack of api does not build: an image does not build",
+            "the stack of api failed to build: an image failed to build",
             "bye",
         ),
     ],
     ids=["no registry", "no compose file", "no program", "exits", "no build"],
 )
-def test_reasons_that_a_start_fails_for(
-    project: Stacks, services: str, cause: str, says: str
-) -> None:
+def test_causes_of_a_failed_start(project: Stacks, services: str, cause: str, says: str) -> None:
     project.stack("api", services)
     done = project.call("run", "api", "--", "echo", "ran")
     assert done.returncode == 3
@@ -424,7 +425,7 @@ def test_reasons_that_a_start_fails_for(
 
 
 @on_engine
-def test_clean_never_meets_an_instance_with_a_longer_name(project: Stacks) -> None:
+def test_clean_does_not_touch_an_instance_with_a_longer_name(project: Stacks) -> None:
     project.stack("api", REDIS)
     for instance in ("main", "main-2", "2-main", "main-2-api"):
         assert project.call("up", "api", instance=instance).returncode == 0
@@ -441,11 +442,11 @@ def test_clean_never_meets_an_instance_with_a_longer_name(project: Stacks) -> No
 
 
 @on_engine
-def test_clean_removes_all_scopes_and_says_so(project: Stacks) -> None:
+def test_clean_removes_all_scopes_and_prints_them(project: Stacks) -> None:
     for scope in ("api", "core", "full"):
         project.stack(scope, REDIS)
     assert project.call("up").returncode == 0
-    # The compose files are not asked.
+    # The clean-up must not need the compose files.
     shutil.rmtree(project.root / "services")
     cleaned = project.call("clean")
     scopes = ("api", "core", "full")
@@ -456,7 +457,7 @@ def test_clean_removes_all_scopes_and_says_so(project: Stacks) -> None:
 
 @pytest.fixture
 def stranger(project: Stacks) -> Iterator[str]:
-    """Start a container and a network of another project, whose slug begins like ours."""
+    """Start a container and a network of another project, whose slug starts with ours."""
     name = f"{project.slug}-2-test-main-000001-api"
     labels = [f"test.project={project.slug}-2", f"com.docker.compose.project={name}"]
     options = [f"--label={label}" for label in [*labels, "test.instance=main-000001"]]
@@ -468,7 +469,7 @@ def stranger(project: Stacks) -> Iterator[str]:
 
 
 @on_engine
-def test_clean_all_asks_first(project: Stacks, stranger: str) -> None:
+def test_clean_all_asks_for_confirmation(project: Stacks, stranger: str) -> None:
     project.stack("api", REDIS)
     for instance in ("main-000001", "other-000002"):
         project.call("up", "api", instance=instance)
@@ -478,7 +479,7 @@ def test_clean_all_asks_first(project: Stacks, stranger: str) -> None:
     assert refused.returncode == 2
     assert refused.stdout.splitlines()[1:] == [*(f"  {name}" for name in names), "  and 0 images"]
     again = "uv run --script scripts/stack.py clean-all --yes"
-    assert refused.stderr == f"not removed: confirm on a terminal, or run: {again}\n"
+    assert refused.stderr == f"nothing removed: confirm on a terminal, or run: {again}\n"
     assert len(project.left()["containers"]) == 2
 
     for answer, code, removed in (("n", 0, False), ("", 0, False), ("y", 0, True)):
@@ -504,14 +505,14 @@ def test_clean_all_with_yes(project: Stacks, stranger: str) -> None:
     done = project.call("clean-all", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(
-        f"  {project.slug}-test-other-000002-api\n  and 0 images\nremoved 1\n"
+        f"  {project.slug}-test-other-000002-api\n  and 0 images\nremoved stacks: 1, images: 0\n"
     )
     assert project.left() == {}
     assert docker("inspect", "--format={{.State.Status}}", stranger) == "running\n"
     nothing = project.call("clean-all")
     assert (nothing.returncode, nothing.stdout) == (
         0,
-        f"nothing of {project.slug}'s tests is left\n",
+        f"nothing to remove: {project.slug} has no test stacks and no test images\n",
     )
 
 
@@ -585,7 +586,7 @@ def test_a_signal_while_the_stack_starts(
     )
     try:
         wait_for(lambda: project.left().get("containers"), "nothing was started")
-        # A terminal sends Ctrl-C to all; whoever stops a job, to its first process.
+        # A terminal sends Ctrl-C to all processes; a CI system signals only the first one.
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
@@ -596,12 +597,12 @@ def test_a_signal_while_the_stack_starts(
     assert "Traceback" not in error
     assert output == ""
     assert process.returncode == code
-    # Nothing comes after: compose has ended before anything was removed.
+    # Nothing is created later: Compose had ended before the removal began.
     assert project.left() == {}
 
 
 @on_engine
-def test_what_a_killed_run_left_is_removed_by_clean(project: Stacks, tmp_path: Path) -> None:
+def test_clean_removes_what_a_killed_run_left_behind(project: Stacks, tmp_path: Path) -> None:
     project.stack("api", REDIS)
     mark = tmp_path / "mark"
     process = subprocess.Popen(
@@ -618,7 +619,7 @@ def test_what_a_killed_run_left_is_removed_by_clean(project: Stacks, tmp_path: P
 
 
 @on_engine
-def test_verbose_shows_what_compose_does(project: Stacks) -> None:
+def test_verbose_shows_the_output_of_compose(project: Stacks) -> None:
     project.stack("api", REDIS)
     done = project.call("--verbose", "run", "api", "--", "true")
     assert done.returncode == 0

@@ -1,2 +1,2 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What the scripts beside this folder are made of."""
+"""The code of scripts/test-runner.py, stack.py, test-watch.py and changed-services.py."""

@@ -1,37 +1,38 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Which services a change concerns, decided with git and nothing else.
+"""Finds the services and tests that a change affects, with plain git.
 
-What counts is what differs between the merge base and the head: what the base got meanwhile is no
-change of ours. Where that cannot be known, everything counts as changed.
+A change is the difference between the merge base and the head, so new commits on the base branch do
+not count. If git cannot determine the difference, everything counts as changed.
 
-| a file in | concerns |
+| a changed file in | affects |
 | --- | --- |
-| services/NAME/ | that service, and every service whose test stack holds it |
+| services/NAME/ | that service, and every service whose test stack contains it |
 | tests/ | the integration tests |
 | docs/, deploy/dev/, deploy/prod/; Markdown and the license at the root | no test |
-| anything else: Makefile, scripts/, deploy/test/, workflows, a file that nobody knows | everything |
+| anything else: Makefile, scripts/, deploy/test/, workflows, unknown files | everything |
 
-A project of a single service has no services/: there the tests are concerned, or they are not.
+A single-service project has no services/: a change affects all its tests or none.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-#: What no test reads.
+from .git import GitError, git
+
+#: The files that no test uses.
 UNTESTED = re.compile(
     r"docs/.*|deploy/(dev|prod)/.*|(services/)?[^/]+\.md|LICENSE[^/]*|renovate\.json"
-    # Issue forms, code owners and the like.
+    # Issue forms, code owners and similar files of the forge.
     r"|\.(github|gitea|forgejo)/(?!workflows/|actions/).*",
     re.DOTALL,
 )
 
-#: Where the default branch is looked for, the remote's first.
+#: Candidates for the default branch, those of the remote first.
 DEFAULT_BRANCHES = (
     "refs/remotes/origin/main",
     "refs/remotes/origin/master",
@@ -39,48 +40,46 @@ DEFAULT_BRANCHES = (
     "refs/heads/master",
 )
 
-#: Set where git runs a hook, they would lead it to another folder than ours.
-HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-
 
 @dataclass(frozen=True)
 class Changes:
-    """What a change concerns. Services are named by their folders, and sorted."""
+    """What a change affects. Services are folder names under services/, sorted."""
 
-    services: list[str]  #: whose own folder changed
-    affected: list[str]  #: those, and every service whose test stack holds one of them
-    integration: bool  #: anything changed that tests could notice
-    everything: bool  #: a shared file changed, or what changed is not known
-    reason: str  #: one line for people: what changed, or why everything counts
+    services: list[str]  #: services with a changed file in their folder
+    affected: list[str]  #: those, and every service whose test stack contains one of them
+    integration: bool  #: a file that tests use has changed
+    everything: bool  #: a shared file has changed, or the changes are unknown
+    reason: str  #: one line for people: what changed, or why everything counts as changed
 
 
-class Unknown(Exception):
-    """What changed cannot be told. The text says why."""
+class UnknownChangesError(Exception):
+    """Git cannot determine the changes. The text gives the reason."""
 
 
 def changes(root: Path, base: str | None = None, head: str | None = "HEAD") -> Changes:
-    """Return what changed in the project at `root` since `head` left `base`.
+    """Return what changed in the project at `root` between the merge base of `base` and `head`.
 
     Args:
-        root: the project's folder, which may lie deep in a repository.
-        base: a commit or branch; None is the default branch (see `default_base`). Empty, all zeros
-            (what a forge gives for a first push) or not in this clone: everything counts.
-        head: a commit or branch; None is the working tree, untracked files included.
+        root: the project's folder, which may be a subfolder of the repository.
+        base: a commit or branch; None: the default branch (see `default_base`). Everything counts
+            as changed if it is empty, all zeros (forges send that for the first push of a branch) or
+            not in this clone.
+        head: a commit or branch; None: the working tree, untracked files included.
     """
     try:
         label, names = changed_files(root, base, head)
-    except Unknown as reason:
+    except UnknownChangesError as reason:
         return everything(root, f"everything counts as changed: {reason}")
-    return concerned(root, names, f"changed since {label}")
+    return affected_by(root, names, f"changed since {label}")
 
 
-def concerned(root: Path, names: Iterable[str], how: str) -> Changes:
-    """Return what some files concern, by their names from the project's folder on.
+def affected_by(root: Path, names: Iterable[str], how: str) -> Changes:
+    """Return what a change of some files affects.
 
     Args:
         root: the project's folder.
-        names: the files; they need not be there any more.
-        how: what happened to them, for people: "changed since main".
+        names: paths relative to the project's folder; the files may no longer exist.
+        how: what happened to the files, for the reason: "changed since main".
     """
     multi = (root / "services").is_dir()
     touched: set[str] = set()
@@ -93,47 +92,50 @@ def concerned(root: Path, names: Iterable[str], how: str) -> Changes:
         if service:
             touched.add(service)
         elif multi and not name.startswith("tests/"):
-            return everything(root, f"everything: {shown(name)} {how}")
-    there = all_services(root)
+            return everything(root, f"everything is affected: {one_line(name)} {how}")
+    known = all_services(root)
     affected = [
-        name for name in there if name in touched or touched.intersection(stack_of(root, name))
+        name for name in known if name in touched or touched.intersection(stack_of(root, name))
     ]
-    what = "what tests read" if integration else "nothing that tests read"
     if touched:
-        what = ", ".join(shown(name) for name in sorted(touched))
+        reason = f"{', '.join(one_line(name) for name in sorted(touched))} {how}"
+    elif integration:
+        reason = f"a file that tests use {how}"
+    else:
+        reason = f"no file that tests use {how}"
     return Changes(
-        services=[name for name in there if name in touched],
+        services=[name for name in known if name in touched],
         affected=affected,
         integration=integration,
         everything=False,
-        reason=f"{what} {how}",
+        reason=reason,
     )
 
 
 def everything(root: Path, reason: str) -> Changes:
-    """Return that all there is counts as changed."""
-    there = all_services(root)
-    return Changes(there, there, integration=True, everything=True, reason=reason)
+    """Return the result for: all services count as changed."""
+    known = all_services(root)
+    return Changes(known, known, integration=True, everything=True, reason=reason)
 
 
 def all_services(root: Path) -> list[str]:
-    """Name the folders under services/; a dot or an underscore in front hides one."""
+    """List the folders under services/, except those whose names start with a dot or underscore."""
     return sorted(path.name for path in root.glob("services/[!._]*/"))
 
 
 def service_of(root: Path, name: str) -> str:
-    """Name the service that a file belongs to, whether or not that is still there; else nothing."""
+    """Return the service that a file belongs to, even if the service no longer exists; else ""."""
     parts = PurePosixPath(name).parts
     if len(parts) < 2 or parts[0] != "services" or parts[1][0] in "._":
         return ""
-    # Without a file below it, this is a submodule, or a file beside the services.
+    # services/NAME alone is a submodule if it is a folder, else a file next to the services.
     return parts[1] if len(parts) > 2 or (root / name).is_dir() else ""
 
 
 def stack_of(root: Path, service: str) -> set[str]:
-    """Name the services whose folders a service's test stack names, itself among them.
+    """Return the services whose folders appear in a service's test stack.
 
-    Every word of its compose files is tried as a path, which is more than Compose would read.
+    Each word of the compose files is tried as a path. This finds at least all paths that Compose uses.
     """
     found = set()
     folder = PurePosixPath("services", service, "deploy/test")
@@ -146,112 +148,101 @@ def stack_of(root: Path, service: str) -> set[str]:
 
 
 def changed_files(root: Path, base: str | None, head: str | None) -> tuple[str, set[str]]:
-    """Return what they are compared with, for people, and the files that differ from it.
+    """Return a name for the base, and the files that differ from it.
 
-    A renamed file is two: the one that is gone and the one that is new.
+    A renamed file counts as two files: the old one and the new one.
 
     Raises:
-        Unknown: there is no commit to compare with.
+        UnknownChangesError: there is no commit to compare with.
     """
-    git(root, "rev-parse", "--git-dir", otherwise="this is no git repository")
-    commit(root, "HEAD", otherwise="there is no commit yet")
+    ask_git(root, "rev-parse", "--git-dir", error="this is not a git repository")
+    commit(root, "HEAD", error="there is no commit yet")
     label, start = (base, base) if base is not None else default_base(root)
     if not start.strip("0 "):
-        raise Unknown("there is nothing to compare with")
-    label = shown(label[:12] if re.fullmatch("[0-9a-f]{40,}", label) else label)
-    end = commit(root, head or "HEAD", otherwise=f"{head} is not in this clone")
-    start = commit(root, start, otherwise=f"{label} is not in this clone")
-    fork = git(
+        raise UnknownChangesError("there is no commit to compare with")
+    label = one_line(label[:12] if re.fullmatch("[0-9a-f]{40,}", label) else label)
+    end = commit(root, head or "HEAD", error=f"{head} is not in this clone")
+    start = commit(root, start, error=f"{label} is not in this clone")
+    fork = ask_git(
         *(root, "merge-base", start, end),
-        otherwise=f"this clone knows no commit that {label} and {head or 'HEAD'} share",
+        error=f"{label} and {head or 'HEAD'} have no common commit in this clone",
     ).strip()
     options = ("--name-only", "-z", "--relative", "--no-renames", "--ignore-submodules=none")
-    found = git(root, "diff", *options, fork, *([end] if head else []), "--")
+    found = ask_git(root, "diff", *options, fork, *([end] if head else []), "--")
     if head is None:
-        found += git(root, "ls-files", "-z", "--others", "--exclude-standard")
+        found += ask_git(root, "ls-files", "-z", "--others", "--exclude-standard")
     return label, set(found.split("\0")) - {""}
 
 
 def default_base(root: Path) -> tuple[str, str]:
-    """Return what the working tree is compared with, for people and for git.
+    """Return the name of the default base, for people, and its revision, for git.
 
-    That is the default branch of origin, else a local main or master. On the default branch itself
-    it is the branch's upstream, and where there is none, the commit before the last.
+    The default base is the default branch of origin, else a local main or master. On the default
+    branch itself it is the upstream of the branch, else the previous commit.
 
     Raises:
-        Unknown: there is no such branch.
+        UnknownChangesError: there is no such branch.
     """
-    current = git(root, "symbolic-ref", "--quiet", "HEAD", otherwise=None).strip()
-    named = git(root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", otherwise=None).strip()
-    for ref in filter(None, (named, *DEFAULT_BRANCHES)):
+    current = ask_git(root, "symbolic-ref", "--quiet", "HEAD", error=None).strip()
+    origin = ("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
+    for ref in filter(None, (ask_git(root, *origin, error=None).strip(), *DEFAULT_BRANCHES)):
         if not has(root, ref):
             continue
         branch = re.sub("^refs/(heads|remotes/origin)/", "", ref)
         if current == f"refs/heads/{branch}":
             if has(root, "@{upstream}"):
-                name = git(root, "rev-parse", "--abbrev-ref", "@{upstream}").strip()
+                name = ask_git(root, "rev-parse", "--abbrev-ref", "@{upstream}").strip()
                 return name, "@{upstream}"
             if current == ref:
                 if not has(root, "HEAD~1"):
-                    raise Unknown("there is only one commit")
-                return "the commit before the last", "HEAD~1"
+                    raise UnknownChangesError("there is only one commit")
+                return "the previous commit", "HEAD~1"
         return ref.removeprefix("refs/remotes/").removeprefix("refs/heads/"), ref
-    raise Unknown("there is no branch main or master to compare with")
+    raise UnknownChangesError("there is no branch main or master")
 
 
-def commit(root: Path, name: str, *, otherwise: str) -> str:
-    """Return the hash of a commit; Unknown where there is none of that name."""
-    # A name that starts with a hyphen would be an option.
+def commit(root: Path, name: str, *, error: str) -> str:
+    """Return the hash of a commit.
+
+    Raises:
+        UnknownChangesError: there is no such commit; the text is `error`.
+    """
+    # Git would read a name that starts with a hyphen as an option.
     if name.startswith("-"):
-        raise Unknown(otherwise)
-    return git(
-        root, "rev-parse", "--verify", "--quiet", name + "^{commit}", otherwise=otherwise
-    ).strip()
+        raise UnknownChangesError(error)
+    revision = name + "^{commit}"
+    return ask_git(root, "rev-parse", "--verify", "--quiet", revision, error=error).strip()
 
 
 def has(root: Path, name: str) -> bool:
-    """Whether there is a commit of that name."""
+    """Whether a name resolves to a commit."""
     try:
-        return bool(commit(root, name, otherwise=""))
-    except Unknown:
+        return bool(commit(root, name, error=""))
+    except UnknownChangesError:
         return False
 
 
-def git(root: Path, *args: str, otherwise: str | None = "") -> str:
-    """Run git in the project's folder and return what it prints.
+def ask_git(root: Path, *args: str, error: str | None = "") -> str:
+    """Run git in the project's folder and return its output.
 
     Raises:
-        Unknown: it failed, which means what `otherwise` says; git's own words stand in for an empty
-            one, and with None the failure is an empty answer.
+        UnknownChangesError: git failed. The text is `error`, or git's own message if that is empty.
+            With None, a failure returns an empty string instead.
     """
-    env = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     try:
-        done = subprocess.run(
-            ["git", *args],
-            cwd=root,
-            # Reading needs no lock, which others may hold.
-            env=env | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-        )
-    except OSError:
-        raise Unknown("git is not installed") from None
-    if done.returncode == 0:
-        return done.stdout
-    if otherwise is None:
+        return git(root, *args)
+    except GitError as failure:
+        message = str(failure)
+    if message == "git is not installed":
+        raise UnknownChangesError(message)
+    if error is None:
         return ""
-    told = first_line(done.stderr)
-    # A folder of somebody else is a repository that git refuses, and it says what to do.
-    raise Unknown(told if "dubious ownership" in told else otherwise or told or "git failed")
+    # Git refuses a repository of another user, and its message says how to allow it.
+    if "dubious ownership" in message:
+        raise UnknownChangesError(message)
+    raise UnknownChangesError(error or message or "git failed")
 
 
-def first_line(text: str) -> str:
-    """Return the first line that says something."""
-    return next(filter(None, map(str.strip, text.splitlines())), "")
-
-
-def shown(name: str) -> str:
-    """Write a name for people: on one line, whatever it holds."""
+def one_line(name: str) -> str:
+    """Return a name on one line, with control characters escaped."""
     return name if name.isprintable() else ascii(name)

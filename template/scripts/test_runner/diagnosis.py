@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What is wrong when Docker or a stack fails, in words that say what to do."""
+"""Explains why Docker or a stack failed, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .docker import COMPOSE_PROJECT, DockerError, containers, docker
 
 FULL_DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
-#: What a failed command says, what that means, and what to try; the first that is found counts.
+#: A pattern in the output of a failed command, the cause, and a hint. The first match counts.
 CAUSES = (
     (
         (
@@ -19,31 +19,31 @@ CAUSES = (
             r"|docker\.sock: connect"
         ),
         "Docker does not answer",
-        "start it (try `docker info`), then run `make test-clean`",
+        "start Docker (check it with `docker info`), then run `make test-clean`",
     ),
     (
         FULL_DISK.pattern,
         "the disk is full",
-        "`docker system df` shows what uses it, `docker system prune` frees some",
+        "`docker system df` shows what uses the space, `docker system prune` frees some of it",
     ),
     (
         r"address pools have been fully subnetted|non-overlapping IPv4 address pool",
-        "Docker has no addresses left for another network",
+        "Docker has no free subnet for another network",
         "`make test-clean-all` removes the stacks of other branches",
     ),
     (
         r"port is already allocated|address already in use|ports are not available",
-        "a port is taken",
-        'write "127.0.0.1::PORT", and Docker chooses a free one; or end what uses it',
+        "a port is already in use",
+        'publish it as "127.0.0.1::PORT" so that Docker chooses a free port, or stop what uses it',
     ),
-    (r"did not complete successfully", "an image does not build", ""),
+    (r"did not complete successfully", "an image failed to build", ""),
     (
         (
             r"dial tcp|no such host|i/o timeout|TLS handshake timeout|Temporary failure in name"
             r"|too many requests|toomanyrequests"
         ),
         "the registry cannot be reached",
-        "look at the network and the proxy, then try `docker pull` with that image",
+        "check the network and the proxy, then `docker pull` that image",
     ),
     (
         (
@@ -51,67 +51,73 @@ CAUSES = (
             r"|: not found$|No such image"
         ),
         "an image does not exist",
-        "look at its name and tag; for a private registry: `docker login`",
+        "check its name and tag; for a private registry, run `docker login`",
     ),
-    (r"failed to solve", "an image does not build", ""),
+    (r"failed to solve", "an image failed to build", ""),
 )
 
 
-#: How many lines of a container's log are shown, and of a step of a build.
-LAST_WORDS, STEP = 6, 6
+#: How many lines of a container's log are shown, and of a failed build step.
+LOG_LINES, STEP = 6, 6
 
-#: From how many characters on a line is cut to what tells.
+#: A longer line is cut to the part around the match, in characters.
 WIDTH = 140
 
 
 @dataclass
 class StackError(Exception):
-    """A stack could not be built, started or removed."""
+    """A stack failed to build or start, failed during the tests, or is in use."""
 
-    what: str  #: in a line
-    lines: tuple[str, ...] = ()  #: what tells why
+    what: str  #: one line
+    lines: tuple[str, ...] = ()  #: output that explains the failure
     hint: str = ""  #: what to try
 
     def __str__(self) -> str:
-        """All of it, a line each."""
+        """Return the whole message, one line for each part."""
         return "\n".join([self.what, *self.lines, *([f"try: {self.hint}"] if self.hint else [])])
 
 
 def cause_of(output: str) -> tuple[str, str, list[str]]:
-    """Name what made a command fail: the cause, what to try, and the lines that say so."""
+    """Return why a command failed: the cause, a hint, and the lines of output that show the cause.
+
+    The cause and the hint are empty if no pattern matches.
+    """
     lines = [line for line in output.splitlines() if line.strip()]
     step = re.findall(r"^------\n(.*?)^------$", output, re.MULTILINE | re.DOTALL)
     for pattern, cause, hint in CAUSES:
         found = (re.search(pattern, line, re.IGNORECASE) for line in lines)
-        telling = [ending(match) for match in found if match]
-        if telling:
-            # The step of a build that failed is repeated between two such lines.
-            return cause, hint, step[-1].splitlines()[-STEP:] if step else telling[-2:]
+        matches = [ending(match) for match in found if match]
+        if matches:
+            # BuildKit repeats the output of the failed step between two lines of hyphens.
+            return cause, hint, step[-1].splitlines()[-STEP:] if step else matches[-2:]
     return "", "", lines[-3:]
 
 
 def cause_in_logs(lines: list[str]) -> tuple[str, str]:
-    """Name what made containers fail, and what to try: a full disk; all else means other things there."""
+    """Return the cause and a hint if container logs report a full disk, else empty strings.
+
+    The other patterns mean something else in an application's log.
+    """
     cause, hint, _ = cause_of("\n".join(line for line in lines if FULL_DISK.search(line)))
     return cause, hint
 
 
 def ending(match: re.Match[str]) -> str:
-    """Return the line of a match; of a long one, what leads to the match."""
+    """Return the line of a match, cut to its last WIDTH characters up to the match."""
     start = max(0, match.end() - WIDTH)
     return match.string if len(match.string) <= WIDTH else f"…{match.string[start:][:WIDTH]}"
 
 
 def unready(container: dict[str, Any], *, one_shot: bool = True) -> str:
-    """Say in which state a container is that keeps a stack from being ready; nothing if it is.
+    """Return the state of a container that is not ready; empty if it is ready.
 
     Args:
-        container: as `docker inspect` describes it.
-        one_shot: it may have done its work, and ended.
+        container: the output of `docker inspect`.
+        one_shot: exit code 0 counts as ready.
     """
     state = container["State"]
     status, health = state["Status"], (state.get("Health") or {}).get("Status", "none")
-    if status == "created":  # It waits for another one, which is the one to be told of.
+    if status == "created":  # It waits for another container, which is the one to report.
         return ""
     if status == "exited":
         if state.get("OOMKilled"):
@@ -123,34 +129,34 @@ def unready(container: dict[str, Any], *, one_shot: bool = True) -> str:
     return "" if health in ("healthy", "none") else f"is {health}"
 
 
-def trouble(container: dict[str, Any], *, one_shot: bool = True) -> list[str]:
-    """Describe a container that is not as it should be; nothing if it is.
+def container_problem(container: dict[str, Any], *, one_shot: bool = True) -> list[str]:
+    """Describe a container that is not ready; empty if it is.
 
-    Its state, what its health check said, the last lines of its log.
+    The lines hold its state, the output of its last health check and the end of its log.
     """
     state = unready(container, one_shot=one_shot)
     if not state:
         return []
     checks = (container["State"].get("Health") or {}).get("Log") or []
-    said = checks[-1]["Output"].strip().splitlines() if checks else []
+    output = checks[-1]["Output"].strip().splitlines() if checks else []
     return [
         f"container {container['Config']['Labels']['com.docker.compose.service']} {state}",
-        *(f"  health check: {line.strip()}" for line in said[-2:]),
-        *(f"  {line}" for line in last_words(container["Id"], LAST_WORDS)),
+        *(f"  health check: {line.strip()}" for line in output[-2:]),
+        *(f"  {line}" for line in log_end(container["Id"], LOG_LINES)),
     ]
 
 
-def troubles(project: str) -> list[str]:
-    """Describe the containers of a compose project that are not as they should be."""
+def container_problems(project: str) -> list[str]:
+    """Describe the containers of a Compose project that are not ready."""
     return [
         line
         for container in containers(f"{COMPOSE_PROJECT}={project}")
-        for line in trouble(container)
+        for line in container_problem(container)
     ]
 
 
-def last_words(container: str, count: int) -> list[str]:
-    """Return the last lines that a container wrote."""
+def log_end(container: str, count: int) -> list[str]:
+    """Return the last lines of a container's log."""
     try:
         return docker("logs", f"--tail={count}", container, both=True).splitlines()
     except DockerError:

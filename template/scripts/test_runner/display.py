@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What is shown while tests run: a live list on a terminal, a line at a time elsewhere, or JSON."""
+"""The output while tests run: a live list on a terminal, plain lines elsewhere, or JSON lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .logs import Log, literal
-from .results import described
+from .results import as_record
 from .targets import STAGES, State, Target
 
 if TYPE_CHECKING:
@@ -27,36 +27,36 @@ STYLES = {State.RUNNING: "cyan", State.PASSED: "green"} | dict.fromkeys(
     (State.PENDING, State.NOTHING, State.SKIPPED, State.NOT_RUN), "dim"
 )
 
-#: The states in which a target asks for no attention.
+#: The states that need no attention. These rows are left out first on a small screen.
 CALM = frozenset(STYLES) - {State.RUNNING}
 
-#: Where the terminal's encoding has none of these.
+#: Replacements for an output encoding that lacks these characters.
 ASCII = str.maketrans(
     {"○": "o", "●": "*", "✓": "+", "✗": "x", "━": "#", "░": ".", "→": ">", "…": "~"}
 )
 
-#: How a program tells that it is a coding agent: a terminal is then read by nobody.
+#: Variables that coding agents set. They get plain lines even on a terminal.
 AGENTS = (
     *("AI_AGENT", "AGENT", "CLAUDECODE", "CODEX_SANDBOX", "CODEX_THREAD_ID", "CURSOR_AGENT"),
     *("GEMINI_CLI", "OPENCODE", "AUGMENT_AGENT", "GOOSE_PROVIDER", "REPL_ID"),
 )
 
-BAR = 20  #: cells
-PULSE = 5  #: of them, where nobody knows how far it is
+BAR = 20  #: the width of a progress bar, in characters
+PULSE = 5  #: the width of the moving part of a bar whose progress is unknown
 FRAME = 0.25  #: seconds between two frames
-HEARTBEAT = 30  #: seconds of silence
+HEARTBEAT = 30  #: seconds without output before a heartbeat line
 
 
 def line(target: Target, *, bar: bool = False) -> str:
-    """A target's line in the list."""
+    """Return the line of a target: `✓ api 24/24 1.3s`."""
     parts = ["  " + GLYPHS.get(target.state, "✗"), target.name]
     if target.state == State.RUNNING:
         if bar:
-            parts.append(cells(target))
+            parts.append(progress_bar(target))
         if target.percent is not None:
             parts.append(f"{target.percent}%")
     elif target.state != State.PASSED:
-        parts.append(in_words(target))
+        parts.append(describe_state(target))
     if target.total:
         parts.append(f"{target.done}/{target.total}")
     if target.began:
@@ -66,15 +66,15 @@ def line(target: Target, *, bar: bool = False) -> str:
     return " ".join(parts)
 
 
-def in_words(target: Target) -> str:
-    """What became of a target that has not passed."""
+def describe_state(target: Target) -> str:
+    """Describe the state of a target that has not passed."""
     if target.state == State.FAILED and target.note:
         return target.note
     return f"{target.state}: {target.note}" if target.note else str(target.state)
 
 
-def cells(target: Target) -> str:
-    """The bar of a running target: how far it is, or that it is alive."""
+def progress_bar(target: Target) -> str:
+    """Return the bar of a running target. It moves in a circle if the progress is unknown."""
     if target.percent is not None:
         full = target.percent * BAR // 100
         return "━" * full + "░" * (BAR - full)
@@ -83,12 +83,12 @@ def cells(target: Target) -> str:
 
 
 class Display:
-    """Says a line at a time: the plain output, and what the others have in common."""
+    """The plain output, a line at a time, and the base class of the other displays."""
 
     def __init__(self, targets: list[Target], *, verbose: bool = False) -> None:
         self.targets, self.verbose = targets, verbose
-        self.lines = self.bytes = 0  #: what was printed
-        self.waiting: Callable[[Target], str] = lambda target: ""  #: what a target waits for
+        self.lines = self.bytes = 0  #: printed so far
+        self.waiting: Callable[[Target], str] = lambda target: ""  #: why a target has not started
         self._quiet_since = time.monotonic()
         self._logs: dict[str, Log] = {}
         self._ascii = not encodes("".join(map(chr, ASCII)))
@@ -96,44 +96,44 @@ class Display:
             sys.stdout.reconfigure(errors="replace")
 
     def stage(self, stage: str) -> None:
-        """A stage begins."""
+        """Show that a stage starts."""
         self.say(STAGES[stage])
 
     def stage_not_run(self, stage: str) -> None:
-        """A stage is left out, as the one before it failed."""
+        """Show that a stage does not run, because an earlier one failed."""
         self.say(f"○ {STAGES[stage]} not run")
 
     def finished(self, target: Target) -> None:
-        """A target came to its end, or is left out."""
+        """Show that a target has ended or is skipped."""
         self._stream(target)
         self.say(line(target))
 
     def update(self) -> None:
-        """To be called often: shows what is new."""
+        """Show new progress. The run calls this several times a second."""
         for target in self.targets:
             if target.state == State.RUNNING:
                 self._stream(target)
         if time.monotonic() - self._quiet_since >= HEARTBEAT:
-            self.say(self._pulse())
+            self.say(self._heartbeat())
 
     def say(self, text: str) -> None:
-        """Print a line literally, without the escapes that it may hold."""
+        """Print a line, without the escape sequences in it."""
         text = literal(text.rstrip("\r").rpartition("\r")[2])
         text = text.translate(ASCII) if self._ascii else text
         self.lines, self.bytes = self.lines + 1, self.bytes + len(text.encode(errors="replace")) + 1
         self._quiet_since = time.monotonic()
-        with or_without_reader():
+        with tolerate_closed_output():
             print(text, flush=True)
 
     def note(self, text: str) -> None:
-        """Say what happens beside the tests, such as a signal."""
+        """Show a message that is not about a target, such as the arrival of a signal."""
         self.say(text)
 
     def result(self, event: Mapping[str, Any]) -> None:
-        """Tell machines what people are told in words."""
+        """Print a machine-readable event; only `Json` does."""
 
     def close(self) -> None:
-        """The list is at its end; what follows are words."""
+        """End the live list. What follows is printed as plain lines."""
 
     def _stream(self, target: Target) -> None:
         if self.verbose and target.log.is_file():
@@ -143,28 +143,28 @@ class Display:
             for text in log.new_lines(ended=target.ended > 0):
                 self.say(f"{target.name} | {text}")
 
-    def _pulse(self) -> str:
-        told = []
+    def _heartbeat(self) -> str:
+        parts = []
         for target in self.targets:
             if target.state == State.RUNNING:
                 how_far = f" {target.done}/{target.total}" if target.total else ""
                 current = f" {target.current}" if target.current else ""
-                told.append(f"{target.name}{how_far} {target.seconds:.0f}s{current}")
+                parts.append(f"{target.name}{how_far} {target.seconds:.0f}s{current}")
             elif target.state == State.PENDING and (why := self.waiting(target)):
-                told.append(f"{target.name} {why}")
-        return f"  … {', '.join(told) or 'cleaning up'}"
+                parts.append(f"{target.name} {why}")
+        return f"  … {', '.join(parts) or 'cleaning up'}"
 
 
 class Live(Display):
-    """A list on the terminal that is drawn anew four times a second."""
+    """A list on the terminal, redrawn four times a second."""
 
     def __init__(self, targets: list[Target]) -> None:
         super().__init__(targets)
-        # Not loaded where nobody looks.
+        # Imported here because rich is slow to load, and the other displays do not need it.
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        # COLUMNS and LINES, where they are set, may be those of another time or terminal.
+        # COLUMNS and LINES in the environment may be out of date, or of another terminal.
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         self.footer = ""
         self.console = Console(
@@ -180,33 +180,33 @@ class Live(Display):
         self.live.start()
 
     def stage(self, stage: str) -> None:
-        """The list shows it."""
+        """Do nothing: the next frame shows the change."""
 
     def stage_not_run(self, stage: str) -> None:
-        """The list shows it."""
+        """Do nothing: the next frame shows the change."""
 
     def finished(self, target: Target) -> None:
-        """The list shows it."""
+        """Do nothing: the next frame shows the change."""
 
     def note(self, text: str) -> None:
-        """Show it below the list."""
+        """Show a message below the list."""
         self.footer = text
 
     def update(self) -> None:
-        """Draw a frame when it is time."""
+        """Draw a frame if the last one is old enough."""
         if time.monotonic() - self._drawn >= FRAME:
             self._drawn = time.monotonic()
-            with or_without_reader():
+            with tolerate_closed_output():
                 self.live.refresh()
 
     def close(self) -> None:
-        """Leave the list on the screen as it is now."""
+        """Draw the list for the last time, and leave it on the screen."""
         self.footer = ""
-        with or_without_reader():
+        with tolerate_closed_output():
             self.live.stop()
 
     def draw(self) -> Text:
-        """The list, no taller than the screen."""
+        """Return the list, cut to the height of the screen."""
         from rich.text import Text
 
         text = Text(no_wrap=True, overflow="ellipsis", end="")
@@ -214,23 +214,23 @@ class Live(Display):
         if self.footer:
             rows.append(Row(self.footer, "bold", "title"))
         for number, row in enumerate(rows):
-            words = literal(row.words)
-            words = words.translate(ASCII) if self._ascii else words
-            text.append(("\n" if number else "") + words, row.style)
+            line_text = literal(row.text)
+            line_text = line_text.translate(ASCII) if self._ascii else line_text
+            text.append(("\n" if number else "") + line_text, row.style)
         return text
 
     def rows(self) -> list[Row]:
-        """All rows of the list."""
+        """Return all rows of the list."""
         rows = []
         for stage in dict.fromkeys(target.stage for target in self.targets):
             members = [target for target in self.targets if target.stage == stage]
             rows.append(Row(STAGES[stage], "bold", "title"))
             for target in members:
-                words = line(target, bar=True)
+                text = line(target, bar=True)
                 if target.state == State.PENDING and (why := self.waiting(target)):
-                    words = f"  {GLYPHS[State.PENDING]} {target.name} {why}"
+                    text = f"  {GLYPHS[State.PENDING]} {target.name} {why}"
                 calm = target.state in CALM
-                rows.append(Row(words, STYLES.get(target.state, "red"), "calm" if calm else "busy"))
+                rows.append(Row(text, STYLES.get(target.state, "red"), "calm" if calm else "busy"))
                 if target.state == State.RUNNING and target.current:
                     rows.append(Row(f"    → {target.current}", "dim", "current"))
         return rows
@@ -239,56 +239,56 @@ class Live(Display):
 class Row(NamedTuple):
     """A line of the list."""
 
-    words: str
+    text: str
     style: str
-    kind: str  #: title, busy (it runs, or ended badly), calm, or current (the test under way)
+    kind: str  #: title, busy (running or failed), calm (anything else), current (the running test)
 
 
 def fit(rows: list[Row], height: int) -> list[Row]:
-    """Leave out rows, the least telling first, until a list is no taller than `height` lines."""
+    """Drop the least important rows until the list has at most `height` lines."""
     if len(rows) > height:
         rows = [row for row in rows if row.kind != "current"]
     if len(rows) > height:
-        # One line more, which says how many there are.
+        # Drop one more row than necessary, to make room for the line "… N more".
         surplus = len(rows) - max(1, height) + 1
         ranks = {"calm": 0, "title": 1, "busy": 2}
         by_rank = sorted(range(len(rows)), key=lambda index: ranks[rows[index].kind])
-        gone = set(by_rank[:surplus])
-        count = sum(rows[index].kind != "title" for index in gone)
-        kept = [row for index, row in enumerate(rows) if index not in gone]
+        dropped = set(by_rank[:surplus])
+        count = sum(rows[index].kind != "title" for index in dropped)
+        kept = [row for index, row in enumerate(rows) if index not in dropped]
         rows = [*kept, Row(f"  … {count} more", "dim", "calm")]
     return rows
 
 
 class Json(Display):
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def stage(self, stage: str) -> None:
-        """A stage begins."""
+        """Print that a stage starts."""
         self.result({"event": "stage", "stage": stage})
 
     def stage_not_run(self, stage: str) -> None:
-        """A stage is left out, as the one before it failed."""
+        """Print that a stage does not run, because an earlier one failed."""
         self.result({"event": "stage_not_run", "stage": stage})
 
     def finished(self, target: Target) -> None:
-        """A target came to its end, or is left out."""
-        self.result({"event": "target", **described(target)})
+        """Print the result of a target."""
+        self.result({"event": "target", **as_record(target)})
 
     def update(self) -> None:
-        """Nothing is said in between."""
+        """Do nothing: progress is not printed as JSON."""
 
     def say(self, text: str) -> None:
-        """Words are for people."""
+        """Do nothing: text for people is not printed as JSON."""
 
     def result(self, event: Mapping[str, Any]) -> None:
-        """Print an event."""
-        with or_without_reader():
+        """Print an event as one line."""
+        with tolerate_closed_output():
             print(json.dumps(event, ensure_ascii=self._ascii), flush=True)
 
 
 def choose(wanted: str, targets: list[Target], *, verbose: bool) -> Display:
-    """Return the display that is wanted; `auto` looks at who reads it."""
+    """Return the display for --output; `auto` is live if a person watches a terminal, else plain."""
     if wanted == "json":
         return Json(targets)
     if not verbose and (wanted == "live" or (wanted == "auto" and is_watched())):
@@ -297,14 +297,14 @@ def choose(wanted: str, targets: list[Target], *, verbose: bool) -> Display:
 
 
 def is_watched(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether a person looks at a terminal that can redraw lines."""
+    """Whether a person watches a terminal that can redraw lines: not CI, not a coding agent."""
     in_ci = env.get("CI", "").lower() not in ("", "0", "false")
     agent = any(env.get(name) for name in AGENTS)
     return sys.stdout.isatty() and env.get("TERM", "dumb") != "dumb" and not in_ci and not agent
 
 
 def encodes(text: str) -> bool:
-    """Whether standard output can show these characters."""
+    """Whether the encoding of standard output has these characters."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -313,8 +313,8 @@ def encodes(text: str) -> bool:
 
 
 @contextmanager
-def or_without_reader() -> Iterator[None]:
-    """Go on when the terminal or the pipe is gone: stacks still have to be removed."""
+def tolerate_closed_output() -> Iterator[None]:
+    """Ignore a closed terminal or pipe: the run must go on and remove its stacks."""
     try:
         yield
     except OSError:
@@ -322,5 +322,5 @@ def or_without_reader() -> Iterator[None]:
 
 
 def titles(targets: Iterable[Target]) -> str:
-    """Name some targets."""
+    """Return the titles of some targets, separated by commas."""
     return ", ".join(target.title for target in targets)

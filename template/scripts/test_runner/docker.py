@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Docker's command line: what is there, by exact label, and how it is removed."""
+"""Runs the docker command: finds and removes resources by exact label."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 
-#: Seconds that an engine may take to answer; one that takes longer is stuck.
+#: Seconds that the engine may take to answer. After that it counts as stuck.
 TIMEOUT = 60
 
-#: Docker's nouns for what a stack is made of, in the order in which they can be removed, each with
-#: the command that lists one's ids and the one that removes it.
+#: The kinds of resources of a stack, in the order in which they can be removed. Each has the command
+#: that lists ids, and the command that removes them.
 RESOURCES = {
     "container": (("ps", "--all", "--quiet", "--no-trunc"), ("rm", "--force", "--volumes")),
     "network": (("network", "ls", "--quiet", "--no-trunc"), ("network", "rm")),
@@ -27,23 +27,24 @@ RESOURCES = {
 }
 
 
+#: The error for a resource that no longer exists, or that another process is removing.
 GONE = re.compile(r"no such|not found|already in progress|^exit status 1$", re.IGNORECASE)
 
 
 class DockerError(Exception):
-    """A command of Docker's failed. The text says what it is about, in a line."""
+    """A docker command failed. The text is one line."""
 
 
 def docker(*args: str, missing_ok: bool = False, both: bool = False) -> str:
-    """Run a docker command and return what it prints.
+    """Run a docker command and return its output.
 
     Args:
-        *args: the command's words after `docker`.
-        missing_ok: what is gone, or is just being removed by another, is no failure.
-        both: what it writes on its error stream belongs to what it prints.
+        *args: the arguments of `docker`.
+        missing_ok: ignore errors about resources that no longer exist or are being removed.
+        both: return standard error too.
 
     Raises:
-        DockerError: it failed, or gave no answer within a minute.
+        DockerError: the command failed or did not end within TIMEOUT seconds.
     """
     try:
         done = subprocess.run(
@@ -54,40 +55,40 @@ def docker(*args: str, missing_ok: bool = False, both: bool = False) -> str:
             encoding="utf-8",
             errors="replace",
             timeout=TIMEOUT,
-            start_new_session=True,  # Ctrl-C is for the tests; what removes their stacks goes on
+            start_new_session=True,  # Ctrl-C must stop the tests, not the removal of their stacks
         )
     except FileNotFoundError:
-        raise DockerError("docker is not installed, or not on the PATH") from None
+        raise DockerError("docker is not installed or not on the PATH") from None
     except subprocess.TimeoutExpired:
-        raise DockerError(f"docker {args[0]} gave no answer within {TIMEOUT} seconds") from None
+        raise DockerError(f"docker {args[0]} did not answer within {TIMEOUT} seconds") from None
     lines = ((done.stderr or "").strip() or done.stdout.strip()).splitlines()
     if done.returncode and not (missing_ok and all(map(GONE.search, lines))):
-        raise DockerError(f"docker {args[0]}: {lines[-1] if lines else 'it did not say why'}")
+        raise DockerError(f"docker {args[0]}: {lines[-1] if lines else 'no error message'}")
     return done.stdout
 
 
 def ids(noun: str, *labels: str) -> list[str]:
-    """List the containers, networks, volumes or images that carry all of some labels, exactly."""
+    """List the ids of the containers, networks, volumes or images that have all these labels."""
     filters = [f"--filter=label={label}" for label in labels]
     return list(dict.fromkeys(docker(*RESOURCES[noun][0], *filters).split()))
 
 
 def inspect(found: Iterable[str], noun: str = "container") -> list[dict[str, Any]]:
-    """Return what Docker knows of some containers, networks, volumes or images, of those there are."""
+    """Return the output of `docker inspect` for the containers, networks, … that still exist."""
     wanted = list(found)
     return json.loads(docker(noun, "inspect", *wanted, missing_ok=True)) if wanted else []
 
 
 def containers(*labels: str) -> list[dict[str, Any]]:
-    """Return what Docker knows of the containers that carry all of some labels."""
+    """Return the output of `docker inspect` for the containers that have all these labels."""
     return inspect(ids("container", *labels))
 
 
 def remove(*labels: str) -> None:
-    """Remove the containers, networks and volumes that carry all of some labels.
+    """Remove the containers, networks and volumes that have all these labels.
 
     Raises:
-        DockerError: something could not be removed.
+        DockerError: a resource could not be removed.
     """
     found = containers(*labels)
     anonymous = list(anonymous_volumes(found))
@@ -102,16 +103,16 @@ def remove(*labels: str) -> None:
 
 
 def remove_each(noun: str, found: list[str]) -> None:
-    """Remove some containers, networks, volumes or images, as far as they are there."""
+    """Remove containers, networks, volumes or images; ignore those that no longer exist."""
     if found:
         docker(*RESOURCES[noun][1], *found, missing_ok=True)
 
 
 def anonymous_volumes(found: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """List the nameless volumes of some containers: what Docker calls them is 64 digits.
+    """List the anonymous volumes of some containers. Their names are 64 hexadecimal digits.
 
-    They carry no label, and those that Compose handed on from a container to its successor are not
-    removed with it.
+    They have no labels, so they cannot be found later. `docker rm --volumes` does not remove a volume
+    that Compose moved from an old container to its replacement.
     """
     for container in found:
         for mount in container["Mounts"]:
@@ -121,7 +122,7 @@ def anonymous_volumes(found: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 @cache
 def own_container() -> str:
-    """Return the id of the container that this runs in, if this engine runs it; else nothing."""
+    """Return the id of the container of this process; empty on a host or under another engine."""
     if not (Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()):
         return ""
     mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
@@ -130,7 +131,7 @@ def own_container() -> str:
 
 
 def join(container: str, *labels: str) -> frozenset[str]:
-    """Connect a container to the networks that carry all of some labels. Return their ids."""
+    """Connect a container to the networks that have all these labels. Return the networks' ids."""
     networks = inspect(ids("network", *labels), "network")
     for network in networks:
         if container not in network["Containers"]:
@@ -139,24 +140,24 @@ def join(container: str, *labels: str) -> frozenset[str]:
 
 
 def address_in(container: dict[str, Any], networks: frozenset[str]) -> str:
-    """Return a container's address in one of some networks.
+    """Return the IP address of a container in one of the networks.
 
     Raises:
-        DockerError: it is in none of them.
+        DockerError: the container is in none of them.
     """
     for network in container["NetworkSettings"]["Networks"].values():
         if network["NetworkID"] in networks and network["IPAddress"]:
             return str(network["IPAddress"])
-    raise DockerError(f"{container['Name'].lstrip('/')} is in no network of its stack")
+    raise DockerError(f"{container['Name'].lstrip('/')} is not in a network of its stack")
 
 
 def published_port(container: dict[str, Any], port: int) -> int:
-    """Return the port of the host that a container's TCP port is published on.
+    """Return the host port on which a container's TCP port is published.
 
     Raises:
-        DockerError: it is not published.
+        DockerError: the port is not published.
     """
     bindings = container["NetworkSettings"]["Ports"].get(f"{port}/tcp")
     if not bindings:
-        raise DockerError(f"{container['Name'].lstrip('/')} does not publish its port {port}")
+        raise DockerError(f"{container['Name'].lstrip('/')} does not publish port {port}")
     return int(bindings[0]["HostPort"])

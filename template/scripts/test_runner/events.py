@@ -1,7 +1,7 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What a test tool reports while it runs: a JSON object a line, written by a plugin in plugins/.
+"""Reads the events of a test tool: one JSON object per line, written by a plugin in plugins/.
 
-The exit code says whether a target passed; events say how far it is, and explain.
+The exit code decides whether a target passed. Events show its progress and explain its failures.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: How much of the file is read at a time, in bytes: a tick must not take long.
+#: How many bytes are read at once, so that a poll stays short.
 CHUNK = 1 << 20
 
-#: More causes than anybody reads; what comes after is counted with the last one.
+#: At most this many root causes are kept apart. Later failures are added to the last one.
 MOST_CAUSES = 100
 
-#: The outcomes of a test that was executed; a skipped one was not.
+#: The outcomes of a test that ran. A skipped test did not run.
 EXECUTED = frozenset({"passed", "failed", "error", "xfailed", "xpassed"})
 FAILED = frozenset({"failed", "error"})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a test failed, and where to look."""
+    """Why and where a test failed."""
 
     test: str
     phase: str
@@ -39,26 +39,29 @@ class Failure:
 
     @property
     def where(self) -> str:
-        """The place in the usual notation, nothing where it is unknown."""
+        """The location as path:line; empty if it is unknown."""
         return f"{self.path}:{self.line}" if self.path and self.line else self.path
 
 
 @dataclass
 class Cause:
-    """Failures that have one root: the same error, at the same place, in the same words."""
+    """Failures with the same root cause: the same error, location and message."""
 
     first: Failure
-    tests: dict[str, None] = field(default_factory=dict)  #: in the order of their failing
+    tests: dict[str, None] = field(default_factory=dict)  #: in the order in which they failed
 
 
 def cause_key(failure: Failure) -> Hashable:
-    """Tell causes apart; numbers differ from test to test where the cause is the same."""
+    """Return a key that is equal for failures with the same root cause.
+
+    Numbers in a message do not count: they often differ from test to test.
+    """
     words = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+", "0", failure.message.partition("\n")[0])
     return failure.phase == "collection", failure.type, failure.where, words
 
 
 def failure_of(event: dict[str, Any], phase: str) -> Failure:
-    """Read the failure in an event, whatever of it is there."""
+    """Return the failure in an event. Missing fields are empty."""
     found = event.get("failure") or {}
     return Failure(
         test=str(event.get("test", "")),
@@ -74,20 +77,20 @@ def failure_of(event: dict[str, Any], phase: str) -> Failure:
 
 @dataclass
 class Events:
-    """The events of one target, read as they come."""
+    """The events of one target, read while it runs."""
 
     path: Path
     begun: int = 0  #: how often a test tool started; a target may call several
-    ended: int = 0  #: how often one came to its end
-    exit: int = 0  #: the worst exit code that a test tool ended with
-    tool: str = ""  #: the one that tells, as it calls itself; nothing where there are several
-    xdist: bool = False  #: more processes could be used
+    ended: int = 0  #: how often a test tool ended by itself
+    exit: int = 0  #: the worst exit code of its test tools
+    tool: str = ""  #: pytest or vitest; empty if the target calls different tools
+    xdist: bool = False  #: the tests could run in several processes
     total: int = 0
-    outcomes: dict[str, str] = field(default_factory=dict)  #: the last word on each test
+    outcomes: dict[str, str] = field(default_factory=dict)  #: the final outcome of each test
     seconds: dict[str, float] = field(default_factory=dict)  #: of each test, without fixtures
     fixtures: dict[str, float] = field(default_factory=dict)  #: the slowest set-up of each fixture
     causes: dict[Hashable, Cause] = field(default_factory=dict)
-    unfinished: dict[str, None] = field(default_factory=dict)  #: started, and not ended yet
+    unfinished: dict[str, None] = field(default_factory=dict)  #: tests that started but did not end
     _offset: int = 0
     _total_before: int = 0
 
@@ -98,12 +101,12 @@ class Events:
 
     @property
     def complete(self) -> bool:
-        """Whether all tests were run that there are: none crashed it, and no file was no Python."""
+        """Whether all tests ran: no crash, and no error that stopped the collection."""
         return 0 < self.begun <= self.ended and self.exit in (0, 1)
 
     @property
     def running(self) -> str:
-        """The test that started last among those that run."""
+        """The running test that started last; empty: none runs."""
         return next(reversed(self.unfinished), "")
 
     def count(self, outcomes: frozenset[str]) -> int:
@@ -112,16 +115,16 @@ class Events:
 
     @property
     def executed(self) -> int:
-        """How many tests were run to an outcome."""
+        """How many tests ran. Skipped tests do not count."""
         return self.count(EXECUTED)
 
     @property
     def failed(self) -> int:
-        """How many tests failed; a file that could not be loaded counts as one."""
+        """How many tests failed. A file that could not be loaded counts as one test."""
         return self.count(FAILED)
 
     def read(self) -> None:
-        """Take in the events that were written since the last call."""
+        """Read the events that are new since the last call."""
         for line in self._new_lines():
             try:
                 event = json.loads(line)
@@ -146,7 +149,8 @@ class Events:
             while text := file.read(CHUNK):
                 whole = text.rfind(b"\n") + 1
                 if not whole:
-                    # A line longer than a chunk is not one of ours; the end of a line may yet come.
+                    # Skip a line that is longer than a chunk: it is not an event. A shorter one
+                    # is incomplete and is read again at the next call.
                     self._offset += len(text) if len(text) == CHUNK else 0
                     return
                 self._offset += whole
@@ -186,7 +190,7 @@ class Events:
             self.seconds[test] = float(event.get("seconds", 0.0))
         if outcome == "rerun":
             return
-        # A failing tear-down has the last word on a test that passed.
+        # A failed teardown replaces `passed`, but `passed` does not replace a failure.
         if outcome not in FAILED and self.outcomes.get(test) in FAILED:
             return
         self.outcomes[test] = outcome
@@ -205,8 +209,8 @@ class Events:
         self.causes[key].tests[failure.test] = None
 
 
-def own_name(test: str) -> str:
-    """Return a test's own name, without the file and the class or suites that it is in."""
+def short_name(test: str) -> str:
+    """Return the name of a test without its file, class or suites."""
     head, bracket, parameters = test.partition("[")
     name = head.rpartition("::")[2].rpartition(" > ")[2]
     return name + bracket + parameters

@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""The results as JUnit XML, which most CI systems read."""
+"""Writes the results as JUnit XML, which most CI systems read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .targets import BAD, Target
 
 
 def write_junit(folder: Path, targets: Iterable[Target]) -> None:
-    """Write junit.xml: a suite for each target, a case for each test."""
+    """Write junit.xml with a suite for each target and a case for each test."""
     suites = ElementTree.Element("testsuites")
     for target in targets:
         cases = [case(target, test, outcome) for test, outcome in target.events.outcomes.items()]
         if target.state in BAD and not target.failed:
-            # It has no test to blame: the target itself is the case.
+            # No test failed, so a case for the target itself reports the error.
             whole = ElementTree.Element("testcase", classname=target.title, name=target.name)
             ElementTree.SubElement(whole, "error", message=printable(target.note))
             cases.append(whole)
@@ -39,7 +39,7 @@ def write_junit(folder: Path, targets: Iterable[Target]) -> None:
 
 
 def case(target: Target, test: str, outcome: str) -> ElementTree.Element:
-    """Return the JUnit case of a test."""
+    """Return the JUnit element of a test."""
     file, _, name = test.partition("::" if "::" in test else " > ")
     seconds = target.events.seconds.get(test, 0.0)
     element = ElementTree.Element(
@@ -62,5 +62,5 @@ def case(target: Target, test: str, outcome: str) -> ElementTree.Element:
 
 
 def printable(text: str) -> str:
-    """Replace what XML cannot hold."""
+    """Replace the characters that XML does not allow."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)

@@ -1,8 +1,8 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Who uses what: a file that is locked for as long as its owner lives, however it ends.
+"""Lock files: a file stays locked for as long as its owner lives.
 
-The kernel gives up a dead process's locks. What the owner wrote into the file is still there then,
-and tells what it left behind; an owner that cleans up empties it.
+The kernel releases the locks of a dead process. The content of the file remains: it names what the
+owner left behind. An owner that has cleaned up empties the file.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from .project import RESULTS
 FOLDER = RESULTS / "locks"
 
 
-class Taken(Exception):
-    """Another process holds the lock. The text says which."""
+class LockTakenError(Exception):
+    """Another process holds the lock. The text names the process."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock, and what it has to remove in the end."""
+    """The process that holds a lock, and what it must remove at its end."""
 
     pid: int
-    run: str  #: the mark of its processes; nothing: it has none
+    run: str  #: the mark of its processes; empty: it has none
     instance: str = ""
     scope: str = ""
-    kept: bool = False  #: what is left is to stay
+    kept: bool = False  #: the stack stays when the process ends
 
 
 class Lock:
-    """A lock that is held by one owner, or shared by those who only keep others from being alone."""
+    """A lock on a file, held by one owner alone or shared by several."""
 
     def __init__(self, name: str) -> None:
         self.path = FOLDER / name
         self.file: BinaryIO | None = None
 
     def take(self, owner: Owner) -> Owner:
-        """Take it for this owner alone. Return what the one before left behind.
+        """Take the lock for this owner alone. Return what the previous owner wrote into it.
 
         Raises:
-            Taken: another one holds it.
+            LockTakenError: another process holds the lock.
         """
         if not self._open(fcntl.LOCK_EX):
             holder = read(self.path)
             self.release()
-            raise Taken(f"process {holder.pid}")
+            raise LockTakenError(f"process {holder.pid}")
         before = read(self.path)
         self.leave(owner)
         return before
 
     def leave(self, owner: Owner | None) -> None:
-        """Write down what there is to remove, or that there is nothing."""
+        """Write into the file what must be removed later; None: nothing."""
         assert self.file
         self.file.seek(0)
         self.file.truncate()
@@ -66,20 +66,20 @@ class Lock:
             self.file.write(json.dumps(asdict(owner)).encode())
 
     def remove(self) -> None:
-        """Remove it, which nobody else asks for by this name any more."""
+        """Delete the file and release the lock. Only for names that no process uses again."""
         self.path.unlink(missing_ok=True)
         self.release()
 
     def share(self) -> None:
-        """Take it together with others; wait for one who holds it alone, which is short."""
+        """Take a shared lock. If a process holds the lock alone, wait: it does so only briefly."""
         self._open(fcntl.LOCK_SH, wait=True)
 
     def alone(self) -> bool:
-        """Try to hold alone what was shared; False when others share it."""
+        """Try to take the lock alone. Return False if another process shares it."""
         return self._open(fcntl.LOCK_EX)
 
     def release(self) -> None:
-        """Let others take it; what is written in it stays."""
+        """Release the lock. The content of the file stays."""
         if self.file:
             self.file.close()
             self.file = None
@@ -87,7 +87,8 @@ class Lock:
     def _open(self, kind: int, *, wait: bool = False) -> bool:
         if not self.file:
             FOLDER.mkdir(parents=True, exist_ok=True)
-            # Not emptied, as another one may hold it; not passed on to children.
+            # O_TRUNC would empty a file that another process holds. os.open does not pass the
+            # descriptor on to child processes, which would keep the lock.
             self.file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", 0)
         try:
             fcntl.flock(self.file, kind if wait else kind | fcntl.LOCK_NB)
@@ -97,7 +98,7 @@ class Lock:
 
 
 def read(path: Path) -> Owner:
-    """Read who holds, or held, a lock."""
+    """Return the current or last owner of a lock."""
     try:
         return Owner(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -105,17 +106,17 @@ def read(path: Path) -> Owner:
 
 
 def abandoned() -> Iterator[tuple[Lock, Owner]]:
-    """Take the locks of owners that were killed, one after the other, and tell whose each was."""
+    """Take the locks of killed processes, one by one, and yield each with its last owner."""
     for path in sorted(FOLDER.glob("*")) if FOLDER.is_dir() else []:
         owner = read(path)
         if not owner.run:
             continue
         lock = Lock(path.name)
-        with suppress(Taken):
+        with suppress(LockTakenError):
             before = lock.take(replace(owner, pid=os.getpid()))
             if before.run:
                 yield lock, before
-            elif owner.scope:  # It has come to its end meanwhile.
+            elif owner.scope:  # The owner has cleaned up and ended since the file was read.
                 lock.leave(before if before.kept else None)
                 lock.release()
             else:

@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Reading logs: what is new, what comes last, and what Python said when it died."""
+"""Reads logs: new lines, the last lines, and the report of a crashed Python."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import BinaryIO
 
 CONTROL = re.compile(r"\x1b\[[\d;:?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f]")
 
-#: A frame of a traceback that is neither a library's nor Python's own.
+#: A traceback frame in the project's own code: not in a library or in Python itself.
 FRAME = re.compile(r'File "(?!.*/(site-packages|lib/python[\d.]+)/)(?!<)')
 MAKE_ERROR = re.compile(r"make(\[\d+\])?: \*\*\* .*$")
 
-#: How much is read at a time, and how much of the end may hold the last words, in bytes.
+#: Bytes that are read at once, and bytes at the end of a log that are searched for its last lines.
 CHUNK, LAST = 1 << 16, 16_000
 
-#: How many chunks are read at a time while more is written: a flood must not hold up all else.
+#: At most this many chunks are read per poll, so that a flood of output does not delay the rest.
 CHUNKS = 16
 
 #: How many frames of a crash are shown.
@@ -27,20 +27,20 @@ FRAMES = 4
 
 
 def literal(text: str) -> str:
-    """Take the escapes and control characters out of a line."""
+    """Remove escape sequences and control characters from a line."""
     return CONTROL.sub("", text)
 
 
 class Log:
-    """A log as it grows."""
+    """A log that is read while it grows."""
 
     def __init__(self, path: Path) -> None:
         self.file: BinaryIO = path.open("rb")
 
     def new_lines(self, *, ended: bool) -> Iterator[str]:
-        """What was logged since the last call: whole lines, and not too many at a time.
+        """Yield the complete lines that are new since the last call, up to a limit.
 
-        Once the log has `ended`, it is all the rest.
+        With `ended`, yield all remaining lines.
         """
         for _ in count() if ended else range(CHUNKS):
             start, text = self.file.tell(), self.file.read(CHUNK)
@@ -54,7 +54,7 @@ class Log:
 
 
 def end_of(log: Path) -> bytes:
-    """Return the end of a log; nothing where there is none."""
+    """Return the end of a log; empty if it does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
@@ -64,19 +64,19 @@ def end_of(log: Path) -> bytes:
 
 
 def tail(log: Path) -> list[str]:
-    """Return the last lines of a log, those that say something."""
+    """Return the non-blank lines at the end of a log."""
     lines = end_of(log).decode(errors="replace").splitlines()
     return [line for line in lines if line.strip()]
 
 
 def last_words(log: Path, count: int) -> list[str]:
-    """Return the last lines of a log, but those that make adds to any failure."""
+    """Return the last lines of a log, without the error lines of make."""
     lines = (MAKE_ERROR.sub("", line) for line in tail(log))
     return [line for line in lines if line.strip()][-count:]
 
 
 def crash(log: Path) -> list[str]:
-    """Return what Python wrote when it died: the error, and the frames that are no library's."""
+    """Return the report of a crashed Python: the fatal error and the frames in the project's code."""
     lines = [line.strip() for line in tail(log)]
     for number, line in enumerate(lines):
         if error := re.search("Fatal Python error: .*", line):

@@ -1,33 +1,33 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What can be read of a log, for the tools that do not record events.
+"""Reads progress and results from a log, for test tools that do not write events.
 
-The patterns are those of pytest and Vitest. A line is taken for the tool's only if all of it is as
-the tool writes it, and what a test prints is told apart where that is possible at all. Of any other
-tool nothing is known but its exit code, which is the verdict in any case.
+The patterns match the output of pytest and Vitest. A line counts as the tool's only if the whole line
+matches, and the output of tests is ignored where it can be recognized. For any other tool, only the
+exit code is known. The exit code decides the result in any case.
 """
 
 import re
 from dataclasses import dataclass, replace
 
-#: A longer line (bytes) is nobody's progress, and is not kept in memory.
+#: A longer line, in bytes, is not progress output. It is skipped and not kept in memory.
 LONGEST_LINE = 8192
-#: How much is looked at in one go (bytes), so that a large chunk is not copied as a whole.
+#: A large chunk is processed in pieces of this size, in bytes, to avoid copying all of it.
 PIECE = 65_536
 LINE_END = re.compile(rb"\r*\n|\r+")
-#: How much of a log's end (bytes) may hold the words of make.
+#: How many bytes at the end of a log are searched for the error lines of make.
 MAKE_TAIL = 16_384
 
 ESCAPE = re.compile(
     r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_=>]"
 )
-#: What a line must hold to be worth a closer look: most of a long log is not.
-TELLING = re.compile(
+#: A quick test before the detailed patterns. Most lines of a long log do not match it.
+CANDIDATE = re.compile(
     r"\d%?\]|::| items?\b| in \d|no tests|\(\d+ tests?\b|Test Files|Tests |Errors |Duration "
     r"|No test files|std(?:out|err) \||Failed Suites|^=+ \w|^ (?:RUN|DEV) "
 )
 
-# pytest. A file and what became of its tests, or one test, and how much is done: a percentage, or
-# numbers with `console_output_style=count`.
+# pytest: a file with the outcomes of its tests, or one test with its outcome, and the progress: a
+# percentage, or numbers with `console_output_style=count`.
 OUTCOMES = "PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS|RERUN|SUBPASSED|SUBFAILED|SUBSKIPPED"
 AMOUNT = r"\[ *(?:(?P<percent>\d{1,3})%|(?P<done>\d+)/(?P<total>\d+))\]"
 TEST = r"(?P<test>[^\s:]+\.py::[^\s\[]+(?:\[.*\])?)"
@@ -45,7 +45,7 @@ PYTEST_TOTAL = re.compile(
     r"(?: / \d+ \w+)*?(?: / (?P<selected>\d+) selected)?"
     r"|\d+ workers? \[(?P<each>\d+) items?\]"
 )
-#: Behind these pytest shows what tests have printed, and makes no more progress.
+#: After these headings, pytest prints its report: captured output, but no progress.
 PYTEST_SECTION = re.compile(
     r"=+ (?:(?P<start>test session starts)"
     r"|ERRORS|FAILURES|PASSES|XFAILURES|XPASSES|warnings summary.*|short test summary info) =+"
@@ -59,11 +59,11 @@ PYTEST_SUMMARY = re.compile(
     r" in \d+\.\d+s(?: \([\d:]+\))? ?=*"
 )
 PAIR = re.compile(rf"(\d+) ({KINDS})")
-#: What pytest ends with when it found no test to run.
+#: The exit code of pytest when it found no test to run.
 PYTEST_NOTHING = 5
 
-# Vitest. A file; then the end, in a block of lines. On a terminal there are such blocks before it,
-# in which but one space follows a name, and the duration says nothing more.
+# Vitest: a line for each file, then a summary block. On a terminal, Vitest also prints such blocks
+# while it runs. There, only one space follows a label, and the duration has no details.
 VITEST_START = re.compile(r" (?:RUN|DEV)  v\d+\.\d+\.\S+ .*")
 VITEST_FILE = re.compile(
     r"\s*[✓❯×↓]\s+(?:\|[^|]+\|\s+)?(?P<file>\S.*?\.[cm]?[jt]sx?)\s+"
@@ -77,11 +77,11 @@ VITEST_ERRORS = re.compile(r" {5}Errors  (\d+) errors?")
 VITEST_SUITES = re.compile(r"⎯+ Failed Suites (\d+) ⎯+")
 VITEST_DURATION = re.compile(r" {3}Duration  \S+ \(.*\)")
 VITEST_NOTHING = re.compile(r"No test files found, exiting with code (\d+)")
-#: A test has printed what follows it, up to an empty line.
+#: The heading of a test's output, which extends to the next empty line.
 VITEST_PRINTED = re.compile(r"(?:stdout|stderr) \| (?:\S+\.[cm]?[jt]sx?(?: > .*)?|unknown test)")
 
 MAKE = re.compile(r"(?:\S*/)?g?make(?:\[(?P<level>\d+)\])?: (?P<words>.*)")
-#: `Error` is in make's language; a signal's name is the system's.
+#: The word `Error` is localized by make, and the name of a signal comes from the system.
 MAKE_ERROR = re.compile(
     r"\*\*\* \[.*\] (?:\S+ (?P<code>\d+)|(?P<signal>\D+?)(?: \(core dumped\))?)"
 )
@@ -102,10 +102,10 @@ SIGNALS = {
 
 @dataclass(frozen=True)
 class Counts:
-    """How many tests ended in which way, by the tool's own final summary.
+    """The numbers of tests by outcome, from the tool's final summary.
 
-    `errors` are failures outside of a test's own body: fixtures, files that cannot be read, what
-    nobody caught.
+    `errors` are failures outside of a test's body: fixtures, files that cannot be loaded, unhandled
+    errors.
     """
 
     passed: int = 0
@@ -119,23 +119,23 @@ class Counts:
 
     @property
     def failures(self) -> int:
-        """What makes a run fail."""
+        """The number of failures and errors."""
         return self.failed + self.errors
 
     @property
     def tests(self) -> int:
-        """How many tests the tool has seen to, the skipped ones included."""
+        """How many tests have an outcome, including skipped tests."""
         return self.failures + self.passed + self.skipped + self.xfailed + self.xpassed
 
     @property
     def nothing_ran(self) -> bool:
-        """Whether there was nothing to run, or all of it was skipped."""
+        """Whether there were no tests, or all of them were skipped."""
         return self.tests == self.skipped
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. A total of 0 is not known yet; the percentage never decreases."""
+    """The progress of a run. A total of 0 means unknown. The percentage never decreases."""
 
     done: int = 0
     total: int = 0
@@ -144,50 +144,50 @@ class Progress:
 
 
 class Fallback:
-    """Reads a log as it grows, and keeps no more of it than a line."""
+    """Reads a log while it grows, and keeps at most one line of it in memory."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._too_long = False
         self._done = self._total = self._percent = 0
         self._current = ""
-        self._is_vitest = False  # after its first line
-        self._told = False  # pytest: what is left is its report
-        self._printed = False  # Vitest: what a test has written is being shown
+        self._is_vitest = False  # Vitest's first line was seen
+        self._in_report = False  # pytest: the report has started, so progress has ended
+        self._in_output = False  # Vitest: the lines are the output of a test
         self._pytest: Counts | None = None
         self._vitest: Counts | None = None
-        self._nothing: int | None = None  # Vitest: what it ends with, having found no file
-        self._block: Counts | None = None  # Vitest: what its last line is to confirm
+        self._nothing: int | None = None  # Vitest: its exit code when it found no file
+        self._block: Counts | None = None  # Vitest: an incomplete summary block
         self._suites = 0
 
     @property
     def progress(self) -> Progress:
-        """How far the run is by now."""
+        """The progress so far."""
         return Progress(self._done, self._total, self._percent, self._current)
 
     @property
     def counts(self) -> Counts | None:
-        """The tool's final summary; pytest's only if nothing but make wrote after it."""
+        """The tool's final summary. After pytest's, only make may have written more lines."""
         return self._pytest or self._vitest
 
     @property
     def code_for_nothing(self) -> int | None:
-        """What the tool ends with because it found nothing to run; None where it found some."""
+        """The exit code of the tool if it found no test to run; None if it found one."""
         if self._pytest:
             return PYTEST_NOTHING if self._pytest.nothing_ran else None
         return self._nothing
 
     def feed(self, data: bytes) -> None:
-        """Read on: the next piece of the log, wherever it is cut."""
+        """Process the next part of the log. It may start and end anywhere in a line."""
         for start in range(0, len(data), PIECE):
             self._feed(data[start : start + PIECE])
 
     def skip(self) -> None:
-        """Say that a part of the log is left out: what comes next may begin within a line."""
+        """Tell the reader that a part of the log is missing, so the next line may be incomplete."""
         self._rest, self._too_long = b"", True
 
     def end(self) -> None:
-        """Say that the log is complete: its last line may have no end, its total not be known."""
+        """Process the last line, which may lack a line end, and complete an unknown total."""
         self._feed(b"\n")
         if self.counts and not self._total:
             self._total = self._done = max(self._done, self.counts.tests)
@@ -195,7 +195,7 @@ class Fallback:
 
     def _feed(self, data: bytes) -> None:
         data = self._rest + data
-        whole = data.rstrip(b"\r")  # what is still to come may be the `\n` of a line's end
+        whole = data.rstrip(b"\r")  # a final `\r` may be the first half of `\r\n`
         start = 0
         for match in LINE_END.finditer(whole):
             line, start = whole[start : match.start()], match.end()
@@ -207,20 +207,20 @@ class Fallback:
         if len(rest) > LONGEST_LINE:
             self._too_long = True
         self._rest = (b"" if self._too_long else rest) + b"\r" * (len(data) > len(whole))
-        # pytest -v begins a line when it starts a test, and ends it with the outcome.
-        if self._rest.endswith(b" ") and not (self._told or self._is_vitest):
+        # pytest -v prints the name when a test starts, and the outcome on the same line later.
+        if self._rest.endswith(b" ") and not (self._in_report or self._is_vitest):
             began = PYTEST_START.fullmatch(plain(self._rest))
             self._current = began["test"] if began else self._current
 
     def _line(self, line: bytes) -> None:
         text = plain(line)
         if not text:
-            self._printed = False
+            self._in_output = False
         elif not ("make" in text and MAKE.fullmatch(text)):
             self._pytest = None
             if self._block and not VITEST_BLOCK.fullmatch(text):
                 self._block = None
-            if not self._printed and TELLING.search(text):
+            if not self._in_output and CANDIDATE.search(text):
                 self._read(text)
 
     def _read(self, text: str) -> None:
@@ -228,13 +228,13 @@ class Fallback:
         if VITEST_START.fullmatch(text):
             self._is_vitest = True
         elif section:
-            self._told = not section["start"]
-            self._is_vitest = self._is_vitest and self._told
+            self._in_report = not section["start"]
+            self._is_vitest = self._is_vitest and self._in_report
         elif self._is_vitest:
             self._read_vitest(text)
         elif match := PYTEST_SUMMARY.fullmatch(text):
             self._pytest = pytest_counts(match["counts"])
-        elif not self._told:
+        elif not self._in_report:
             self._read_pytest_progress(text)
 
     def _read_pytest_progress(self, text: str) -> None:
@@ -258,7 +258,7 @@ class Fallback:
 
     def _read_vitest(self, text: str) -> None:
         if VITEST_PRINTED.fullmatch(text):
-            self._printed = True
+            self._in_output = True
         elif match := VITEST_FILE.fullmatch(text):
             self._current = match["file"]
             self._done += int(match["tests"])
@@ -278,20 +278,20 @@ class Fallback:
 
 
 def plain(line: bytes) -> str:
-    """Return a line as text, without colours and without spaces at its end."""
+    """Return a line as text, without escape sequences and trailing spaces."""
     text = line.decode(errors="replace")
     return (ESCAPE.sub("", text) if "\x1b" in text else text).rstrip()
 
 
 def pytest_counts(text: str) -> Counts:
-    """Read `1 failed, 2 passed, 1 error`; what pytest warns of is not counted."""
+    """Parse `1 failed, 2 passed, 1 error`. Warnings do not count."""
     found = {kind: int(number) for number, kind in PAIR.findall(text)}
     found["errors"] = found.pop("error", 0) + found.pop("errors", 0)
     return Counts(**{name: found.get(name, 0) for name in Counts.__dataclass_fields__})
 
 
 def vitest_counts(text: str, suites: int) -> Counts:
-    """Read `1 failed | 2 passed | 1 todo`; suites are those that failed by themselves."""
+    """Parse `1 failed | 2 passed | 1 todo`. `suites` is the number of suites that failed to load."""
     found = {kind: int(number) for number, kind in VITEST_PAIR.findall(text)}
     return Counts(
         passed=found.get("passed", 0),
@@ -303,12 +303,12 @@ def vitest_counts(text: str, suites: int) -> Counts:
 
 
 def exit_code_behind_make(log: bytes) -> int | None:
-    """Return how a recipe ended, of which make itself tells no more than that it failed.
+    """Return the exit code of the recipe that made make fail; make itself always exits with 2.
 
-    The log ends with make's own words, of the innermost make first: `make[1]: *** [Makefile:3:
-    test] Error 5`. A signal is 128 and its number. None if make did not complain at the end.
+    The log ends with error lines, the innermost make first: `make[1]: *** [Makefile:3: test] Error
+    5`. A signal counts as 128 plus its number. The result is None if the log does not end that way.
     """
-    found: tuple[int, int] | None = None  # the level of a make, and the code
+    found: tuple[int, int] | None = None  # the level of make, and the exit code
     for line in reversed(log[-MAKE_TAIL:].splitlines()):
         text = plain(line)
         match = MAKE.fullmatch(text)

@@ -1,5 +1,9 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Processes that can be ended whole: each starts a group of its own, and bears the run's mark."""
+"""Starts commands so that a command and all its child processes can be ended.
+
+Each command gets its own process group, and its environment holds the mark of the run. The mark also
+finds children that have left the group.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,17 @@ from typing import IO
 
 from .project import ROOT
 
-#: The environment variable that everything started for a run carries.
+#: The environment variable that holds the mark of the run.
 MARK = "TEST_RUN"
 
-#: Seconds after SIGINT until SIGTERM, and after that until SIGKILL.
+#: Seconds from SIGINT to SIGTERM, and from SIGTERM to SIGKILL.
 PATIENCE = (5.0, 2.0)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 class Process:
-    """A command with all that it starts, as far as it stays in its group."""
+    """A command and the child processes that stay in its process group."""
 
     def __init__(
         self,
@@ -34,10 +38,10 @@ class Process:
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it; both of its streams go to `output`.
+        """Start the command. Its standard output and standard error both go to `output`.
 
         Raises:
-            OSError: the command is missing or cannot be run.
+            OSError: the command does not exist or cannot be run.
         """
         self.popen = subprocess.Popen(
             command,
@@ -53,14 +57,14 @@ class Process:
         self._sent = -1
 
     def code(self) -> int | None:
-        """The exit code (negative: the signal that ended it), None while it runs."""
+        """Return the exit code (negative: ended by that signal), or None while the command runs."""
         code = self.popen.poll()
         if code is not None:
             self.ended = self.ended or time.monotonic()
         return code
 
     def signal(self, number: int) -> bool:
-        """Signal the whole group (0 only asks); False when nobody is left in it."""
+        """Send a signal to the group. Return False if the group has no process; 0 only checks."""
         try:
             os.killpg(self.popen.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -68,7 +72,7 @@ class Process:
         return True
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ask the group to end, and insist the longer it takes. To be called again and again."""
+        """Send SIGINT, then SIGTERM, then SIGKILL as time passes. Call it until the group has ended."""
         self._asked = self._asked or time.monotonic()
         waited, step = time.monotonic() - self._asked, 0
         for patience in PATIENCE:
@@ -80,7 +84,7 @@ class Process:
             self.signal(SIGNALS[step])
 
     def end(self) -> int:
-        """Stop the group, wait until it is gone, and return the command's exit code."""
+        """Stop the group, wait until it has ended, and return the exit code of the command."""
         while self.code() is None:
             self.stop()
             time.sleep(0.02)
@@ -89,13 +93,13 @@ class Process:
 
 
 def wait(process: Process, stop: Callable[[], bool], *, timeout: float = 0) -> int | None:
-    """Wait for a process; when it is to stop or takes longer than `timeout` seconds, end it.
+    """Wait for a process. End it if `stop` returns True or after `timeout` seconds (0: no limit).
 
     Returns:
-        The exit code; None where the time was over (0: there is no limit).
+        The exit code; None after a timeout.
 
     Raises:
-        InterruptedError: it was to stop.
+        InterruptedError: `stop` returned True.
     """
     started = time.monotonic()
     try:
@@ -113,13 +117,14 @@ def wait(process: Process, stop: Callable[[], bool], *, timeout: float = 0) -> i
 
 
 def environment(run: str, **more: str) -> dict[str, str]:
-    """Our environment for a child: with the run's mark, without traces of colours, make and uv."""
+    """Return the environment for a child: with the run's mark, without colours and make's state."""
     env = os.environ | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", MARK: run}
-    env["MAKEFLAGS"] = "--no-print-directory"  # and no job slots: those of our make are closed
+    # Replaces a --jobserver-auth of the make that started us: its file descriptors are closed here.
+    env["MAKEFLAGS"] = "--no-print-directory"
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "MAKELEVEL", "MFLAGS"):
         env.pop(name, None)
     if env.get("VIRTUAL_ENV") == sys.prefix:
-        # uv put this script's own environment first, and it is not the one of the tests.
+        # `uv run` put this script's own environment first on PATH. The tests must not use it.
         own = f"{env.pop('VIRTUAL_ENV')}/bin"
         path = env.get("PATH", os.defpath).split(os.pathsep)
         env["PATH"] = os.pathsep.join(part for part in path if part != own)
@@ -127,21 +132,21 @@ def environment(run: str, **more: str) -> dict[str, str]:
 
 
 def variables(values: Mapping[str, str]) -> list[str]:
-    """Write those of ARGS and TESTS that are set as make's command line takes them literally.
+    """Return ARGS and TESTS, if set, as arguments for make.
 
-    From its environment, make would take them apart once more.
+    Taken from the environment, make would expand their values once more.
     """
     return [f"{name}={for_make(values[name])}" for name in ("ARGS", "TESTS") if values.get(name)]
 
 
 def for_make(text: str) -> str:
-    """Write the value of a variable so that make takes it literally."""
+    """Escape the value of a variable for make."""
     return text.replace("$", "$$")
 
 
 def kill_marked(run: str) -> int:
-    """Kill every process that bears a run's mark, but this one. Return how many there were."""
-    import psutil  # Only where a run ends, or another one was killed.
+    """Kill every other process that has the mark of a run. Return how many there were."""
+    import psutil  # Imported late so that the run starts sooner.
 
     found = 0
     for process in psutil.process_iter(["pid"]):
@@ -149,13 +154,13 @@ def kill_marked(run: str) -> int:
             if process.pid != os.getpid() and process.environ().get(MARK) == run:
                 process.kill()
                 found += 1
-        except psutil.Error:  # It has just ended, or is another user's.
+        except psutil.Error:  # The process has just ended, or belongs to another user.
             continue
     return found
 
 
 def catch_signals() -> list[int]:
-    """Let Ctrl-C, SIGTERM and SIGHUP only be noted, in the list that this returns."""
+    """Record SIGINT, SIGTERM and SIGHUP in the returned list instead of ending the process."""
     caught: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -163,6 +168,6 @@ def catch_signals() -> list[int]:
 
     signal.signal(signal.SIGINT, note)
     signal.signal(signal.SIGTERM, note)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup means it
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores SIGHUP, and so do we
         signal.signal(signal.SIGHUP, note)
     return caught

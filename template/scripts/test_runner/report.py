@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What is said when all is over: each root cause once, what was slow, and the verdict."""
+"""The end of the output: each root cause once, the slow tests, and the verdict."""
 
 from __future__ import annotations
 
@@ -10,82 +10,85 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .display import in_words, titles
-from .events import Cause, own_name
+from .display import describe_state, titles
+from .events import Cause, short_name
 from .logs import crash, last_words, literal
 from .processes import for_make
-from .results import files_of, selectable, shown
+from .results import display_path, files_of, selectable
 from .targets import BAD, State, Target
 
-#: What a failed run may print in all, and for one root cause.
+#: The most that a failed run prints: lines and bytes.
 LINES, BYTES = 60, 4000
-WIDTH = 160  #: characters of a line that is an excerpt; ids, paths and commands are never cut
-CAUSES = 5
-EXCERPT, CAPTURED, TAIL = 5, 2, 8
-SLOWEST = 3
+WIDTH = 160  #: characters of an excerpt's line; test ids, paths and commands are never shortened
+CAUSES = 5  #: root causes of a target
+EXCERPT, CAPTURED, TAIL = 5, 2, 8  #: lines of an excerpt, of captured output, of a log's end
+SLOWEST = 3  #: slow tests that are named for each target
 
-#: A command to run again names so many tests; of more, all that failed are run again.
+#: A rerun command names at most this many tests. For more, it reruns all failed tests.
 NAMED = 3
 
-#: GitHub shows so many annotations of a step.
+#: GitHub shows at most this many annotations for a step.
 ANNOTATIONS = 10
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From how many seconds on something counts as slow."""
+    """The time, in seconds, above which a test or fixture counts as slow."""
 
     unit: float = 1.0
     other: float = 5.0
 
     def of(self, stage: str) -> float:
-        """The limit of a stage's tests and fixtures."""
+        """Return the limit for the tests and fixtures of a stage."""
         return self.unit if stage == "unit" else self.other
 
 
 def failures(targets: list[Target], folder: Path, lines: int, size: int) -> list[str]:
-    """Tell why targets failed, the first causes of each first, within what is left to print.
+    """Return the lines that explain the failed targets, within the limits LINES and BYTES.
 
     Args:
-        targets: those that ended badly.
-        folder: where everything is written down.
-        lines: how many lines were printed already.
-        size: how many bytes.
+        targets: the failed targets.
+        folder: the results folder of the run.
+        lines: the number of lines printed so far.
+        size: the number of bytes printed so far.
     """
     most = max(1, CAUSES - len(targets) + 1)
-    # The verdict names all of them, and a line may have to say how many are left out.
-    lines, size = lines + 2, size + 100 + volume([titles(targets)])
-    told: list[str] = []
+    # Leave room for the verdict, which names all failed targets, and for a line "… N more".
+    lines, size = lines + 2, size + 100 + byte_count([titles(targets)])
+    printed: list[str] = []
 
     def fits(block: list[str]) -> bool:
-        together = [*told, *block]
-        return len(together) <= LINES - lines and volume(together) <= BYTES - size
+        together = [*printed, *block]
+        return len(together) <= LINES - lines and byte_count(together) <= BYTES - size
 
     for number, target in enumerate(targets):
-        log = f"  log: {shown(target.log)}"
+        log = f"  log: {display_path(target.log)}"
         first, *others = causes(target, most)
         if not fits([*first, log]):
             first = [cut(first[0])]
         if not fits([*first, log]):
-            return [*told, f"… {len(targets) - number} more, in {shown(folder)}/"]
-        told += first
+            return [
+                *printed,
+                f"… {len(targets) - number} more failed targets in {display_path(folder)}/",
+            ]
+        printed += first
         count = 1
         for block in others:
             if fits([*block, log]):
-                told += block
+                printed += block
                 count += 1
         hidden = max(len(target.events.causes), 1 + len(others)) - count
-        told.append(f"  +{hidden} more in {log.strip()}" if hidden else log)
-    return told
+        printed.append(f"  +{hidden} more in {log.strip()}" if hidden else log)
+    return printed
 
 
-def volume(lines: Iterable[str]) -> int:
-    """The bytes of some lines, with their ends."""
+def byte_count(lines: Iterable[str]) -> int:
+    """Return the size of some lines in bytes, line ends included."""
     return sum(len(line.encode(errors="replace")) + 1 for line in lines)
 
 
 def causes(target: Target, most: int) -> Iterator[list[str]]:
-    """Tell of each root cause of a target's failure, at most so many of them."""
+    """Yield a block of lines for each root cause of a target's failure, at most `most` blocks."""
     if target.error:
         lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
         hint = [f"    try: {target.error.hint}"] if target.error.hint else []
@@ -96,51 +99,50 @@ def causes(target: Target, most: int) -> Iterator[list[str]]:
             f"    rerun: {target.again}",
         ]
     for cause in list(target.events.causes.values())[:most]:
-        yield of_tests(target, cause)
+        yield cause_block(target, cause)
     if target.state in (State.CRASHED, State.TIMED_OUT):
-        yield of_culprit(target)
+        yield crash_block(target)
     elif not target.events.causes and not target.error:
         lines = [f"    {cut(line)}" for line in last_words(target.log, TAIL)]
-        yield [f"✗ {target.title}: {in_words(target)}", *lines, f"    rerun: {target.again}"]
+        yield [f"✗ {target.title}: {describe_state(target)}", *lines, f"    rerun: {target.again}"]
 
 
-def of_culprit(target: Target) -> list[str]:
-    """Tell of what broke off a target: the test that was running, if one is known, and the log."""
+def crash_block(target: Target) -> list[str]:
+    """Describe a crash or timeout: the test that was running, if known, and the end of the log."""
     tests = [target.culprit] if target.culprit else []
     lines = crash(target.log) or last_words(target.log, TAIL)
     again = (rerun_of(target, tests) if tests else "") or target.again
     return [
-        f"✗ {' '.join([target.title, *tests])} {in_words(target)}",
+        f"✗ {' '.join([target.title, *tests])} {describe_state(target)}",
         *(f"    {cut(line)}" for line in lines),
         f"    rerun: {again}",
     ]
 
 
-def of_tests(target: Target, cause: Cause) -> list[str]:
-    """Tell of a root cause: the test, the telling lines, the place, and how to run it again."""
+def cause_block(target: Target, cause: Cause) -> list[str]:
+    """Describe a root cause: the test, an excerpt, the file and line, and the rerun command."""
     first, more = cause.first, len(cause.tests) - 1
     others = f" (+{more} more)" if more else ""
     lines = [f"✗ {target.title} {first.test}{others}"]
-    words = [line for line in first.excerpt if line.strip()][:EXCERPT]
-    said = " ".join(words)
+    excerpt = [line for line in first.excerpt if line.strip()][:EXCERPT]
     message = f"{first.type}: {first.message}".partition("\n")[0]
-    if first.message.partition("\n")[0] not in said:
-        words = [message, *words][:EXCERPT]
-    lines += [f"    {cut(line)}" for line in words]
+    if first.message.partition("\n")[0] not in " ".join(excerpt):
+        excerpt = [message, *excerpt][:EXCERPT]
+    lines += [f"    {cut(line)}" for line in excerpt]
     lines += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
     if first.where:
-        lines.append(f"    {place(target, first.where)}")
+        lines.append(f"    {path_from_root(target, first.where)}")
     lines.append(f"    rerun: {rerun(target, cause)}")
     return lines
 
 
-def place(target: Target, where: str) -> str:
-    """Write a place in a file as it is from the project's root."""
+def path_from_root(target: Target, where: str) -> str:
+    """Convert a path (or path:line) of a target's test tool to one from the project's root."""
     return where if target.folder == "." or where.startswith("/") else f"{target.folder}/{where}"
 
 
 def rerun(target: Target, cause: Cause) -> str:
-    """Return the command that runs the tests of a cause again."""
+    """Return the command that reruns the tests of a root cause, or more tests if necessary."""
     tests = list(cause.tests)
     if len(tests) <= NAMED and (again := rerun_of(target, tests)):
         return again
@@ -151,7 +153,7 @@ def rerun(target: Target, cause: Cause) -> str:
 
 
 def rerun_of(target: Target, tests: list[str]) -> str:
-    """Return the command that runs these tests again; nothing where they cannot be named."""
+    """Return the command that reruns these tests; empty if the tool cannot select them."""
     tool = target.events.tool
     if not selectable(tool, tests):
         return ""
@@ -160,35 +162,36 @@ def rerun_of(target: Target, tests: list[str]) -> str:
     file, *names = tests[0].split(" > ")
     if len(tests) > 1 or not names:
         return f"{target.again} {variable('TESTS', shlex.join(files_of(tests)))}"
-    # Vitest takes a file, and a pattern for what is in it: the names of suites and the test, with
-    # a space between. One may hold what separates them here, and the last bears our own number.
+    # Vitest takes a file and a pattern for the full name: suites and test, separated by spaces.
+    # A name may itself contain " > ", hence `.+`. The " (2)" that vitest_events.mjs appends to a
+    # repeated name is not part of the name.
     names[-1] = re.sub(r" \(\d+\)$", "", names[-1])
     pattern = shlex.quote(".+".join(map(re.escape, names)))
     return f"{target.again} {variable('TESTS', f'{shlex.quote(file)} -t {pattern}')}"
 
 
 def variable(name: str, value: str) -> str:
-    """Write a variable for make on a shell's command line."""
+    """Return NAME=value as an argument for make, quoted for a shell."""
     text = f"{name}={for_make(value)}"
-    # Easier to read, where a shell leaves alone what is between these.
+    # Double quotes are easier to read, if the text has nothing that a shell expands in them.
     return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def cut(text: str) -> str:
-    """Cut a line of an excerpt to its width."""
+    """Shorten a line of an excerpt to WIDTH."""
     text = literal(text)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 def slow(target: Target, limit: float) -> list[str]:
-    """List what was slow in a target, the slowest first: tests, and fixtures by themselves."""
-    found = [(seconds, own_name(test)) for test, seconds in target.events.seconds.items()]
+    """List the slow tests and fixtures of a target, the slowest first."""
+    found = [(seconds, short_name(test)) for test, seconds in target.events.seconds.items()]
     found += [(seconds, f"fixture {name}") for name, seconds in target.events.fixtures.items()]
     return [f"{what} {t:.1f}s" for t, what in sorted(found, reverse=True) if t > limit]
 
 
 def slow_lines(targets: list[Target], limits: Limits) -> list[str]:
-    """Tell in a line for each target what was slow in it."""
+    """Return a line for each target with slow tests or fixtures."""
     lines = []
     for target in targets:
         if found := slow(target, limits.of(target.stage)):
@@ -216,15 +219,15 @@ def verdict(
     partial: bool = False,
     left: bool = False,
 ) -> tuple[str, int]:
-    """Return the last line, without the time that all took, and the exit code.
+    """Return the verdict of the run, without its duration, and the exit code.
 
     Args:
-        targets: all of the run.
-        signal_name: what interrupted it, if anything did.
-        late: its time was over.
-        too_slow: how many tests and fixtures fail the run by being slow.
-        partial: only some tests were asked for, which need not be in every target.
-        left: something that it made could not be removed.
+        targets: all targets of the run.
+        signal_name: the signal that interrupted the run; empty: none.
+        late: the run reached its time limit.
+        too_slow: the number of slow tests and fixtures that fail the run.
+        partial: ARGS or TESTS selected tests, so that a target may have none of them.
+        left: a stack or an image could not be removed.
     """
     by_state = {state: [t for t in targets if t.state == state] for state in State}
     broken, hanging = by_state[State.BROKEN], by_state[State.TIMED_OUT]
@@ -241,22 +244,22 @@ def verdict(
     if broken:
         return f"NO STACK: {titles(broken)}", 3
     if too_slow:
-        return f"FAILED: {too_slow} too slow", 1
+        return f"FAILED: {too_slow} slow tests or fixtures", 1
     empty, passed = by_state[State.NOTHING], by_state[State.PASSED]
     if not passed or (empty and not partial):
-        return f"NOTHING RAN: {titles(empty) or 'nothing of what was asked for has tests'}", 5
+        return f"NOTHING RAN: {titles(empty) or 'no selected target has tests'}", 5
     what = f"{tests} tests" if tests else f"{len(passed)} targets"
     what = what[:-1] if what.startswith("1 ") else what
-    return (f"NOT CLEAN: {what} passed", 3) if left else (f"PASSED: {what}", 0)
+    return (f"CLEAN-UP FAILED: {what} passed", 3) if left else (f"PASSED: {what}", 0)
 
 
 def github_annotations(targets: list[Target]) -> Iterator[str]:
-    """Write the first causes as GitHub's annotations, which it shows beside the lines."""
+    """Yield a GitHub annotation for each root cause. GitHub shows it next to the line of code."""
     workspace = Path(os.environ.get("GITHUB_WORKSPACE", ".")).resolve()
     for target in targets:
         for cause in list(target.events.causes.values()):
             first = cause.first
-            file = Path(place(target, first.path)).resolve() if first.path else None
+            file = Path(path_from_root(target, first.path)).resolve() if first.path else None
             where = ""
             if file and file.is_relative_to(workspace):
                 name = escaped(str(file.relative_to(workspace)), ":,")
@@ -267,12 +270,12 @@ def github_annotations(targets: list[Target]) -> Iterator[str]:
 
 
 def escaped(text: str, more: str = "") -> str:
-    """Write text so that a workflow command holds it; in a property, `:` and `,` end it."""
+    """Escape text for a workflow command. In a property, pass `:,` as `more`: they end the value."""
     return "".join(f"%{ord(c):02X}" if c in f"%\r\n{more}" else c for c in text)
 
 
 def step_summary(targets: list[Target], last: str) -> str:
-    """Write the page that GitHub and Gitea show for a step: a table, and how to run again."""
+    """Return the Markdown summary of the step: a table of targets, then the failures."""
     rows = [
         f"| {target.stage} | {target.name} | {target.state} | {target.done or ''} | {target.seconds:.1f} |"
         for target in targets

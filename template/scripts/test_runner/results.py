@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What a run leaves on disk: .test-results/<run>/ with logs, events and a summary."""
+"""The results of a run on disk: .test-results/<run>/ with logs, events and a summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .events import FAILED, Events
 from .project import RESULTS, ROOT
 from .targets import BAD, State, Target, UsageError
 
-#: How many runs are kept, this one included.
+#: How many runs are kept, including the current one.
 KEPT = 5
 NAME = re.compile(r"\d{8}-\d{6}-\d+")
 PYTEST_FILE = re.compile(r"(?!(.*/)?conftest\.py$).*\.py")
@@ -26,7 +26,7 @@ HISTORY = RESULTS / "history.json"
 
 
 def open_folder() -> Path:
-    """Make the folder of this run, lead `latest` to it, and drop the oldest runs."""
+    """Create the folder of this run, point the link `latest` to it, and delete the oldest runs."""
     folder = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     folder.mkdir(parents=True)
     link = RESULTS / f".latest-{os.getpid()}"
@@ -39,13 +39,13 @@ def open_folder() -> Path:
 
 
 def attach(target: Target, folder: Path) -> None:
-    """Say where a target's log and events go."""
+    """Set the files for the log and the events of a target."""
     target.log = folder / f"{target.stage}-{target.name}.log"
     target.events = Events(folder / f"{target.stage}-{target.name}.events.jsonl")
 
 
-def shown(path: Path) -> str:
-    """Write a path as it is shown: from the project's root."""
+def display_path(path: Path) -> str:
+    """Return a path for display: relative to the project's root if it is inside."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
@@ -58,15 +58,15 @@ def write_summary(
         "exit": exit_code,
         "failed_only": failed_only,
         "seconds": round(seconds, 3),
-        "targets": [described(target) for target in targets],
+        "targets": [as_record(target) for target in targets],
     }
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    # Half a character, such as in the name of a file, is no UTF-8; as an escape it is JSON.
+    # A file name may hold a lone surrogate, which has no UTF-8. As an escape it is valid JSON.
     (folder / "summary.json").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def described(target: Target) -> dict[str, Any]:
-    """Describe a target for machines."""
+def as_record(target: Target) -> dict[str, Any]:
+    """Return the machine-readable record of a target."""
     failed = [test for test, outcome in target.events.outcomes.items() if outcome in FAILED]
     return {
         "stage": target.stage,
@@ -89,25 +89,26 @@ def described(target: Target) -> dict[str, Any]:
             }
             for cause in target.events.causes.values()
         ],
-        "log": shown(target.log),
+        "log": display_path(target.log),
         "again": target.again,
     }
 
 
 def failed_last() -> dict[str, tuple[str, list[str]]]:
-    """Return the targets that the last run ended badly: the tool of each, and what failed in it.
+    """Return the failed targets of the last run by title: the test tool and the failed tests.
 
-    One that did not come to its end names no test: what it never reached has not passed either.
+    The list of tests is empty if the target did not finish: the tests that it never reached have not
+    passed either, so the whole target must run again.
 
     Raises:
-        UsageError: there was no run, or it was killed.
+        UsageError: there was no run, or the last run was killed.
     """
     try:
         summary = json.loads((LATEST / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError("the last run left no results, or there was none: run all tests") from None
+        raise UsageError("there are no results of a last run: run all tests first") from None
     again = BAD | {State.INTERRUPTED}
-    if summary.get("failed_only"):  # What failed before may have got another name since.
+    if summary.get("failed_only"):  # A failed test that was renamed is not found, so nothing ran.
         again |= {State.NOTHING}
     return {
         f"{target['stage']} {target['name']}": (
@@ -120,19 +121,19 @@ def failed_last() -> dict[str, tuple[str, list[str]]]:
 
 
 def selectable(tool: str, tests: Iterable[str]) -> bool:
-    """Whether a tool can run just these; not where it is no test that broke, but a conftest.py, say."""
+    """Whether a tool can select these failures. It cannot select a broken conftest.py, for example."""
     if tool == "pytest":
         return all("::" in one or PYTEST_FILE.fullmatch(one) for one in tests)
     return tool == "vitest" and all(VITEST_FILE.search(one) for one in files_of(tests))
 
 
 def files_of(tests: Iterable[str]) -> list[str]:
-    """Return the files of Vitest's tests, each once."""
+    """Return the files of some Vitest tests, without duplicates."""
     return list(dict.fromkeys(test.partition(" > ")[0] for test in tests))
 
 
 def read_history() -> dict[str, dict[str, Any]]:
-    """Return how long each target's tests took in the last whole run, by the target's title."""
+    """Return the duration of each target's tests in its last complete run, by the target's title."""
     try:
         history = json.loads(HISTORY.read_text())
     except (OSError, ValueError):
@@ -141,10 +142,10 @@ def read_history() -> dict[str, dict[str, Any]]:
 
 
 def write_history(targets: Iterable[Target]) -> None:
-    """Remember how long the tests of these targets took, and whether more processes could help."""
+    """Store how long the tests of the passed targets took, and whether they can use xdist."""
     history = read_history()
     for target in targets:
-        if target.state == State.PASSED and target.tells:
+        if target.state == State.PASSED and target.has_events:
             history[target.title] = {
                 "seconds": round(sum(target.events.seconds.values()), 3),
                 "xdist": target.events.xdist,

@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Runs the targets: stage after stage, side by side within one, with the stacks that they need."""
+"""Runs the stages in order, and the targets of a stage in parallel, each with the stack it needs."""
 
 from __future__ import annotations
 
@@ -14,33 +14,37 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import processes, stacks
+from . import compose, processes
+from .compose import Stack
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
 from .locks import Lock, Owner
 from .project import ROOT
-from .stacks import Stack
+from .target_state import set_state
 from .targets import BAD, STAGES, State, Target
-from .verdict import judge
 
 PLUGINS = Path(__file__).parent / "plugins"
 
-#: What a run leaves in the environment of its targets: one that starts it again would never end.
+#: Set in the environment of every target. A target that starts the runner again would loop forever,
+#: so the runner refuses to start where this names its own project.
 INSIDE = "TEST_RUNNER_ROOT"
 
-#: Seconds between two looks at everything.
+#: Seconds between two polls of all targets.
 TICK = 0.02
 
-#: Seconds that what a target started may take to end by itself, once the target has ended.
+#: Seconds that child processes may keep running after their target has ended.
 LINGER = 2.0
 
-#: What a target with its share of a stack may need, in bytes.
+#: Memory that one target and its stack may need, in bytes.
 MEMORY = 700 << 20
 
 
-def at_once() -> int:
-    """How many targets may run at once: each of them waits in part, but keeps its memory."""
+def default_jobs() -> int:
+    """Return how many targets may run at the same time.
+
+    One more than there are cores, since targets often wait for I/O; fewer if memory is short.
+    """
     most = (os.cpu_count() or 1) + 1
     with suppress(OSError):  # Only Linux has this file.
         available = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
@@ -51,68 +55,68 @@ def at_once() -> int:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run."""
+    """The limits of a run."""
 
-    jobs: int
-    timeout: float = 0  #: seconds that a target may take; 0: any time
-    run_timeout: float = 0  #: seconds that all may take; 0: any time
+    jobs: int  #: how many targets may run at the same time
+    timeout: float = 0  #: of one target, in seconds; 0: no limit
+    run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
 
 
 class Preparation(threading.Thread):
-    """The life of a stack: it is started, its target uses it, it is removed."""
+    """A thread that starts a stack, waits while its target uses the stack, and removes it."""
 
     def __init__(self, target: Target, instance: str, run: str) -> None:
-        # When somebody insists that the run ends, what cannot be removed must not hold it.
+        # A daemon thread: if the user insists on stopping, a stuck removal must not block the exit.
         super().__init__(daemon=True)
         self.log = target.log
         self.stack = Stack(target.scope, instance, run)
         self.addresses: dict[str, str] = {}
-        self.error: StackError | None = None  #: why it did not start
-        self.left = ""  #: why it could not be removed
-        self.ready = threading.Event()  #: started, or failed to
-        self.done = threading.Event()  #: not needed any more
+        self.error: StackError | None = None  #: why the stack failed to start
+        self.left = ""  #: why the stack could not be removed
+        self.ready = threading.Event()  #: the stack has started, or failed to start
+        self.done = threading.Event()  #: the target no longer needs the stack
         self.began = 0.0
 
     def start(self) -> None:
-        """Begin to start the stack."""
+        """Start the thread, which starts the stack."""
         self.began = time.monotonic()
         super().start()
 
     def run(self) -> None:
-        """Start the stack, wait until it is not needed any more, remove it."""
+        """Start the stack, wait until the target no longer needs it, and remove it."""
         try:
             self.stack.take()
             try:
                 self.stack.up(self.log, stop=self.done.is_set)
                 self.addresses = self.stack.addresses()
             except (StackError, DockerError, OSError) as error:
-                self.error = as_stack_error(error)
+                self.error = to_stack_error(error)
                 self.ready.set()
                 self.stack.abandon()
                 return
             self.ready.set()
             self.done.wait()
             self.stack.remove()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the target must not start
+        except Exception as error:  # noqa: BLE001 - on any error, the target must not start
             if self.ready.is_set():
-                self.left = f"the stack of {self.stack.scope} could not be removed: {error}"
-            self.error = self.error or as_stack_error(error)
+                self.left = f"cannot remove the stack of {self.stack.scope}: {error}"
+            self.error = self.error or to_stack_error(error)
         finally:
             self.ready.set()
 
     @property
     def busy(self) -> bool:
-        """Whether it is being started, or is there."""
+        """Whether the stack is starting or in use."""
         return self.is_alive() and not self.done.is_set()
 
 
-def as_stack_error(error: Exception) -> StackError:
-    """Make a stack's error of whatever kept it from starting."""
+def to_stack_error(error: Exception) -> StackError:
+    """Return any error that stopped a stack from starting as a StackError."""
     return error if isinstance(error, StackError) else StackError(str(error))
 
 
 class Run:
-    """One run of some targets."""
+    """One run of the selected targets."""
 
     def __init__(
         self,
@@ -123,14 +127,14 @@ class Run:
         instance: str,
         caught: list[int],
     ) -> None:
-        """Prepare a run; `caught` gets the signals that ask it to end."""
+        """Prepare a run. The signal handler appends each signal to `caught`; any entry stops the run."""
         self.targets, self.display, self.options = targets, display, options
         self.name, self.instance, self.caught = name, instance, caught
         self.began = time.monotonic()
-        self.late = False  #: the run's time is over
+        self.late = False  #: the run has reached its time limit
         self.left: list[str] = []  #: what could not be removed, and why
-        self._stage = ""  #: the one under way
-        self._said = False  #: that all is to end
+        self._stage = ""  #: the current stage
+        self._announced_stop = False
         self._preparations = {
             target.title: Preparation(target, instance, name)
             for target in targets
@@ -141,16 +145,16 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Whether all is to end."""
+        """Whether the run must stop."""
         return bool(self.caught) or self.late
 
     @property
     def _given_up(self) -> bool:
-        """Whether somebody presses Ctrl-C a third time: the next run removes the rest."""
+        """Whether Ctrl-C was pressed three times. Then the next run cleans up."""
         return self.caught.count(signal.SIGINT) > 2
 
     def run(self) -> None:
-        """Run all, stage after stage; whatever happens, leave nothing behind."""
+        """Run the stages in order. Clean up after any kind of end."""
         lock = Lock(f"run.{self.name}")
         lock.take(Owner(os.getpid(), self.name))
         self._sweeper.start()
@@ -171,7 +175,7 @@ class Run:
         lock.release()
 
     def _run_stage(self, members: list[Target]) -> bool:
-        """Run a stage's targets, all of them to their end; True when none ended badly."""
+        """Run all targets of a stage, even after a failure. Return whether none of them failed."""
         for target in members:
             if target.state == State.SKIPPED:
                 self.display.finished(target)
@@ -182,7 +186,7 @@ class Run:
                 self._prepare()
             for target in members:
                 if target.state == State.RUNNING:
-                    self._look_at(target)
+                    self._poll(target)
                 elif target.state == State.PENDING:
                     self._start_if_possible(target)
             self._tick()
@@ -197,24 +201,24 @@ class Run:
 
     # STACKS -------------------------------------------------------------------
     def _sweep(self) -> None:
-        import psutil  # noqa: F401 - so that it is loaded while the tests run, not after
+        import psutil  # noqa: F401 - loads the module while the tests run, not at the end
 
-        with suppress(DockerError, OSError):  # Without Docker, a later run does it.
-            stacks.sweep()
+        with suppress(DockerError, OSError):  # Without Docker, a later run removes the rest.
+            compose.sweep()
 
     def _prepare(self) -> None:
-        """Start the stacks that are needed next, as long as there is room for them."""
+        """Start the stacks that are needed next, up to the limit."""
         if self._sweeper.is_alive():
             return
         busy = sum(preparation.busy for preparation in self._preparations.values())
         for preparation in self._preparations.values():
-            # One more than targets run at once: the next one is ready when its turn comes.
+            # One stack more than there are jobs, so that the next target finds its stack ready.
             if busy <= self.options.jobs and not preparation.began:
                 preparation.start()
                 busy += 1
 
     def _waiting(self, target: Target) -> str:
-        """Say what a target of the stage under way waits for."""
+        """Return what a target of the current stage is waiting for."""
         preparation = self._preparations.get(target.title)
         if not preparation or not preparation.began or preparation.ready.is_set():
             return ""
@@ -263,12 +267,12 @@ class Run:
                 target.note = f"cannot start {target.command[0]}: {error.strerror}"
                 self._finish(target)
 
-    def _look_at(self, target: Target) -> None:
-        """See how far a running target is, and whether it is at its end."""
+    def _poll(self, target: Target) -> None:
+        """Read the progress of a running target, stop the target if necessary, and detect its end."""
         process, limit = target.process, self.options.timeout
         assert process
         code = process.code()
-        # What is written is read after that look, so that nothing of an ended process is missed.
+        # Read only after the exit code is known, or the last output of the process could be missed.
         target.read()
         if code is None:
             if not target.timed_out and (self.late or (limit and target.seconds > limit)):
@@ -286,9 +290,9 @@ class Run:
         elif code and target.timed_out:
             target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s"
         else:
-            judge(target, code)
+            set_state(target, code)
         if leaked and target.state == State.PASSED:
-            target.note = "it left processes behind, which were ended"
+            target.note = "killed processes that it left running"
         self._finish(target)
 
     def _finish(self, target: Target) -> None:
@@ -307,10 +311,10 @@ class Run:
 
     # THE END ------------------------------------------------------------------
     def _stop(self, members: list[Target]) -> None:
-        """Start nothing more; what runs is asked to end, and its stacks are removed meanwhile."""
-        if self.caught and not self._said:
-            self._said = True
-            self.display.note("Stopping: the tests clean up; Ctrl-C again kills them at once")
+        """Skip the pending targets, and release the stacks that no running target uses."""
+        if self.caught and not self._announced_stop:
+            self._announced_stop = True
+            self.display.note("Stopping: the tests are cleaning up. Ctrl-C again kills them.")
         for target in members:
             if target.state == State.PENDING:
                 target.state = State.NOT_RUN
@@ -324,7 +328,7 @@ class Run:
                 preparation.done.set()
 
     def _clean_up(self) -> None:
-        """End what still runs, remove the stacks, and note what could not be removed."""
+        """End running targets, remove the stacks, and record what could not be removed."""
         for target in self.targets:
             if target.process and target.state == State.RUNNING:
                 target.process.end()
@@ -338,10 +342,10 @@ class Run:
             self.display.update()
             time.sleep(TICK)
         self.left = [preparation.left for preparation in begun if preparation.left]
-        self.left += [f"{one.stack.project} was left" for one in begun if one.is_alive()]
+        self.left += [f"{one.stack.project} was not removed" for one in begun if one.is_alive()]
         processes.kill_marked(self.name)
         if begun and not self._given_up:
             try:
-                stacks.remove_images(self.instance)
+                compose.remove_images(self.instance)
             except DockerError as error:
-                self.left.append(f"images could not be removed: {error}")
+                self.left.append(f"cannot remove the images: {error}")

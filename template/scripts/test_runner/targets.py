@@ -1,5 +1,5 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What there is to run: a target is one command of a stage, such as the unit tests of a service."""
+"""The targets of a run. A target is one command of a stage, such as the unit tests of a service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from .diagnosis import StackError
-from .events import Events, own_name
+from .events import Events, short_name
 from .patterns import Fallback
 from .processes import Process, environment
 from .project import MULTI, ROOT
@@ -23,11 +23,11 @@ STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Inte
 
 
 class UsageError(Exception):
-    """What was asked for cannot be. The text says why, and what can be."""
+    """The command line is wrong. The text gives the reason and the alternatives."""
 
 
 class State(StrEnum):
-    """What became of a target."""
+    """The state of a target, as summary.json records it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -35,159 +35,159 @@ class State(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     TIMED_OUT = "timed out"
-    BROKEN = "no stack"  #: its stack did not start, or fell over
-    NOTHING = "nothing ran"
+    BROKEN = "no stack"  #: its stack failed to start, or failed during the tests
+    NOTHING = "nothing ran"  #: the test tool found no test to run
     SKIPPED = "skipped"  #: it has no tests
-    NOT_RUN = "not run"  #: the stage before it failed
+    NOT_RUN = "not run"  #: an earlier stage failed, or the run was stopped
     INTERRUPTED = "interrupted"
 
 
-#: How much of a log is looked at in one go, in bytes: a flood must not hold up everything else.
-MOST = 1 << 20
+#: How many bytes of a log are read per poll, so that a flood of output does not delay the rest.
+MAX_READ = 1 << 20
 
-#: The states of a target that ended without having passed.
+#: The states of a failed target.
 BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
 
 
 @dataclass
 class Target:
-    """One command, and what became of it."""
+    """One command, with its progress and its result."""
 
     stage: str
     name: str
     command: list[str]
-    scope: str = ""  #: the stack that it runs against
-    again: str = ""  #: what a user types to run it alone
-    folder: str = "."  #: where its test tool runs, which its paths are relative to
+    scope: str = ""  #: the scope of the stack that it needs; empty: no stack
+    again: str = ""  #: the command that runs only this target again
+    folder: str = "."  #: where its test tool runs; the tool's paths are relative to this folder
     state: State = State.PENDING
-    note: str = ""  #: what else is to be said, in a few words
-    env: dict[str, str] = field(default_factory=dict)  #: what it is told besides
-    selected: list[str] = field(default_factory=list)  #: only these tests; none: all
-    began: float = 0.0
-    ended: float = 0.0
+    note: str = ""  #: details of the state, in a few words
+    env: dict[str, str] = field(default_factory=dict)  #: extra environment variables
+    selected: list[str] = field(default_factory=list)  #: run only these tests; empty: all
+    began: float = 0.0  #: on the monotonic clock; 0: not yet
+    ended: float = 0.0  #: on the monotonic clock; 0: not yet
     timed_out: bool = False
-    culprit: str = ""  #: the test that was running when it crashed or its time was over
+    culprit: str = ""  #: the test that was running at the crash or timeout
     process: Process | None = None
     log: Path = Path()
-    log_start: int = 0  #: where its own output begins, after what its stack had to say
+    log_start: int = 0  #: the offset of unread output; a stack logs to the same file first
     events: Events = field(default_factory=lambda: Events(Path()))
     fallback: Fallback = field(default_factory=Fallback)
     error: StackError | None = None  #: what is wrong with its stack
 
     @property
     def title(self) -> str:
-        """Its stage and name."""
+        """The stage and the name, such as `unit api`."""
         return f"{self.stage} {self.name}"
 
     @property
     def seconds(self) -> float:
-        """How long its command has run."""
+        """How long the command has run."""
         return (self.ended or time.monotonic()) - self.began if self.began else 0.0
 
     @property
-    def tells(self) -> bool:
-        """Whether its test tool writes events."""
+    def has_events(self) -> bool:
+        """Whether the test tool writes events."""
         return self.events.begun > 0
 
     @property
     def done(self) -> int:
         """How many tests have an outcome."""
-        return self.events.done if self.tells else self.fallback.progress.done
+        return self.events.done if self.has_events else self.fallback.progress.done
 
     @property
     def total(self) -> int:
-        """How many tests there are, as far as it is known."""
-        if self.tells:
+        """How many tests the target has; 0 if that is not known."""
+        if self.has_events:
             return max(self.events.total, self.events.done)
         return self.fallback.progress.total
 
     @property
     def percent(self) -> int | None:
-        """How far it is; None where nothing tells."""
+        """The progress in percent; None if it is not known."""
         if self.total:
             return 100 * self.done // self.total
-        return None if self.tells else self.fallback.progress.percent or None
+        return None if self.has_events else self.fallback.progress.percent or None
 
     @property
     def current(self) -> str:
-        """The test that is running, by its own name."""
-        return own_name(self.events.running if self.tells else self.fallback.progress.current)
+        """The short name of the running test."""
+        return short_name(
+            self.events.running if self.has_events else self.fallback.progress.current
+        )
 
     def read(self) -> None:
-        """Take in what its test tool has told since the last call."""
+        """Read the events or the output that are new since the last call."""
         self.events.read()
-        if self.tells:
+        if self.has_events:
             return
         with suppress(FileNotFoundError), self.log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            if size - self.log_start > MOST:
-                self.log_start = size - MOST
+            if size - self.log_start > MAX_READ:
+                self.log_start = size - MAX_READ
                 self.fallback.skip()
             file.seek(self.log_start)
-            self.fallback.feed(file.read(MOST))
+            self.fallback.feed(file.read(MAX_READ))
             self.log_start = file.tell()
 
     @property
     def failed(self) -> int:
         """How many tests failed."""
-        if self.tells:
+        if self.has_events:
             return self.events.failed
         return self.fallback.counts.failures if self.fallback.counts else 0
 
     @property
     def executed(self) -> int:
-        """How many tests were run to an outcome."""
-        if self.tells:
+        """How many tests ran. Skipped tests do not count."""
+        if self.has_events:
             return self.events.executed
         counts = self.fallback.counts
         return counts.tests - counts.skipped if counts else 0
 
 
 def has_unit_tests(folder: str) -> bool:
-    """Whether make knows test-unit there; with SHELL=true nothing is run to find out."""
+    """Whether the folder's Makefile has the target test-unit. SHELL=true replaces every command."""
     command = ["make", "-C", folder, "-n", "SHELL=true", "test-unit"]
     env = environment("", LC_ALL="C")
     errors = subprocess.run(command, cwd=ROOT, env=env, capture_output=True).stderr
-    # A broken Makefile is no reason to leave its tests out: they run, and fail in sight.
+    # The tests of a broken Makefile are not skipped: they run and fail with make's error.
     return not re.search(rb"No rule to make target .test-unit.\.", errors)
 
 
 def services() -> list[str]:
-    """List the folders of the services; none in a project of a single one.
+    """List the folder names under services/; empty in a single-service project.
 
     Raises:
-        UsageError: a folder has a name that a shell or a Makefile would take apart, or is taken.
+        UsageError: a name is reserved, or unsafe in a shell or a Makefile.
     """
     folders = (ROOT / "services").iterdir() if MULTI and (ROOT / "services").is_dir() else []
     names = sorted(path.name for path in folders if path.is_dir() and path.name[0] not in "._")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
-            raise UsageError(f"services/{name}: letters, digits, - and _ only, rename the folder")
-        if name == "full":
             raise UsageError(
-                "services/full: that is what all together are called, rename the folder"
+                f"services/{name}: only letters, digits, - and _ are allowed; rename the folder"
             )
+        if name == "full":
+            raise UsageError("services/full: the name 'full' is reserved; rename the folder")
     return names
 
 
 def find(stages: Iterable[str], names: Iterable[str]) -> list[Target]:
-    """Return the targets of these stages and services (of all when none is named), by stage.
+    """Return the targets of these stages and services, in the order of the stages.
+
+    Without services, all are selected. Without stages, all are selected too, except the integration
+    tests if services are named.
 
     Raises:
-        UsageError: there is no such service, or it has no such stage.
+        UsageError: a service does not exist or does not have a selected stage.
     """
     wanted, named, known = set(stages), set(names), services()
     for name in sorted(named - set(known)):
-        raise UsageError(
-            f"no service {name!r}: "
-            + (
-                f"there are {', '.join(known) or 'none'}"
-                if MULTI
-                else "the project is one, name none"
-            )
-        )
+        if not MULTI:
+            raise UsageError("this is a single-service project: omit --service")
+        raise UsageError(f"no service {name!r}: choose from {', '.join(known) or 'none'}")
     if named and "integration" in wanted:
-        raise UsageError("integration tests are of all services: name none")
+        raise UsageError("the integration tests cover all services: omit --service")
     if not wanted:
         wanted = set(STAGES) - ({"integration"} if named else set())
     found: list[Target] = []
@@ -209,12 +209,12 @@ def unit(name: str, folder: str) -> Target:
     again = "make test-unit" if folder == "." else f"make -C {folder} test-unit"
     target = Target("unit", name, again.split(), again=again, folder=folder)
     if not has_unit_tests(folder):
-        skip(target, f"no test-unit in {Path(folder, 'Makefile')}")
+        skip(target, f"no target test-unit in {Path(folder, 'Makefile')}")
     return target
 
 
 def service(name: str) -> Target:
-    """Return the target of a service's tests against its stack."""
+    """Return the target of a service's tests, which run against its stack."""
     folder = f"services/{name}"
     target = Target(
         "service",
@@ -231,7 +231,7 @@ def service(name: str) -> Target:
 
 
 def integration() -> Target:
-    """Return the target of the tests of everything together."""
+    """Return the target of the integration tests, which run against the stack of all services."""
     target = Target(
         "integration",
         "full" if MULTI else "app",
@@ -246,5 +246,5 @@ def integration() -> Target:
 
 
 def skip(target: Target, why: str) -> None:
-    """Leave a target out, and say why."""
+    """Mark a target as skipped, with the reason."""
     target.state, target.note = State.SKIPPED, why

@@ -1,16 +1,16 @@
 # Kept by the template: copier update merges its changes into this file.
-"""A pytest plugin that tells the test runner what happens: JSON lines in the file TEST_EVENTS names.
+"""A pytest plugin that writes events for the test runner, as JSON lines, to the file TEST_EVENTS.
 
-Loaded with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pytest_events"`, in whatever Python
-and pytest a service has: Python 3.8 and pytest 7 at least, the standard library alone. It prints
-nothing, and a run never fails because of it. Without TEST_EVENTS it does nothing.
+The runner loads it with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pytest_events"` into the
+Python and pytest of a service. It therefore supports Python 3.8 and pytest 7, and uses only the
+standard library. It prints nothing and never makes a run fail. Without TEST_EVENTS it does nothing.
 
-TEST_SELECT may name a file with a JSON list, of ids of tests and of files: all else is deselected.
-TEST_EVENTS_WORKERS is how many processes of pytest-xdist run the tests, where it is there and the command
-line does not say otherwise.
+TEST_SELECT may name a file with a JSON list of test ids and files. All other tests are deselected.
+TEST_EVENTS_WORKERS is the number of pytest-xdist processes. It has no effect if pytest-xdist is not
+installed or the command line sets a number.
 
-What each event holds is in the functions of `Recorder`. Under pytest-xdist they are written by the
-controller alone; what only a worker knows travels as an attribute of its reports.
+The methods of `Recorder` document the events. Under pytest-xdist, only the controller writes events.
+What only a worker knows is sent to the controller as an attribute of the worker's reports.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ from typing import Any
 import pytest
 
 NAME = "pytest_events"
-#: The attribute of a report that holds what its worker found out, as JSON.
+#: The attribute of a report for the findings of its worker, as JSON.
 ATTRIBUTE = "test_events"
-#: What is recorded of a failure at most: characters of a message, of a line, and lines.
+#: Limits for a failure: characters of a message and of a line; lines of an excerpt and of captured
+#: output; number of causes.
 MESSAGE, WIDTH, EXCERPT, CAPTURED, CAUSES = 500, 160, 8, 3, 3
-#: How much of a text is looked at, how long a test's id may be (characters), an event (bytes).
-LOOKED_AT, ID, EVENT = 100_000, 500, 4000
-#: A fixture that takes less than this is not worth an event, in seconds.
+#: Limits for the part of a text that is read, a test id (both in characters) and an event (bytes).
+MAX_TEXT, ID, EVENT = 100_000, 500, 4000
+#: A faster fixture is not recorded, in seconds.
 SLOW_FIXTURE = 0.1
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-#: The lines of an assertion's explanation that are the same on both sides, or say nothing.
+#: The lines of an assertion's explanation that are equal on both sides or carry no information.
 CONTEXT = re.compile(r"    |\s*\?[\s^+-]*$|  (?:Full diff|Omitting |Skipping |Use -v|\.\.\.)")
 XUNIT = re.compile(r"^_(?:xunit|unittest)_(\w+?)_fixture_.*$")
 STDLIB = (str(Path(os.__file__).parent), sysconfig.get_paths()["stdlib"])
-#: Made once: a new encoder for each event takes longer than to encode it.
+#: One encoder for all events, because creating one takes longer than encoding an event.
 COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -53,7 +54,7 @@ COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 def pytest_load_initial_conftests(
     early_config: pytest.Config, args: list[str]
 ) -> Generator[None, Any, None]:
-    """Record a conftest.py that cannot be imported: pytest gives up before it configures us."""
+    """Record a conftest.py that cannot be imported. Pytest stops before it calls pytest_configure."""
     workers = os.environ.pop("TEST_EVENTS_WORKERS", "")
     known = early_config.known_args_namespace
     if workers and hasattr(known, "numprocesses") and not getattr(known, "usepdb", False):
@@ -64,7 +65,7 @@ def pytest_load_initial_conftests(
         error = outcome.excinfo[1]
         recorder = Recorder(early_config, path)
         with suppress(Exception):
-            where = place(getattr(error, "path", ""), early_config.rootpath)
+            where = relative_path(getattr(error, "path", ""), early_config.rootpath)
             recorder.begin()
             recorder.collect_error(where, describe(unwrapped(error), early_config.rootpath))
         if type(error).__name__ in ("ConftestImportFailure", "UsageError"):
@@ -72,10 +73,10 @@ def pytest_load_initial_conftests(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, on the controller; begin to observe where tests run."""
+    """Register the Recorder in the controller, and the Observer in each process that runs tests."""
     worker = getattr(config, "workerinput", None)
     if worker is None:
-        # A pytest that a test starts is not the run that is recorded.
+        # Removed from the environment: a pytest that a test starts must not write events.
         path, select = os.environ.pop("TEST_EVENTS", ""), os.environ.pop("TEST_SELECT", "")
         if not path:
             return
@@ -88,13 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         return
     config.pluginmanager.register(Observer(config, selected), "test-events-observer")
-    # Nor need it find this plugin. xdist's workers do: they read the same options again.
+    # Such a pytest may not find this plugin, so it must not load it either. The controller keeps the
+    # option, because xdist's workers read it again.
     options = os.environ.get("PYTEST_ADDOPTS", "")
     os.environ["PYTEST_ADDOPTS"] = options.replace(f"-p {NAME}", "").strip()
 
 
 def read_selection(path: str) -> list[str]:
-    """Read the ids of the tests that are to run; a UsageError says what is wrong with the file."""
+    """Return the selected test ids.
+
+    Raises:
+        pytest.UsageError: the file cannot be read or has the wrong content.
+    """
     try:
         ids = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -105,7 +111,7 @@ def read_selection(path: str) -> list[str]:
 
 
 class Observer:
-    """Sees tests run, in this process: selects them, times fixtures, explains failures."""
+    """Selects tests, measures fixtures and explains failures in a process that runs tests."""
 
     def __init__(self, config: pytest.Config, selected: list[str] | None) -> None:
         self.config = config
@@ -115,13 +121,13 @@ class Observer:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
-        """Deselect what is not selected, after everybody else has had a say."""
+        """Deselect the tests that are not selected, after all other plugins."""
         yield
         if self.selected is not None:
             kept: list[pytest.Item] = []
             rest: list[pytest.Item] = []
             for item in items:
-                names = {item.nodeid, test_id(item, self.config), *holders(item.nodeid)}
+                names = {item.nodeid, test_id(item, self.config), *parents_of(item.nodeid)}
                 (kept if names & self.selected else rest).append(item)
             items[:] = kept
             if rest:
@@ -129,7 +135,7 @@ class Observer:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-        """Time a fixture, without those that it asks for while it is set up."""
+        """Measure a fixture, without the fixtures that it requests during its set-up."""
         self.nested.append(0.0)
         began = time.perf_counter()
         yield
@@ -145,7 +151,7 @@ class Observer:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, Any, None]:
-        """Attach to a test's report why it failed, and the fixtures that took long."""
+        """Attach the cause of a failure and the slow fixtures to a test's report."""
         outcome = yield
         if outcome.excinfo:
             return
@@ -163,7 +169,7 @@ class Observer:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Generator[None, Any, None]:
-        """Attach to a collection's report what is the true cause."""
+        """Attach the cause of a failure to a collection's report."""
         outcome = yield
         if outcome.excinfo:
             return
@@ -177,7 +183,7 @@ class Observer:
 
 
 class Recorder:
-    """Writes the events, one JSON object a line; the first that cannot be written is the last."""
+    """Writes the events, one JSON object per line. After a failed write, it writes no more."""
 
     def __init__(self, config: pytest.Config, path: str, selected: list[str] | None = None) -> None:
         self.config, self.selected = config, selected
@@ -194,15 +200,15 @@ class Recorder:
             self.file = -1
 
     def emit(self, event: str, **values: Any) -> None:
-        """Write one event at once, as one line of UTF-8."""
-        if self.file < 0 or os.getpid() != self.process:  # a test that forks must not repeat us
+        """Write one event in one system call, as a line of UTF-8."""
+        if self.file < 0 or os.getpid() != self.process:  # a forked test must not write events
             return
         try:
             os.write(self.file, encoded({"event": event, **values}))
         except (OSError, ValueError):
             self.file = -1
 
-    # A run.
+    # The run.
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -211,7 +217,7 @@ class Recorder:
         self.begin()
 
     def begin(self) -> None:
-        """`begin`: the tool; whether `-n` may be chosen, and how many workers there are."""
+        """`begin`: the tool, whether the runner may set `-n`, and the number of workers."""
         parallel = self.config.getoption("dist", "no") != "no"
         workers = self.config.getoption("tx", None) or []
         options = self.config.getini("addopts")
@@ -226,44 +232,44 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Let a pytest that has none of the selected tests pass: the next one may have them."""
+        """Pass if no selected test was found. Another pytest of the same target may have it."""
         if self.selected is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
 
     def pytest_unconfigure(self) -> None:
-        """`end`: the exit code that pytest is about to end with."""
+        """`end`: the exit code of pytest."""
         if self.session is not None:
             self.emit("end", exit=int(self.session.exitstatus))
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """`collect_error`: a hook of some plugin or conftest.py raised, which ends the run."""
-        if "internal error" not in self.seen:  # the first one explains the others
+        """`collect_error`: a hook of a plugin or conftest.py raised, which ends the run."""
+        if "internal error" not in self.seen:  # later errors follow from the first one
             self.seen.add("internal error")
             with suppress(Exception):
                 self.collect_error("internal error", describe(excinfo.value, self.config.rootpath))
 
-    # Its workers.
+    # Workers.
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker that there is something to observe, and what to select."""
+        """Send the selection to a worker. Its presence also tells the worker to observe."""
         node.workerinput[ATTRIBUTE] = json.dumps(self.selected)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """`worker_lost`: a worker ended before it was told to."""
+        """`worker_lost`: a worker ended unexpectedly."""
         if error:
             self.emit("worker_lost", worker=str(node.gateway.id), message=cut(str(error), MESSAGE))
 
-    # Its collection.
+    # Collection.
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """`total`: how many tests there are to run."""
+        """`total`: the number of tests to run."""
         self.total(len(session.items))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """`total`, of the first worker that knows: all of them collect the same."""
+        """`total`, from the first worker that has collected: all workers collect the same tests."""
         self.total(len(ids))
 
     def total(self, tests: int) -> None:
@@ -273,36 +279,38 @@ class Recorder:
             self.emit("total", tests=tests)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """`collect_error`, once, although every worker has it."""
+        """`collect_error`, only once, although every worker reports it."""
         if report.failed and report.nodeid not in self.seen:
             self.seen.add(report.nodeid)
             location = (report.nodeid.split("::")[0], None, "")
-            failure = attached(report).get("failure") or described(report.longrepr, location)
+            failure = findings(report).get("failure") or describe_longrepr(
+                report.longrepr, location
+            )
             self.collect_error(report.nodeid or ".", failure, last_lines(report))
 
     def collect_error(
         self, test: str, failure: dict[str, Any], captured: Sequence[str] = ()
     ) -> None:
-        """Record that something could not be collected."""
+        """Write `collect_error`: a file or class could not be collected."""
         self.emit("collect_error", test=shortened(test), failure={**failure, "captured": captured})
 
-    # Its tests.
+    # Tests.
 
     def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
-        """`start`: a test begins, once more for each time that it is run again."""
+        """`start`: a test begins. A rerun of the test writes it again."""
         test = test_id(nodeid, self.config)
         self.locations[test] = location
         self.emit("start", test=test)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """`fixture`, `result`: what became of one phase of a test.
+        """`fixture`, `result`: the outcome of one phase of a test.
 
-        A test has no result for a phase that just passed, and two if its teardown fails after it:
-        the worst is the test's. A failed subtest is a failure of its test.
+        A passed set-up or teardown writes no `result`. A failed teardown writes a second `result`, and
+        the worst one counts. A failed subtest counts as a failure of its test.
         """
         test = test_id(report.nodeid, self.config)
         subtest = type(report).__name__.lower() == "subtestreport"
-        found = attached(report)
+        found = findings(report)
         for name, scope, seconds in found.get("fixtures", ()):
             self.emit("fixture", name=cut(name, WIDTH), scope=scope, test=test, seconds=seconds)
         if not subtest:
@@ -317,13 +325,13 @@ class Recorder:
             and test in self.failed_subtests
             and (outcome == "passed" or isinstance(report.longrepr, str))
         ):
-            return  # its subtests have said it all
+            return  # the failure of its subtests is already recorded
         phase = report.when if report.when in ("setup", "call", "teardown") else "call"
         values: dict[str, Any] = {"outcome": outcome, "phase": phase}
         values["seconds"] = round(report.duration, 4)
         if outcome in ("failed", "error", "rerun"):
             location = self.locations.get(test, report.location)
-            failure = found.get("failure") or described(report.longrepr, location)
+            failure = found.get("failure") or describe_longrepr(report.longrepr, location)
             if subtest:
                 head = getattr(report, "head_line", "").partition(" ")[2]
                 failure["message"] = cut(f"{head} {failure['message']}", MESSAGE)
@@ -332,14 +340,14 @@ class Recorder:
         self.emit("result", test=test, **values)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """`finish`: a test is over, and took so many seconds in all."""
+        """`finish`: a test has ended, with its duration in seconds, all phases included."""
         test = test_id(nodeid, self.config)
         self.locations.pop(test, None)
         self.emit("finish", test=test, seconds=round(self.seconds.pop(test, 0.0), 4))
 
 
 def outcome_of(report: pytest.TestReport) -> str:
-    """Name the outcome of a phase; empty where it is no outcome of a test."""
+    """Return the outcome of a phase; empty if the phase does not decide the test's outcome."""
     outcome: str = report.outcome
     if hasattr(report, "wasxfail"):
         return {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
@@ -351,7 +359,7 @@ def outcome_of(report: pytest.TestReport) -> str:
 
 
 def test_id(item: pytest.Item | str, config: pytest.Config) -> str:
-    """Return a test's id as the command line takes it, without the group that xdist appends."""
+    """Return the id of a test for the command line, without the group that xdist appends."""
     nodeid = item if isinstance(item, str) else item.nodeid
     if "@" in nodeid and (
         config.getoption("loadgroup", False) or config.getoption("dist", "") == "loadgroup"
@@ -361,31 +369,31 @@ def test_id(item: pytest.Item | str, config: pytest.Config) -> str:
     return shortened(nodeid)
 
 
-def holders(nodeid: str) -> Iterator[str]:
-    """Yield what holds a test: its file, and the classes in it."""
+def parents_of(nodeid: str) -> Iterator[str]:
+    """Yield the ids of a test's file and classes."""
     parts = nodeid.partition("[")[0].split("::")
     for end in range(1, len(parts)):
         yield "::".join(parts[:end])
 
 
 def shortened(test: str) -> str:
-    """Return a test's id, or what stands for one that would burst an event."""
+    """Return a test's id, shortened with a checksum if it is too long for an event."""
     if len(test) <= ID:
         return test
     return f"{test[:ID]}…{zlib.crc32(test.encode(errors='surrogatepass')):08x}"
 
 
-def attached(report: Any) -> dict[str, Any]:
-    """Return what the process that made a report found out."""
+def findings(report: Any) -> dict[str, Any]:
+    """Return what the Observer attached to a report."""
     found: dict[str, Any] = json.loads(getattr(report, ATTRIBUTE, None) or "{}")
     return found
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """Return what keeps a file from being imported, rather than pytest's words for it."""
+    """Return the error that stopped an import, instead of pytest's wrapper around it."""
     cause = error.__cause__
     wraps = type(error).__name__ in ("CollectError", "ConftestImportFailure")
-    # Here the words of pytest are the better ones.
+    # For ImportPathMismatchError, pytest's own message is better.
     if not wraps or cause is None or type(cause).__name__ == "ImportPathMismatchError":
         return error
     return cause
@@ -397,14 +405,14 @@ def describe(
     location: tuple[str, int | None, str] | None = None,
     longrepr: object = None,
 ) -> dict[str, Any]:
-    """Explain an exception: its type and message, where to look, and the lines that tell.
+    """Return the type, message, location and excerpt of an exception.
 
-    The path is relative to pytest's root if it is in it. Line 0 means that none is known.
+    The path is relative to pytest's root if it is inside. Line 0 means unknown.
     """
     lines = error_lines(error)
     path, line = deepest_frame(error)
     asked = str(getattr(longrepr, "errorstring", ""))
-    if asked:  # a fixture that does not exist: pytest alone has words for it
+    if asked:  # a fixture does not exist: only pytest's own message explains it
         lines = [one.strip() for one in asked.strip().splitlines()]
         path, line = (
             str(getattr(longrepr, "filename", "")),
@@ -414,9 +422,9 @@ def describe(
     if not path and location:
         path, line = location[0], (-1 if location[1] is None else location[1]) + 1
         source = linecache.getline(str(root / path), line).strip() if line else ""
-    told = [] if asked else [f"E   {error_lines(one)[0]}" for one in causes(error)]
-    told += [f">   {source}"] * bool(source)
-    told += [f"E   {one}" for one in telling(lines, EXCERPT - len(told))]
+    excerpt = [] if asked else [f"E   {error_lines(one)[0]}" for one in causes(error)]
+    excerpt += [f">   {source}"] * bool(source)
+    excerpt += [f"E   {one}" for one in without_context(lines, EXCERPT - len(excerpt))]
     name = type(error).__name__
     lines = lines[:1] if asked else lines
     head, separator, rest = lines[0].partition(": ")
@@ -425,31 +433,33 @@ def describe(
     return {
         "type": name,
         "message": cut("\n".join(lines).strip(), MESSAGE),
-        "path": place(path, root),
+        "path": relative_path(path, root),
         "line": line,
-        "excerpt": [cut(one, WIDTH) for one in told],
+        "excerpt": [cut(one, WIDTH) for one in excerpt],
     }
 
 
-def described(longrepr: object, location: tuple[str, int | None, str]) -> dict[str, Any]:
-    """Explain what is no exception of this process: a lost worker, a test that passed strictly."""
+def describe_longrepr(longrepr: object, location: tuple[str, int | None, str]) -> dict[str, Any]:
+    """Describe a failure without an exception in this process: a lost worker, a strict xpass."""
     crash = getattr(longrepr, "reprcrash", None)
-    text = str(getattr(crash, "message", longrepr))[:LOOKED_AT].strip()
+    text = str(getattr(crash, "message", longrepr))[:MAX_TEXT].strip()
     return {
         "type": "",
         "message": cut(text, MESSAGE),
         "path": location[0].replace(os.sep, "/"),
         "line": (-1 if location[1] is None else location[1]) + 1,
-        "excerpt": [f"E   {cut(one, WIDTH - 4)}" for one in telling(text.splitlines(), EXCERPT)],
+        "excerpt": [
+            f"E   {cut(one, WIDTH - 4)}" for one in without_context(text.splitlines(), EXCERPT)
+        ],
     }
 
 
 def error_lines(error: BaseException) -> list[str]:
-    """Return an exception in words, as a traceback ends; of a group also what is in it."""
-    text = "".join(traceback.format_exception_only(type(error), error))[:LOOKED_AT]
+    """Return the last lines of an exception's traceback; for a group, also those of its members."""
+    text = "".join(traceback.format_exception_only(type(error), error))[:MAX_TEXT]
     lines = ESCAPES.sub("", text).rstrip().splitlines() or [type(error).__name__]
     if isinstance(error, SyntaxError):
-        # Before its words comes where it is.
+        # Drop the location, which comes before the message.
         lines = [one for one in lines if not one.startswith(" ")] or lines
     if lines[0].startswith("AssertionError: assert "):
         lines[0] = lines[0].partition(" ")[2]
@@ -460,7 +470,7 @@ def error_lines(error: BaseException) -> list[str]:
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that an exception came of, the first one first."""
+    """Return the exceptions that caused an exception, the earliest first."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and all(cause is not one for one in found):
@@ -471,7 +481,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def deepest_frame(error: BaseException) -> tuple[str, int]:
-    """Return the innermost line of the project's own code that an exception went through."""
+    """Return the innermost file and line of the project's own code in a traceback."""
     if isinstance(error, SyntaxError) and error.filename and is_ours(error.filename):
         return error.filename, error.lineno or 0
     for one in getattr(error, "exceptions", ())[:1]:
@@ -492,22 +502,22 @@ def deepest_frame(error: BaseException) -> tuple[str, int]:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file is the project's: not Python's, not an installed package's, not ours."""
+    """Whether a file belongs to the project: not to Python, a package or this plugin."""
     parts = Path(path).parts
     foreign = "site-packages" in parts or "dist-packages" in parts or path.startswith(STDLIB)
     return not (foreign or path.startswith("<") or path == __file__)
 
 
-def place(path: str | Path, root: Path) -> str:
-    """Return a path relative to pytest's root, or as it is outside of it."""
+def relative_path(path: str | Path, root: Path) -> str:
+    """Return a path relative to pytest's root, or unchanged if it is outside."""
     try:
         return Path(path).relative_to(root).as_posix()
     except ValueError:
         return str(path).replace(os.sep, "/")
 
 
-def telling(lines: list[str], room: int) -> list[str]:
-    """Return as many lines as there is room for, without a difference's context if it is long."""
+def without_context(lines: list[str], room: int) -> list[str]:
+    """Return at most `room` lines. If there are more, drop the context lines of a diff first."""
     lines = [one for one in lines if one.strip()]
     if len(lines) > room:
         lines = [lines[0], *(one for one in lines[1:] if not CONTEXT.match(one))]
@@ -515,7 +525,7 @@ def telling(lines: list[str], room: int) -> list[str]:
 
 
 def last_lines(report: pytest.TestReport | pytest.CollectReport) -> list[str]:
-    """Return the last lines that the test wrote, to whatever is captured, in the order of pytest."""
+    """Return the last lines of a test's captured output: stdout, stderr and log, in pytest's order."""
     lines: list[str] = []
     for _, text in reversed(report.sections):
         end = ESCAPES.sub("", text[-4 * WIDTH * CAPTURED :])
@@ -527,12 +537,12 @@ def last_lines(report: pytest.TestReport | pytest.CollectReport) -> list[str]:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text, or its beginning if it is too long."""
+    """Shorten a text to `width` characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def encoded(event: dict[str, Any]) -> bytes:
-    """Return an event as a line of UTF-8, its failure cut down until it is short enough."""
+    """Return an event as a line of UTF-8. Shorten its failure until the line fits."""
     for width in (WIDTH, 80, 40, 10):
         failure = event.get("failure")
         if failure and width < WIDTH:
@@ -543,7 +553,7 @@ def encoded(event: dict[str, Any]) -> bytes:
         text = COMPACT.encode(event)
         try:
             line = text.encode()
-        except UnicodeEncodeError:  # half a character, as in a name that is no UTF-8
+        except UnicodeEncodeError:  # a lone surrogate, as in a file name that is not UTF-8
             line = json.dumps(event, separators=(",", ":")).encode()
         if len(line) <= EVENT:
             break

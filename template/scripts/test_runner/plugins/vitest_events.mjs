@@ -1,16 +1,17 @@
 // Kept by the template: copier update merges its changes into this file.
-// A Vitest reporter that tells the test runner what happens: JSON lines in the file TEST_EVENTS
-// names, of the same kind as those of pytest_events.py. For Vitest 3 and later; a project's
-// vite.config.ts uses it where TEST_EVENTS_REPORTER is set, to the path of this file. It prints
-// nothing, and a run never fails because of it.
+// A Vitest reporter that writes events for the test runner, as JSON lines, to the file TEST_EVENTS.
+// The events are those of pytest_events.py. It needs Vitest 3 or later. A service's vite.config.ts
+// loads it if TEST_EVENTS_REPORTER is set to the path of this file. It prints nothing and never
+// makes a run fail.
 import { openSync, readFileSync, writeSync } from "node:fs";
 import { isAbsolute, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
-// What is recorded of a failure at most: characters of a message, of a line, and lines.
+// Limits for a failure: characters of a message and of a line; lines of an excerpt and of captured
+// output; number of causes.
 const [MESSAGE, WIDTH, EXCERPT, CAPTURED, CAUSES] = [500, 160, 8, 3, 3];
-// How much of a text is looked at, how long an id may be (characters), and an event (bytes).
-const [LOOKED_AT, ID, EVENT] = [100_000, 500, 4000];
+// Limits for the part of a text that is read, a test id (both in characters) and an event (bytes).
+const [MAX_TEXT, ID, EVENT] = [100_000, 500, 4000];
 
 export default class EventsReporter {
   #file;
@@ -25,9 +26,9 @@ export default class EventsReporter {
     try {
       this.#file = process.env.TEST_EVENTS && openSync(process.env.TEST_EVENTS, "a");
     } catch {
-      // Then nothing is recorded.
+      // The run goes on without events.
     }
-    // A Vitest that a test starts is not the run that is recorded.
+    // A Vitest that a test starts must not write events.
     delete process.env.TEST_EVENTS;
   }
 
@@ -47,7 +48,7 @@ export default class EventsReporter {
     for (const known of [this.#ids, this.#taken, this.#printed, this.#broken]) known.clear();
   }
 
-  // How many tests there are grows as files are read.
+  // The total grows as Vitest loads the files.
   onTestModuleCollected(module) {
     this.#quietly(() => {
       this.#total += [...module.children.allTests()].length;
@@ -67,7 +68,7 @@ export default class EventsReporter {
     });
   }
 
-  // A test that fails and is run again has a `rerun` for each time that it failed before.
+  // A retried test writes a `rerun` for each earlier failure.
   onTestCaseResult(test) {
     this.#quietly(() => {
       const result = test.result();
@@ -80,12 +81,12 @@ export default class EventsReporter {
         this.#emit({ ...about, outcome: "rerun", phase: "call", seconds: 0, failure });
       }
       if (result.state === "failed") {
-        // Of one try the first error is what the others come of.
+        // The later errors of one attempt follow from the first.
         const error = errors[retryCount] ?? errors.at(-1);
         const failure = this.#failure(error, test);
         this.#emit({ ...about, outcome: "failed", ...timed, failure });
       } else if (result.state !== "pending") {
-        // `pending` here is what `--bail` kept from running.
+        // `pending` means that `--bail` stopped the run before this test.
         this.#emit({ ...about, outcome: result.state, ...timed });
       }
       this.#emit({ event: "finish", test: about.test, seconds: timed.seconds });
@@ -93,7 +94,7 @@ export default class EventsReporter {
     });
   }
 
-  // What beforeAll and afterAll throw.
+  // Errors of beforeAll and afterAll.
   onTestSuiteResult(suite) {
     this.#quietly(() => this.#collectErrors(suite));
   }
@@ -104,7 +105,7 @@ export default class EventsReporter {
 
   onTestRunEnd(modules, unhandled, reason) {
     this.#quietly(() => {
-      // Vitest 3 does not end a file that cannot be read.
+      // Vitest 3 does not call onTestModuleEnd for a file that cannot be loaded.
       for (const module of modules) this.#collectErrors(module);
       for (const error of unhandled) {
         const failure = this.#failure(error);
@@ -112,7 +113,7 @@ export default class EventsReporter {
       }
       const ignored = this.#vitest?.config?.dangerouslyIgnoreUnhandledErrors;
       const failed = reason !== "passed" || (unhandled.length > 0 && !ignored);
-      // What pytest ends with when there was nothing to run.
+      // Without tests, the event has pytest's exit code for this case, 5.
       const nothing = modules.length === 0 && unhandled.length === 0;
       const code = failed || process.exitCode ? 1 : 0;
       this.#emit({ event: "end", exit: code && nothing ? 5 : code });
@@ -127,11 +128,11 @@ export default class EventsReporter {
     this.#emit({ event: "collect_error", test: this.#id(entity), failure });
   }
 
-  // `tests/unit/items.test.ts > suite > name`; Vitest allows the same name twice.
+  // `tests/unit/items.test.ts > suite > name`, with a number if the name is not unique.
   #id(entity) {
     const known = this.#ids.get(entity.id);
     if (known) return known;
-    const module = this.#place((entity.module ?? entity).moduleId);
+    const module = this.#relativePath((entity.module ?? entity).moduleId);
     const name = cut(entity.fullName ? `${module} > ${entity.fullName}` : module, ID);
     const count = (this.#taken.get(name) ?? 0) + 1;
     this.#taken.set(name, count);
@@ -140,30 +141,31 @@ export default class EventsReporter {
     return id;
   }
 
-  #place(path) {
+  #relativePath(path) {
     const inside = relative(this.#vitest.config.root, path);
     return (inside.startsWith("..") || isAbsolute(inside) ? path : inside).replaceAll("\\", "/");
   }
 
-  // Its type and message, where to look, and the lines that tell. Line 0: it is not known.
+  // The type, message, location and excerpt of an error. Line 0 means unknown.
   #failure(error, entity) {
     const frame = ownFrame(error, this.#vitest.config.root);
     const path = frame?.file ?? (entity?.module ?? entity)?.moduleId ?? error?.VITEST_TEST_PATH;
-    const line = frame?.line ?? lineIn(error, path && this.#place(path)) ?? 0;
+    const line = frame?.line ?? lineIn(error, path && this.#relativePath(path)) ?? 0;
     const source = sourceLine(path, line);
     const causes = [];
     for (let one = error?.cause; one && causes.length < CAUSES; one = one.cause) {
-      causes.unshift(`E   ${textLines(words(one))[0] ?? ""}`);
+      causes.unshift(`E   ${textLines(errorText(one))[0] ?? ""}`);
     }
-    const message = textLines(words(error));
+    const message = textLines(errorText(error));
     const difference = textLines(error?.diff ?? "");
     const excerpt = [...causes, ...(source ? [`>   ${source}`] : [])];
     const room = EXCERPT - excerpt.length;
-    excerpt.push(...telling([...message, ...difference], room).map((one) => `E   ${one}`));
+    const lines = withoutContext([...message, ...difference], room);
+    excerpt.push(...lines.map((one) => `E   ${one}`));
     return {
       type: error?.name ?? "",
       message: cut(clean(String(error?.message ?? "")).trim(), MESSAGE),
-      path: path ? this.#place(path) : "",
+      path: path ? this.#relativePath(path) : "",
       line,
       excerpt: excerpt.map((one) => cut(one, WIDTH)),
       captured: (entity && this.#printed.get(entity.id)) ?? [],
@@ -183,17 +185,17 @@ export default class EventsReporter {
     try {
       record();
     } catch {
-      // What cannot be recorded must not break the run.
+      // An error in this reporter must not break the run.
     }
   }
 }
 
-function words(error) {
+function errorText(error) {
   const message = String(error?.message ?? "");
   return error?.name ? `${error.name}: ${message}` : message;
 }
 
-// The innermost frame of the project's own code. Errors outside of tests come without a parsed stack.
+// The innermost frame in the project's own code. Errors outside of tests have no parsed stack.
 function ownFrame(error, root) {
   const parsed =
     error?.stacks ??
@@ -206,7 +208,7 @@ function ownFrame(error, root) {
   return own.find(inside) ?? own.find(({ file, line }) => sourceLine(file, line));
 }
 
-// What keeps a file from being parsed says where in words: `tests/a.test.ts:3:0`.
+// A syntax error has its location only in the message: `tests/a.test.ts:3:0`.
 function lineIn(error, path) {
   const [, after] = String(error?.message ?? "").split(`${path}:`, 2);
   return parseInt(after) || undefined;
@@ -225,7 +227,7 @@ function seconds(milliseconds) {
 }
 
 function clean(text) {
-  return stripVTControlCharacters(text.slice(0, LOOKED_AT));
+  return stripVTControlCharacters(text.slice(0, MAX_TEXT));
 }
 
 function textLines(text) {
@@ -235,8 +237,8 @@ function textLines(text) {
   return lines.filter(Boolean).map((line) => cut(line, WIDTH));
 }
 
-// As many lines as there is room for, without a difference's context if it is long.
-function telling(lines, room) {
+// At most `room` lines. If there are more, the context lines of a diff are dropped first.
+function withoutContext(lines, room) {
   const [first, ...rest] = lines;
   if (lines.length <= room) return lines;
   return [first, ...rest.filter((line) => !line.startsWith("  "))].slice(0, room);
@@ -246,7 +248,7 @@ function cut(text, width) {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
-// An event as a line, its failure cut down until it is short enough.
+// An event as a line. Its failure is shortened until the line fits.
 function encoded(event) {
   let line = "";
   for (const width of [WIDTH, 80, 40, 10]) {
@@ -259,7 +261,7 @@ function encoded(event) {
         failure: { ...event.failure, ...failure, message: cut(message, 2 * width) },
       };
     }
-    // Half a character cannot be UTF-8; as an escape it can.
+    // JSON.stringify escapes a lone surrogate, which UTF-8 cannot encode.
     line = `${JSON.stringify(event)}\n`;
     if (Buffer.byteLength(line) <= EVENT) break;
   }

@@ -1,5 +1,8 @@
 # Kept by the template: copier update merges its changes into this file.
-"""What became of a target, by its exit code; events and output explain it, and may object."""
+"""Decides the final state of a target.
+
+The exit code decides. Events and output explain a failure, and may turn a pass into a failure.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,27 @@ from .logs import end_of
 from .patterns import exit_code_behind_make
 from .targets import State, Target
 
-#: What an event says that a tool ended with when it found no test to run, and what that tool did.
+#: The exit code in an `end` event of a tool that found no test to run (pytest's code).
 NO_TESTS = 5
+#: The exit code of the tool's process in that case.
 OWN_CODE = {"pytest": 5, "vitest": 1}
 
 
-def judge(target: Target, code: int) -> None:
-    """Set a target's state, with a note where the state alone does not tell, by its exit code."""
-    target.state, target.note = verdict(target, code)
+def set_state(target: Target, code: int) -> None:
+    """Set the state and the note of a target whose command has ended with this exit code."""
+    target.state, target.note = state_of(target, code)
 
 
-def verdict(target: Target, code: int) -> tuple[State, str]:
-    """Return the state and the note."""
+def state_of(target: Target, code: int) -> tuple[State, str]:
+    """Return the state, and a note if the state alone does not explain the result."""
     events = target.events
-    crashed = target.tells and events.ended < events.begun
+    crashed = target.has_events and events.ended < events.begun
     if code == 0:
         if target.failed:
-            return State.FAILED, f"{target.failed} failed, and yet it exited with 0"
+            return State.FAILED, f"{target.failed} failed, but the command exited 0"
         if crashed:
-            return State.FAILED, "its tests did not come to their end, and yet it exited with 0"
-        counted = target.tells or target.fallback.counts is not None
+            return State.FAILED, "the command exited 0 before all tests had finished"
+        counted = target.has_events or target.fallback.counts is not None
         return (State.NOTHING, "") if counted and not target.executed else (State.PASSED, "")
     if crashed:
         target.culprit = target.events.running
@@ -41,23 +45,23 @@ def verdict(target: Target, code: int) -> tuple[State, str]:
 
 
 def nothing_ran(target: Target, code: int) -> bool:
-    """Whether a command failed because its test tool found nothing to run, and not for more."""
+    """Whether a command failed only because its test tool found no test to run."""
     if target.executed:
         return False
     own = exit_code(target, code)
-    if target.tells:
+    if target.has_events:
         events = target.events
         return events.exit == NO_TESTS and own == OWN_CODE.get(events.tool, NO_TESTS)
     return own == target.fallback.code_for_nothing
 
 
 def exit_code(target: Target, code: int) -> int:
-    """Return what a recipe ended with: whatever that was, make itself ends with 2."""
+    """Return the exit code of the recipe. make itself exits with 2 whatever the recipe's code was."""
     return exit_code_behind_make(end_of(target.log)) or code
 
 
 def how_it_ended(target: Target, code: int) -> str:
-    """Say how a command ended."""
+    """Describe how a command ended."""
     code = exit_code(target, code)
     code = code if code >= 0 else 128 - code
     words = {134: "aborted", 137: "was killed (out of memory?)", 139: "segmentation fault"}

@@ -1,10 +1,10 @@
 # Kept by the template: copier update merges its changes into this file.
-"""The Docker stacks that tests run against.
+"""Starts and removes the Docker Compose stacks that tests run against.
 
-A scope is the name of a service (its service tests) or `full` (the integration tests). Its stack is
-the compose project `<project>-test-<instance>-<scope>`; containers, networks and volumes are found
-again by exact label, so that removing them needs no compose file and never meets another branch's.
-Images belong to the instance: whichever stack comes first builds them for all.
+A scope is the name of a service (its service tests) or `full` (the integration tests). The stack of a
+scope is the Compose project `<project>-test-<instance>-<scope>`. Its containers, networks and volumes
+are found by exact label, so that a removal needs no compose file and cannot hit another branch's
+stack. Images belong to the instance: the first stack that needs an image builds it for all stacks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,31 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import docker, processes
-from .diagnosis import StackError, cause_in_logs, cause_of, trouble, troubles, unready
+from .diagnosis import (
+    StackError,
+    cause_in_logs,
+    cause_of,
+    container_problem,
+    container_problems,
+    unready,
+)
 from .docker import COMPOSE_PROJECT, DockerError
-from .locks import Lock, Owner, Taken, abandoned
+from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, ROOT, SLUG
 
-#: A stack whose start was broken off is gone when it was so often seen to be, seconds apart.
+#: After an interrupted start, Docker may still create containers. The stack counts as removed when
+#: nothing of it was found in SETTLED checks, which are SETTLE seconds apart.
 SETTLED, SETTLE = 3, 0.2
 
-#: Seconds that a stack may take to become healthy, once its images are built.
+#: Seconds that a stack may take to become healthy after its images are built.
 START_TIMEOUT = 300
 
 
 def instance_id() -> str:
-    """Return this checkout's instance id, as scripts/get-test-instance-id.sh makes it.
+    """Return the instance id of this checkout, from scripts/get-test-instance-id.sh.
 
     Raises:
-        StackError: TEST_INSTANCE_ID is no legal id.
+        StackError: TEST_INSTANCE_ID is not a valid id.
     """
     script = ROOT / "scripts/get-test-instance-id.sh"
     done = subprocess.run(["bash", str(script)], capture_output=True, text=True)
@@ -46,66 +54,68 @@ def instance_id() -> str:
 
 
 def known_scopes() -> list[str]:
-    """List the scopes that have a test stack: the services, then `full`."""
+    """List the scopes that have a test stack: services first, then `full`."""
     files = ROOT.glob("services/*/deploy/test/docker-compose.yml") if MULTI else ()
     full = ["full"] if (ROOT / "deploy/test/docker-compose.yml").is_file() else []
     return [*sorted(path.parts[-4] for path in files), *full]
 
 
-def no_stack(scope: str) -> StackError:
+def unknown_scope(scope: str) -> StackError:
     """Return the error for a scope that has no stack."""
     known = ", ".join(known_scopes()) or "none"
-    return StackError(f"no test stack called '{scope}': choose from {known}")
+    return StackError(f"no test stack '{scope}': choose from {known}")
 
 
 def images_lock(instance: str) -> Lock:
-    """Return the lock on an instance's images; no scope begins with a dot."""
+    """Return the lock on the images of an instance."""
+    # A scope never starts with a dot, so this name cannot clash with the lock of a stack.
     return Lock(f"{instance}..images")
 
 
-def mine(instance: str) -> tuple[str, str]:
-    """Return the labels that everything of an instance carries."""
+def instance_labels(instance: str) -> tuple[str, str]:
+    """Return the labels of all Docker resources of an instance."""
     return f"test.project={SLUG}", f"test.instance={instance}"
 
 
 class Stack:
-    """The test stack of one scope in one instance, as one process uses it."""
+    """The test stack of one scope in one instance, used by one process at a time."""
 
     def __init__(self, scope: str, instance: str, run: str) -> None:
         self.scope, self.instance, self.run = scope, instance, run
-        self.warm = False  #: it was there when this process took it
-        self.kept = False  #: it stays after its use: that is what `make test-infra-up` is for
+        self.warm = False  #: the stack was already running when this process locked it
+        self.kept = False  #: the stack stays after its use (`make test-infra-up`)
         self.project = f"{SLUG}-test-{instance}-{scope}"
         self.label = f"{COMPOSE_PROJECT}={self.project}"
         service = "" if scope == "full" else f"services/{scope}/"
-        #: Where the compose file is; an override file beside it is honoured.
+        #: The folder of the compose file. Compose also reads an override file in this folder.
         self.folder = ROOT / f"{service}deploy/test"
-        self._running: frozenset[str] = frozenset()  #: the containers that are there to stay
+        self._running: frozenset[str] = frozenset()  #: ids of the containers that must keep running
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
 
     def take(self) -> None:
-        """Take the stack for this process, and remove what a killed one left of it.
+        """Lock the stack for this process, and remove what a killed process left of it.
 
         Raises:
-            StackError: there is no such stack, or another process uses it.
-            DockerError: Docker does not do what it is asked to.
+            StackError: the stack does not exist, or another process uses it.
+            DockerError: a Docker command failed.
         """
         if not (self.folder / "docker-compose.yml").is_file():
-            raise no_stack(self.scope)
+            raise unknown_scope(self.scope)
         wanted = self.kept
         try:
             self._lock()
-        except Taken as taken:
+        except LockTakenError as error:
             raise StackError(
-                f"the stack of {self.scope} is in use by {taken}",
-                hint="wait for it, or set TEST_INSTANCE_ID to run beside it",
+                f"the stack of {self.scope} is in use by {error}",
+                hint="wait for it, or set TEST_INSTANCE_ID to use a separate stack",
             ) from None
         try:
             found = docker.containers(self.label)
             self.warm = bool(found) and self.kept
             if not self.warm:
-                # One that was to stay may be gone: then this is another one, with another end.
+                # An earlier process may have kept the stack. If that stack no longer exists, the
+                # new one is kept only if this process wants that.
                 self.kept = wanted
                 self._own.leave(self._owner())
             if found and not self.warm:
@@ -128,7 +138,7 @@ class Stack:
         """Run docker compose on this stack. Return its exit code.
 
         Raises:
-            InterruptedError: it was to stop.
+            InterruptedError: `stop` returned True.
         """
         process = processes.Process(
             ["docker", "compose", *args], log, cwd=self.folder, env=self._environment() | env
@@ -138,25 +148,25 @@ class Stack:
         return code
 
     def _environment(self) -> dict[str, str]:
-        """The environment for docker compose: the files are those of the folder, nothing else."""
+        """Return the environment for docker compose. COMPOSE_FILE must not replace our files."""
         own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
         env = processes.environment(self.run, **own)
         env.pop("COMPOSE_FILE", None)
         return env
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
-        """Build what has changed, start what is not there yet, and wait until all is healthy.
+        """Build the images, start or update the containers, and wait until all are healthy.
 
         Args:
-            log_path: gets what Compose prints.
-            stop: asked again and again; once it says so, all is ended.
+            log_path: the file for the output of Compose.
+            stop: polled; as soon as it returns True, the start is interrupted.
 
         Raises:
-            StackError: an image does not build, or a container did not become healthy in 5 minutes.
-            InterruptedError: it was to stop.
+            StackError: an image failed to build, or a container was not healthy after 5 minutes.
+            InterruptedError: `stop` returned True.
         """
         with log_path.open("ab") as log:
-            # What is built once serves all stacks, so it does not carry this one's name.
+            # All stacks of the instance share the images, so the name has no scope.
             shared = f"{SLUG}-test-{self.instance}"
             self._run("build", ("build",), log, stop, COMPOSE_PROJECT_NAME=shared)
             if self.warm and self._unchanged():
@@ -176,15 +186,15 @@ class Stack:
         cause, hint, lines = cause_of(output)
         if verb == "start":
             with suppress(DockerError):
-                found = troubles(self.project)
-                # A container that tells why is the cause; Compose only says that it waited.
+                found = container_problems(self.project)
+                # Prefer the containers' own logs. Compose only reports that it waited in vain.
                 lines = [*found, *(lines if cause or not found else [])]
-        what = f"the stack of {self.scope} does not {verb}"
-        look = f"`uv run --script scripts/stack.py --verbose up {self.scope}`, and look at it"
-        raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint or look)
+        what = f"the stack of {self.scope} failed to {verb}"
+        inspect = f"`uv run --script scripts/stack.py --verbose up {self.scope}` to see all output"
+        raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint or inspect)
 
     def _unchanged(self) -> bool:
-        """Whether all containers run, as the compose files and the images are now."""
+        """Whether all containers run and match the current compose files and images."""
         done = subprocess.run(
             ["docker", "compose", "config", "--hash=*"],
             cwd=self.folder,
@@ -216,20 +226,20 @@ class Stack:
         return same and all(current(service, container) for service, container in found.items())
 
     def addresses(self) -> dict[str, str]:
-        """Return the environment variables that lead to the stack's containers.
+        """Return the environment variables with the URLs of the stack's containers.
 
-        On a plain host they lead to the ports that Docker published on 127.0.0.1. Inside a
-        container, where those do not answer, this container joins the stack's network, and they
-        lead to the addresses there: it may be in the networks of several stacks at a time, and a
-        name, such as `database`, is one in each of them.
+        On a host, the URLs use the ports that Docker published on 127.0.0.1. Those cannot be reached
+        from inside a container. There, this process's own container joins the stack's network, and
+        the URLs use IP addresses: the container may be in the networks of several stacks, and a name
+        such as `database` exists in each of them.
 
         Raises:
-            StackError: the stack does not run, or a label is not as it should be.
+            StackError: the stack does not run, or a label is invalid.
         """
         found = docker.containers(self.label)
         if not found:
             if self.scope not in known_scopes():
-                raise no_stack(self.scope)
+                raise unknown_scope(self.scope)
             raise StackError(
                 f"{self.project} is not running: start it with stack.py up {self.scope}"
             )
@@ -244,39 +254,40 @@ class Stack:
         }
 
     def broken(self) -> StackError | None:
-        """Tell what of the stack does not run any more, though it did; nothing if all does."""
+        """Return an error if a container that ran at the start no longer runs, else None."""
         try:
             found = {container["Id"]: container for container in docker.containers(self.label)}
-            lines = [f"container {one[:12]} is gone" for one in self._running - found.keys()]
+            removed = self._running - found.keys()
+            lines = [f"container {one[:12]} no longer exists" for one in removed]
             for one in self._running & found.keys():
-                lines += trouble(found[one], one_shot=False)
+                lines += container_problem(found[one], one_shot=False)
         except DockerError as error:
             cause, hint, _ = cause_of(str(error))
             return StackError(cause or str(error), hint=hint)
         if not lines:
             return None
         cause, hint = cause_in_logs(lines)
-        what = f"the stack of {self.scope} fell over while its tests ran"
+        what = f"the stack of {self.scope} failed during its tests"
         return StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint)
 
     def remove(self) -> None:
-        """Remove the stack, unless it is to be kept, and let others take it.
+        """Remove the stack, unless it is kept, and release its lock.
 
         Raises:
-            DockerError: something could not be removed.
+            DockerError: a resource could not be removed.
         """
         if not self.kept:
             docker.remove(self.label)
         self._release()
 
     def abandon(self) -> None:
-        """Remove a stack whose start failed or was broken off; one that was warm before stays.
+        """Remove a stack whose start failed or was interrupted. A warm stack stays.
 
         Raises:
-            DockerError: something could not be removed.
+            DockerError: a resource could not be removed.
         """
         self.kept = self.warm
-        # What Compose asked for last may still be made after Compose is gone.
+        # Docker may still create what Compose requested before it was killed.
         quiet = SETTLED if self.warm else 0
         while quiet < SETTLED:
             docker.remove(self.label)
@@ -286,11 +297,11 @@ class Stack:
         self._release()
 
     def discard(self) -> None:
-        """Remove the stack, also one that was to be kept, and also without a compose file.
+        """Remove the stack, even if it is kept or its compose file no longer exists.
 
         Raises:
-            Taken: another process uses it.
-            DockerError: something could not be removed.
+            LockTakenError: another process uses the stack.
+            DockerError: a resource could not be removed.
         """
         self._lock()
         self.kept = False
@@ -304,11 +315,11 @@ class Stack:
 
 
 def address(container: dict[str, Any], networks: frozenset[str] | None) -> tuple[str, str]:
-    """Return the variable that leads to a container, with its value, as its label tells.
+    """Return the variable and the URL that a container's label `test.url` defines.
 
     Args:
-        container: as `docker inspect` describes it.
-        networks: the ids of those that this process is in, too; None: it is on the host.
+        container: the output of `docker inspect`.
+        networks: the ids of the networks shared with this process; None: it runs on the host.
     """
     labels = container["Config"]["Labels"]
     variable, _, url = labels["test.url"].partition("=")
@@ -318,22 +329,22 @@ def address(container: dict[str, Any], networks: frozenset[str] | None) -> tuple
             f"label test.url '{labels['test.url']}' must be VARIABLE=URL with HOST:PORT in the "
             "URL, such as TEST_API_URL=http://HOST:8000"
         )
-    place = (
+    host_and_port = (
         f"127.0.0.1:{docker.published_port(container, int(port[1]))}"
         if networks is None
         else f"{docker.address_in(container, networks)}:{port[1]}"
     )
-    return variable, url.replace(port[0], place)
+    return variable, url.replace(port[0], host_and_port)
 
 
 def sweep() -> list[str]:
-    """Remove what killed runs of this checkout left: processes, stacks and images.
+    """Remove what killed runs of this checkout left behind: processes, stacks and images.
 
     Returns:
         The scopes whose stacks were removed.
 
     Raises:
-        DockerError: something could not be removed; the next sweep tries again.
+        DockerError: a resource could not be removed; the next sweep tries again.
     """
     swept = []
     for lock, owner in abandoned():
@@ -353,34 +364,38 @@ def sweep() -> list[str]:
 
 
 def discard(instance: str, scopes: Iterable[str] = ()) -> tuple[list[str], list[str]]:
-    """Remove stacks of an instance (all of them), kept ones too, but those that a process uses.
+    """Remove the stacks of an instance, kept ones included, unless a process uses them.
+
+    Args:
+        instance: the instance id.
+        scopes: which stacks; empty: all.
 
     Returns:
-        The scopes that were removed, and those that are in use.
+        The scopes of the removed stacks, and the scopes of the stacks that are in use.
 
     Raises:
-        StackError: there is no such scope.
-        DockerError: something could not be removed.
+        StackError: a scope does not exist.
+        DockerError: a resource could not be removed.
     """
-    found = found_labels("test.scope", *mine(instance))
+    found = found_labels("test.scope", *instance_labels(instance))
     wanted = list(scopes)
     for scope in wanted:
         if scope not in (*found, *known_scopes()):
-            raise no_stack(scope)
+            raise unknown_scope(scope)
     removed, used = [], []
     for scope in (scope for scope in found if scope in (wanted or found)):
         stack = Stack(scope, instance, "clean")
         try:
             stack.discard()
             removed.append(scope)
-        except Taken:
+        except LockTakenError:
             used.append(scope)
     remove_images(instance)
     return removed, used
 
 
 def found_labels(wanted: str, *labels: str) -> list[str]:
-    """List the values of one label, of whatever container, network or volume has all of some."""
+    """List the values of the label `wanted` on the containers, networks and volumes with `labels`."""
     listings = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
     filters = [f"--filter=label={label}" for label in labels]
     form = '--format={{.Label "LABEL"}}'.replace("LABEL", wanted)
@@ -391,17 +406,18 @@ def found_labels(wanted: str, *labels: str) -> list[str]:
 
 
 def remove_images(instance: str) -> None:
-    """Remove an instance's images, unless a stack or another process still uses them."""
+    """Remove the images of an instance, unless a stack or another process uses them."""
     lock = images_lock(instance)
     try:
         if not lock.alone():
             return
-        if docker.ids("container", *mine(instance)):
-            # Stacks that are kept use the newest of each; those before it have no name any more.
-            filters = [f"--filter=label={label}" for label in mine(instance)]
-            with suppress(DockerError):  # Another one may prune; a later run does it.
+        if docker.ids("container", *instance_labels(instance)):
+            # Kept stacks use the newest images. Older builds have lost their name, so prune finds
+            # only those.
+            filters = [f"--filter=label={label}" for label in instance_labels(instance)]
+            with suppress(DockerError):  # Another process may be pruning. A later run tries again.
                 docker.docker("image", "prune", "--force", *filters)
         else:
-            docker.remove_each("image", docker.ids("image", *mine(instance)))
+            docker.remove_each("image", docker.ids("image", *instance_labels(instance)))
     finally:
         lock.release()
