@@ -95,6 +95,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def picture(session: nox.Session) -> None:
+    """Draw docs/images/ with the display of the test runner."""
+    install(session, "test")
+    session.run("python", "-m", "tests.picture")
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Generate a project: `nox -s demo -- -d layout=single`."""
     install(session, "template")
