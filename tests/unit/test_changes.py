@@ -388,7 +388,7 @@ def test_without_a_repository(changes: Callable[..., Any], tmp_path: Path) -> No
     project.write(PROJECT)
     result = changes(project.project)
     assert found(result) == EVERYTHING
-    assert "no git repository" in result.reason
+    assert "not a git repository" in result.reason
 
 
 def test_before_the_first_commit(changes: Callable[..., Any], tmp_path: Path) -> None:
@@ -653,7 +653,7 @@ class TestScript:
             "affected:    api, worker",
             "integration: yes",
         ]
-        assert "changed:     no service" in self.run(project, "--base=HEAD").stdout
+        assert "changed:     none" in self.run(project, "--base=HEAD").stdout
         project.write({"services/frontend/main.ts": "2\n"})
         said = self.run(project, "--base=HEAD", "--working-tree").stdout
         assert said.startswith("frontend changed since HEAD\n")

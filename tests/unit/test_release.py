@@ -98,7 +98,7 @@ REFUSALS = {
     "v1.2.3-ü": "use vMAJOR.MINOR.PATCH",
     "": "'' is not a release tag",
     "v": "use vMAJOR.MINOR.PATCH",
-    "v1.2.3-" + "a" * 123: "is 129 characters long, 128 at most",
+    "v1.2.3-" + "a" * 123: "has 129 characters, but at most 128 are allowed",
 }
 
 
@@ -286,7 +286,7 @@ class TestPublished:
 
     @pytest.mark.parametrize(
         ("commits", "whose"),
-        [(["def"], "def"), (["abc", "def"], "abc and def"), ([], "a commit that it does not name")],
+        [(["def"], "def"), (["abc", "def"], "abc and def"), ([], "an unknown commit")],
     )
     def test_built_from_another_commit(
         self, project: Project, commits: list[str], whose: str
