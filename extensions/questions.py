@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from copier.errors import UserMessageError
-from jinja2 import Environment, pass_context
+from jinja2 import Environment, Template, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
@@ -35,6 +35,7 @@ class ServicesExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        compile_once(environment)
         environment.filters.update(
             quoted=quoted,
             markdown=markdown,
@@ -55,6 +56,28 @@ class ServicesExtension(Extension):
             adopted_services=adopted_services,
             kept_files=kept_files,
         )
+
+
+def compile_once(environment: Environment) -> None:
+    """Make an environment compile each text once.
+
+    Copier compiles each part of each path again for each file and service, which takes a third of
+    the time of `copier copy`.
+    """
+    compiled: dict[str, Template] = {}
+    compile_anew = environment.from_string
+
+    def from_string(source: str, *args: Any, **kwargs: Any) -> Template:
+        if args or kwargs:
+            return compile_anew(source, *args, **kwargs)
+        if source in compiled:
+            # Copier's yield tag resets its state here.
+            environment.preprocess(source)
+        else:
+            compiled[source] = compile_anew(source)
+        return compiled[source]
+
+    environment.from_string = from_string  # type: ignore[method-assign, assignment]
 
 
 #: The rules for the answers to questions that have no choices.
