@@ -318,8 +318,8 @@ def merge(
     """
     monkeypatch.syspath_prepend(str(ROOT / "migrations"))
     migrate = importlib.import_module("migrate")
-    # In a program of its own, which ends after that.
-    monkeypatch.setattr(migrate, "ignore_signals", lambda: None)
+    # An update ignores signals until its process ends; this process goes on.
+    monkeypatch.setattr(importlib.import_module("update"), "ignore_signals", lambda: None)
 
     def merged(project: Project, *arguments: str) -> tuple[int, str]:
         where = (f"--project={project.root}", f"--template={template}")
