@@ -1,7 +1,7 @@
-"""Updates across versions: every edit stays, and all else is as in a new project.
+"""Updates across versions: every edit stays, and the rest is as in a new project.
 
-The places of the edits are read from the two versions, so that they stay apart from what the
-template changes, whatever that is.
+The tests edit lines that the two versions share, so that no edit conflicts with a change of the
+template.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .conftest import (
 
 SETS = {**pairwise.NAMED, **pairwise.pairwise()}
 
-#: How a line of one's own is written, by the file's suffix, where it is not a `#` comment.
+#: The form of a user's line by the file's suffix; the default is a `#` comment.
 COMMENTS = {
     **dict.fromkeys((".ts", ".js"), "// {}\n"),
     **dict.fromkeys((".md", ".html"), "<!-- {} -->\n"),
@@ -38,7 +38,7 @@ COMMENTS = {
     ".css": "/* {} */\n",
 }
 
-#: What is edited, as patterns: the first file of each that a project has.
+#: The files that are edited, as patterns. Only the first match of each pattern is edited.
 EDITED = (
     *("**/Dockerfile", "deploy/dev/docker-compose.yml", "deploy/prod/docker-compose.yml"),
     *("deploy/prod/docker-compose.build.yml", "**/deploy/test/docker-compose.yml", "Makefile"),
@@ -51,15 +51,15 @@ OVERRIDE = "deploy/dev/docker-compose.override.yml"
 OWN_SERVICE = "services:\n  mail:\n    image: axllent/mailpit:v1.27\n"
 
 
-def place_for_a_line(old: str, new: str) -> int:
-    """The middle of the longest part that two versions of a file share, for a line to be put in."""
+def shared_line(old: str, new: str) -> int:
+    """Return the index in the middle of the longest block of lines that two versions share."""
     one, other = old.splitlines(), new.splitlines()
     match = difflib.SequenceMatcher(None, one, other, autojunk=False).find_longest_match()
     return match.a + (match.size + 1) // 2
 
 
 def edit(project: Project, old: dict[str, bytes], new: dict[str, bytes]) -> dict[str, str]:
-    """Put a line of one's own into many files. Return each one's line."""
+    """Insert a line into many files. Return the lines by file."""
     lines = {}
     for pattern in EDITED:
         found = sorted(path.relative_to(project.root) for path in project.root.glob(pattern))
@@ -69,7 +69,7 @@ def edit(project: Project, old: dict[str, bytes], new: dict[str, bytes]) -> dict
         text = project.read(name)
         line = COMMENTS.get(found[0].suffix, "# {}\n").format(f"mine in {name}")
         kept = text.splitlines(keepends=True)
-        kept.insert(place_for_a_line(text, new.get(name, old[name]).decode()), line)
+        kept.insert(shared_line(text, new.get(name, old[name]).decode()), line)
         project.write(name, "".join(kept), project.path(name).stat().st_mode & 0o777)
         lines[name] = line
     return lines
@@ -84,7 +84,7 @@ def test_every_edit_stays_and_the_rest_is_as_new(
     fresh: Fresh,
     merge: Callable[..., tuple[int, str]],
 ) -> None:
-    """And of two changes of the same line, both are there, in the one file with markers."""
+    """The only conflict is the line that both sides changed; the file contains both changes."""
     project = generate(SETS[name], old)
     answers = {"python_version": "3.13"} | SETS[name]
     before, after = files(fresh(answers, old)), files(fresh(answers, NEXT))
@@ -97,17 +97,17 @@ def test_every_edit_stays_and_the_rest_is_as_new(
     project.commit()
 
     if name in pairwise.NAMED:
-        said = project.template("update", f"--version={NEXT}", code=1)
+        output = project.template("update", f"--version={NEXT}", code=1)
     else:
-        code, said = merge(project, "update", f"--ref={NEXT}")
+        code, output = merge(project, "update", f"--ref={NEXT}")
         assert code == 1
 
     number = project.read(NEXT_FILE).splitlines().index("<<<<<<< before updating") + 1
-    assert re.findall(r"^conflict: (.*)$", said, re.MULTILINE) == [f"{NEXT_FILE}:{number}"]
+    assert re.findall(r"^conflict: (.*)$", output, re.MULTILINE) == [f"{NEXT_FILE}:{number}"]
     for side in ("indent_size = 8\n", NEXT_LINES[1]):
         assert side in project.read(NEXT_FILE)
     assert [line for line in project.status() if line[:2] == "UU"] == [f"UU {NEXT_FILE}"]
-    # All else is staged.
+    # Everything else is staged.
     assert not [line for line in project.status() if line[1] != " " and line[:2] != "UU"]
     found = project.files()
     for path, line in lines.items():
@@ -123,7 +123,7 @@ def test_every_edit_stays_and_the_rest_is_as_new(
 
 
 @pytest.mark.parametrize("name", ["multi", "multi-custom", "single-python-api"])
-def test_without_an_edit_a_second_update_and_plain_copier_find_nothing_else(
+def test_a_second_update_changes_nothing_and_plain_copier_has_the_same_result(
     name: str, generate: Generate
 ) -> None:
     project = generate(SETS[name], OLD[0])
@@ -155,7 +155,7 @@ def test_edits_survive_plain_copier_too(generate: Generate, fresh: Fresh) -> Non
     project.template("update", f"--version={NEXT}", code=1)
     ours, status = project.files(), project.status()
     project.undo()
-    said = project.copier(f"--vcs-ref={NEXT}")
+    output = project.copier(f"--vcs-ref={NEXT}")
     assert project.files() == ours
     assert project.status() == status
-    assert f"conflict: {NEXT_FILE}:" in said
+    assert f"conflict: {NEXT_FILE}:" in output
