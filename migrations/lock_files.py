@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 
+from merge import MARK
 from repository import Repository
-from template_modules import load
 from trees import FILE, File, Result, Tree
 
-#: The task that makes lock files in a new project. Its table of commands serves updates, too.
-task = load("tasks/after_copy.py")
+
+def _load_task() -> ModuleType:
+    """Load the task that makes lock files in a new project: updates use its table of commands."""
+    path = Path(__file__).parent.parent / "tasks/after_copy.py"
+    spec = importlib.util.spec_from_file_location("after_copy", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+task = _load_task()
 
 
 def add_lock_files(
@@ -39,6 +51,9 @@ def add_lock_files(
         lock_name, command = task.LOCKS[manifest]
         lock = path.removesuffix(manifest) + lock_name
         if lock not in result.tree and path in ours:
+            continue
+        # The template pins exact versions in its own manifests, such as that of the linters.
+        if MARK in repository.read([file.blob])[file.blob]:
             continue
         folder = work / PurePosixPath(path).parent
         folder.mkdir(parents=True, exist_ok=True)

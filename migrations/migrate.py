@@ -39,6 +39,7 @@ from errors import GitError, RefusedError, SignalInterrupt
 from repository import Repository, undo_command
 from signals import raise_on_signal
 from steps import Change, steps_between
+from template_rules import AnswerError, check_name, grown
 from trees import Result, Tree
 from update import Request, Update
 
@@ -107,7 +108,7 @@ def request_of(options: argparse.Namespace, old: Answers, tree: Tree) -> Request
     """Return the request of a command line, for a project with these answers and files.
 
     Raises:
-        RefusedError, rules.Refusal: the request breaks a rule.
+        RefusedError, AnswerError: the request breaks a rule.
     """
     if options.verb == "update":
         for pair in options.data:
@@ -130,10 +131,10 @@ def request_of(options: argparse.Namespace, old: Answers, tree: Tree) -> Request
         raise RefusedError(
             "this project already allows several services; to add one, run: make add-service NAME=…"
         )
-    service_answers.rules.check_name(options.name)
+    check_name(options.name)
     check_free(f"services/{options.name}", tree)
     stores = {key: old.get(key, "none") for key in ("database", "cache")}
-    services = service_answers.rules.grown(old, options.name)
+    services = grown(old, options.name)
     answers = {"layout": "multi", "services": services} | stores
     return Request(answers, names={"app": options.name})
 
@@ -226,7 +227,7 @@ def main() -> int:
             return after_copier(Path(sys.argv[2]))
         return from_project(parse(sys.argv[1:]))
     # Copier raises ValueError for an answer that is not one of the choices.
-    except (RefusedError, CopierError, service_answers.rules.Refusal, ValueError) as error:
+    except (RefusedError, AnswerError, CopierError, ValueError) as error:
         print(str(error).strip().splitlines()[-1] + "; nothing was changed", file=sys.stderr)
         return 2
     except (GitError, OSError) as error:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
 
 from errors import MoveError
 from steps import Change
+from template_rules import Service
 from trees import SUBMODULE, Tree
 
 #: Files and folders of the user's that stay at the root when a single project grows. Hidden files,
@@ -33,7 +33,7 @@ class PathMap:
     #: What the steps between the two versions move.
     change: Change
     #: The services that the project keeps: each one's old and new form.
-    services: Sequence[tuple[Any, Any]]
+    services: Sequence[tuple[Service, Service]]
     #: What the template generated last, and what it generates now.
     base: Tree
     theirs: Tree
@@ -65,9 +65,9 @@ class PathMap:
         return name in self._names_at_root or is_hidden or stays
 
 
-def path_in_service(path: str, old: Any, new: Any) -> str:
+def path_in_service(path: str, old: Service, new: Service) -> str:
     """Return the new path of a service's file, which is given relative to the old folder."""
-    if old.kind.startswith("python-"):
+    if old.language == "python":
         for before, after in ((old.source, new.source), (old.src_root, new.src_root)):
             if before != "." and path.startswith(f"{before}/"):
                 rest = path.removeprefix(f"{before}/")

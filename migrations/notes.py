@@ -10,6 +10,7 @@ from typing import Any
 
 from merge import LABELS
 from repository import Repository
+from template_rules import Service
 from trees import LINK, Result, Tree
 
 #: How many paths of a long list are printed.
@@ -54,7 +55,7 @@ def kept_folder(folder: str, changed: Sequence[str]) -> str:
     )
 
 
-def lost_needs(old: Any, new: Any, names: Mapping[str, str]) -> Iterator[str]:
+def lost_needs(old: Service, new: Service, names: Mapping[str, str]) -> Iterator[str]:
     """Yield a note if a service no longer gets the address of a service that it needed."""
     lost = [need for need in old.needs if names.get(need) not in new.needs]
     if lost:
@@ -64,7 +65,9 @@ def lost_needs(old: Any, new: Any, names: Mapping[str, str]) -> Iterator[str]:
         )
 
 
-def renamed_service(repository: Repository, old: Any, new: Any, result: Result) -> Iterator[str]:
+def renamed_service(
+    repository: Repository, old: Service, new: Service, result: Result
+) -> Iterator[str]:
     """Yield what the user has to do after a service was renamed."""
     yield f"in your .env files, rename {old.env}_… to {new.env}_…"
     if old.database:
@@ -76,7 +79,7 @@ def renamed_service(repository: Repository, old: Any, new: Any, result: Result) 
     yield from _mentions(repository, old, new, result)
 
 
-def _mentions(repository: Repository, old: Any, new: Any, result: Result) -> Iterator[str]:
+def _mentions(repository: Repository, old: Service, new: Service, result: Result) -> Iterator[str]:
     """Yield the lines of the user's files that still contain a service's old name."""
     word = re.compile(rf"(?<![\w-]){re.escape(old.name)}(?![\w-])".encode())
     package = re.escape(old.package)

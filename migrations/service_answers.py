@@ -11,20 +11,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from answers_file import Answers
-from template_modules import load
+from template_rules import AnswerError, Service, check_name, kind_of, resolve
 
 #: An entry of the list: a name, `name:kind`, or a mapping.
 Item = Any
 
-#: The template's own parser of the list, with its rules.
-rules = load("extensions/services.py")
 
-
-def resolved(answers: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(answers: Mapping[str, Any]) -> dict[str, Service]:
     """Return the services of some answers by name, with all defaults applied.
 
     Raises:
-        rules.Refusal: an answer breaks a rule.
+        AnswerError: an answer breaks a rule.
     """
     defaults = {
         "layout": "multi",
@@ -35,7 +32,7 @@ def resolved(answers: Mapping[str, Any]) -> dict[str, Any]:
         "project_slug": "",
         "registry": "",
     }
-    found = rules.resolve(**{key: answers.get(key, value) for key, value in defaults.items()})
+    found = resolve(**{key: answers.get(key, value) for key, value in defaults.items()})
     return {service.name: service for service in found}
 
 
@@ -52,10 +49,10 @@ def added(answers: Answers, new: Iterable[Item], needed_by: Iterable[str] = ()) 
     names = [name_of(item) for item in new]
     for name in names:
         if name in before:
-            raise rules.Refusal(f"service {name!r} already exists; choose another name")
+            raise AnswerError(f"service {name!r} already exists; choose another name")
     needs = {name: _needs(service) for name, service in before.items()}
     for name in needed_by:
-        _known(name, before)
+        _check_exists(name, before)
         needs[name] += names
     return _in_old_form(answers, _pinned(answers, [*items, *new], before, needs))
 
@@ -64,10 +61,10 @@ def removed(answers: Answers, names: Iterable[str]) -> Item:
     """Return the list without some services. The other services no longer need them."""
     before, gone = resolved(answers), set(names)
     for name in gone:
-        _known(name, before)
+        _check_exists(name, before)
     items = [item for item in _items(answers) if name_of(item) not in gone]
     if not items:
-        raise rules.Refusal(
+        raise AnswerError(
             f"service {name_of(_items(answers)[0])!r} is the last one; a project needs at least one"
         )
     kept = {name: service for name, service in before.items() if name not in gone}
@@ -82,10 +79,10 @@ def renamed(answers: Answers, names: Mapping[str, str]) -> Item:
     """Return the list with new names for some services, given as a mapping from old to new."""
     before = resolved(answers)
     for old, new in names.items():
-        _known(old, before)
-        rules.check_name(new)
+        _check_exists(old, before)
+        check_name(new)
         if new in before:
-            raise rules.Refusal(f"service {new!r} already exists; choose another name")
+            raise AnswerError(f"service {new!r} already exists; choose another name")
     items = []
     for item in _items(answers):
         old = name_of(item)
@@ -107,14 +104,14 @@ def name_of(item: Item) -> str:
     return str(item.partition(":")[0].strip() if isinstance(item, str) else item["name"])
 
 
-def _known(name: str, services: Mapping[str, Any]) -> None:
+def _check_exists(name: str, services: Mapping[str, Service]) -> None:
     if name not in services:
-        raise rules.Refusal(f"service {name!r} does not exist; choose from {', '.join(services)}")
+        raise AnswerError(f"service {name!r} does not exist; choose from {', '.join(services)}")
 
 
 def _items(answers: Answers) -> list[Item]:
     if answers.get("layout") != "multi":
-        raise rules.Refusal(
+        raise AnswerError(
             "this project has a single service; to allow more, first run: make template-grow"
         )
     services = answers["services"]
@@ -123,15 +120,18 @@ def _items(answers: Answers) -> list[Item]:
     return list(services)
 
 
-def _needs(service: Any) -> list[str]:
+def _needs(service: Service) -> list[str]:
     """Return the needs of a service in the form of an answer."""
     backing = {"database": service.database, "cache": service.cache}
-    chosen = [name for name, there in backing.items() if there and service.kind == "custom"]
+    chosen = [name for name, there in backing.items() if there and service.is_own]
     return [*service.needs, *chosen]
 
 
 def _pinned(
-    answers: Answers, items: list[Item], wanted: Mapping[str, Any], needs: Mapping[str, list[str]]
+    answers: Answers,
+    items: list[Item],
+    wanted: Mapping[str, Service],
+    needs: Mapping[str, list[str]],
 ) -> list[Item]:
     """State the kind, needs and port of services whose defaults would be different."""
 
@@ -141,7 +141,7 @@ def _pinned(
 
     explicit = {name_of(item): _as_mapping(item) for item in items}
     for name, service in wanted.items():
-        if "kind" not in explicit[name] and rules.kind_of(name) != service.kind:
+        if "kind" not in explicit[name] and kind_of(name) != service.kind:
             pin(name, kind=service.kind)
         if "needs" in explicit[name]:
             pin(name, needs=needs[name])

@@ -27,9 +27,10 @@ from rendering import Template
 from repository import Repository
 from signals import ignore_signals
 from steps import Change, steps_between
+from template_rules import SIGNS, Service
 from trees import EXECUTABLE, FILE, File, Result, Tree, edited
 
-Services = Mapping[str, Any]
+Services = Mapping[str, Service]
 
 
 @dataclass
@@ -166,7 +167,7 @@ class Update:
                 for path, file in self.before.items()
                 if path.startswith(f"{service.path}/") and file.mode in (FILE, EXECUTABLE)
             ]
-            if not existing or service.kind == "custom":
+            if not existing or service.is_own:
                 continue
             # A generated service that was removed but kept its files may come back.
             if not any(MARK in text for text in self.repository.read(existing).values()):
@@ -182,7 +183,7 @@ class Update:
         """Render a version of the template, and return it as a tree."""
         return self.repository.stored(self.template.render(name, ref, data, last))
 
-    def _rendered_for_moves(self, pairs: list[tuple[Any, Any]], theirs: Tree) -> Tree:
+    def _rendered_for_moves(self, pairs: list[tuple[Service, Service]], theirs: Tree) -> Tree:
         """Return the tree from which the user's files take what a move changes in them.
 
         It is the project's old version with the new answers, so that nothing else in it is new. If
@@ -209,8 +210,8 @@ class Update:
                 {**self.old, **self.request.answers, "services": services, "layout": "multi"}
             )
             for name, service in wanted.items():
-                signs = {f"services/{name}/{sign}" for sign in service_answers.rules.SIGNS}
-                if name not in known and service.kind == "custom" and signs & self.before.keys():
+                signs = {f"services/{name}/{sign}" for sign in SIGNS}
+                if name not in known and service.is_own and signs & self.before.keys():
                     names.append(name)
         return {"adopted": names}
 
@@ -230,9 +231,9 @@ class Update:
             f"add one of this kind, such as 'app:{kind}'"
         )
 
-    def _rename_package(self, old: Any, new: Any) -> None:
+    def _rename_package(self, old: Service, new: Service) -> None:
         """Rename a service's package in its Python files."""
-        if old.package == new.package or not old.kind.startswith("python-"):
+        if old.package == new.package or old.language != "python":
             return
         ours = self.ours
         paths = [path for path in ours if path.startswith(f"{new.path}/") and path.endswith(".py")]
