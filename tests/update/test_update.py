@@ -93,7 +93,7 @@ def every_update() -> Iterator[ParameterSet]:
             yield pytest.param(name, old, marks=marks, id=f"{name}-from-{old}")
 
 
-@pytest.mark.parametrize(("name", "old"), every_update())
+@pytest.mark.parametrize(("name", "old"), list(every_update()))
 def test_every_edit_stays_and_the_rest_is_as_new(
     name: str,
     old: str,
