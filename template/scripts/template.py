@@ -363,7 +363,12 @@ def change(project: Project, options: argparse.Namespace) -> int:
             )
         is_current = template.commit(target) == template.current
         if options.verb == "update" and is_current and not options.data:
-            print(f"{project.version} is the newest version.")
+            is_newest = template.commit(newest) == template.current
+            print(
+                f"{project.version} is the newest version."
+                if is_newest
+                else f"This project already uses {project.version}."
+            )
             return 0
         git("checkout", "--quiet", "--detach", newest, cwd=template.folder)
         code = run_merge(project, template, target, for_merge(options), Path(work))

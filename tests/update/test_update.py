@@ -167,7 +167,7 @@ def test_a_second_update_changes_nothing_and_plain_copier_has_the_same_result(
     assert project.files() == ours
     project.commit("update")
     assert project.template("update", f"--version={NOW}").splitlines()[-1] == (
-        f"{NOW} is the newest version."
+        f"This project already uses {NOW}."
     )
     project.copier(f"--vcs-ref={NOW}")
     assert project.status() == []
