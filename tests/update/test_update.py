@@ -34,7 +34,7 @@ from .conftest import (
 
 SETS = {**pairwise.NAMED, **pairwise.pairwise()}
 
-#: The form of a user's line by the file's suffix, and by name; the default is a `#` comment.
+#: The form of a user's line by the file's suffix; the default is a `#` comment.
 COMMENTS = {
     **dict.fromkeys((".ts", ".js"), "// {}\n"),
     **dict.fromkeys((".md", ".html"), "<!-- {} -->\n"),
