@@ -192,15 +192,15 @@ def test_an_empty_repository_is_not_adopted(template: Path, tmp_path: Path) -> N
 
 #: By problem: a path, the target if the path is a link, and a part of the line.
 CLASHES = {
-    "a file for a folder": ("deploy", "", "deploy is no folder here, and the template has one"),
-    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is no folder here"),
-    "a file for the workflows": (".github/workflows", "", ".github/workflows is no folder here"),
-    "a file for the services": ("services", "", "services is no folder here"),
-    "a folder for a file": ("Makefile/x", "", "Makefile is a folder here, and the template has a"),
-    "a link out": ("scripts", "..", "scripts is a link that leads out of the project"),
-    "a link to nowhere": ("scripts", "nowhere", "scripts is no folder here"),
+    "a file for a folder": ("deploy", "", "deploy is a file, and the template needs a folder of that name"),
+    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is a file, and the template"),
+    "a file for the workflows": (".github/workflows", "", ".github/workflows is a file, and the template"),
+    "a file for the services": ("services", "", "services is a file, and the template"),
+    "a folder for a file": ("Makefile/x", "", "Makefile is a folder, and the template needs a file"),
+    "a link out": ("scripts", "..", "scripts is a link to a place outside the project"),
+    "a link to nowhere": ("scripts", "nowhere", "scripts is a file, and the template"),
     "another template's answers": (
-        ANSWERS, "", f"{ANSWERS} is another template's, and would be replaced; rename it (",
+        ANSWERS, "", f"{ANSWERS} belongs to another template and would be overwritten; rename it (",
     ),
 }  # fmt: skip
 

@@ -454,13 +454,19 @@ REFUSED = {
     ),
     "a bad name": (("add-service", "Bad_Name"), "must start with a letter"),
     "a name twice": (("add-service", "engine"), "service 'engine' already exists"),
-    "an unknown kind": (("add-service", "x", "--kind=java"), "has the kind 'java'"),
-    "an unknown need": (("add-service", "x", "--needs=y"), "needs 'y', which is no service here"),
-    "a worker without a store": (("add-service", "worker"), "keeps its jobs in the cache or the"),
+    "an unknown kind": (("add-service", "x", "--kind=java"), "has the unknown kind 'java'"),
+    "an unknown need": (
+        ("add-service", "x", "--needs=y"),
+        "needs 'y', which is not a service of this",
+    ),
+    "a worker without a store": (
+        ("add-service", "worker"),
+        "works on background jobs, which are stored in the cache",
+    ),
     "the last service": (("remove-service", "api", "engine"), "is the last one"),
     "removing an unknown service": (("remove-service", "x"), "service 'x' does not exist"),
     "growing a multi project": (("grow",), "already allows several services"),
-    "back to single": (("update", "-d", "layout=single"), "no way back"),
+    "back to single": (("update", "-d", "layout=single"), "a multi project cannot become single"),
 }
 
 

@@ -258,7 +258,7 @@ def test_plain_copier_refuses_an_older_version_too(plain: Project) -> None:
     output = plain.copier(f"--vcs-ref={OLD[0]}", code=1)
     assert "Downgrades are not supported" in output.splitlines()[-1]
     output = plain.copier(f"--vcs-ref={NOW}", "--data=layout=single", code=1)
-    assert "layout 'single' is no way back from 'multi'" in output.splitlines()[-1]
+    assert "layout 'single': a multi project cannot become single" in output.splitlines()[-1]
     assert plain.status() == []
 
 
