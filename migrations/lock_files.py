@@ -42,11 +42,7 @@ def add_lock_files(
     failed: dict[str, str] = {}
     for path, file in sorted(result.tree.items()):
         manifest = PurePosixPath(path).name
-        if (
-            manifest not in task.LOCKS
-            or before.get(path) == file
-            or path in result.conflicts
-        ):
+        if manifest not in task.LOCKS or before.get(path) == file or path in result.conflicts:
             continue
         lock_name, command = task.LOCKS[manifest]
         lock = path.removesuffix(manifest) + lock_name
