@@ -69,9 +69,16 @@ def programs(session: nox.Session) -> None:
 
 @nox.session
 def update(session: nox.Session) -> None:
-    """Update projects from every release to the working tree, and change their services."""
+    """Update projects from old versions to the working tree, and change their services."""
     install(session, "test")
-    pytest(session, *side_by_side(), paths=["tests/update"])
+    pytest(session, *side_by_side(), "-m", "not drills", paths=["tests/update"])
+
+
+@nox.session(default=False)
+def drills(session: nox.Session) -> None:
+    """Update projects with all pairwise answers from all old versions to the working tree."""
+    install(session, "test")
+    pytest(session, *side_by_side(), "-m", "drills", paths=["tests/update"])
 
 
 @nox.session

@@ -1,17 +1,17 @@
-"""What a version of the template changes that a merge cannot see: files and answers with new names.
+"""What a merge cannot see: the files and answers that a version of the template renames.
 
-Each step belongs to the version that it leads to, and runs in every update that crosses it, oldest
-first. It gets a `Change`, and says there what is called differently now. Its docstring tells the
-story: what was, what is, and why. For example:
+Each step belongs to the version that introduces the new names. An update runs the steps between the
+project's version and the new one, oldest first. Each step describes its renames by a `Change`, and
+its docstring says what was renamed and why. For example:
 
     @step("2.0.0")
     def scripts_are_called_tools(change: Change) -> None:
-        \"\"\"Until 2.0 the scripts were in scripts/, which projects have their own files in.\"\"\"
+        \"\"\"Until 2.0 the template used scripts/, where many projects have files of their own.\"\"\"
         change.move("scripts/stack.py", "tools/stack.py")
         change.rename_answer("registry", "image_registry")
 
-Moved files keep what the user has changed in them. What a step does must not depend on how often it
-runs: an update that is undone runs it again.
+Moved files keep the user's changes. A step may run more than once, because a user can undo an update
+and repeat it; the result must be the same each time.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from packaging.version import InvalidVersion, Version
 
 @dataclass
 class Change:
-    """What the steps of an update say."""
+    """The renames of all steps of an update."""
 
-    #: The answers of the project, to be changed in place.
+    #: The project's answers. Steps change them in place.
     answers: dict[str, Any]
-    #: Old places of files and folders, and their new ones. A folder ends with a slash.
+    #: Old paths of files and folders with their new paths. A folder's path ends with a slash.
     moves: dict[str, str] = field(default_factory=dict)
 
     def move(self, old: str, new: str) -> None:
-        """Say that a file has a new place, or a folder: then both end with a slash."""
+        """Move a file or a folder. Both paths of a folder end with a slash."""
         self.moves[old] = new
 
     def rename_answer(self, old: str, new: str) -> None:
-        """Say that a question has a new name; its answer is kept."""
+        """Rename a question and keep its answer."""
         if old in self.answers:
             self.answers.setdefault(new, self.answers.pop(old))
 
-    def place(self, path: str) -> str:
-        """Return where a file is after all moves, which follow one another."""
+    def new_path(self, path: str) -> str:
+        """Return the path of a file after all moves, applied one after another."""
         for old, new in self.moves.items():
             if path == old or (old.endswith("/") and path.startswith(old)):
                 path = new + path.removeprefix(old)
@@ -56,11 +56,13 @@ STEPS: list[tuple[Version, Step]] = []
 
 
 def step(version: str) -> Callable[[Step], Step]:
-    """Register a function as a step to a version."""
+    """Register a function as a step of a version."""
 
     def register(function: Step) -> Step:
         if not function.__doc__:
-            raise ValueError(f"{function.__name__} has no docstring to tell its story")
+            raise ValueError(
+                f"step {function.__name__} needs a docstring that says what was renamed and why"
+            )
         STEPS.append((Version(version), function))
         STEPS.sort(key=lambda item: item[0])
         return function
@@ -69,9 +71,9 @@ def step(version: str) -> Callable[[Step], Step]:
 
 
 def parsed(commit: str) -> Version:
-    """Return the version of what `git describe` says of a commit; 0 where it names no release.
+    """Return the version for an output of `git describe`, or 0 if that names no release.
 
-    A commit after a release, `v1.2.3-4-gabc`, is its fourth post-release.
+    `v1.2.3-4-gabc`, the fourth commit after v1.2.3, becomes the post-release 1.2.3.post4.
     """
     described = re.fullmatch(r"(v\d+\..*?)(?:-(\d+)-g[0-9a-f]+)?(?:-dirty)?", commit)
     if not described:
@@ -83,8 +85,12 @@ def parsed(commit: str) -> Version:
         return Version("0")
 
 
-def crossed(old: str, new: str) -> Iterator[Step]:
-    """Yield the steps that lie between two versions; a commit without a tag has them all."""
+def steps_between(old: str, new: str) -> Iterator[Step]:
+    """Yield the steps after the old version, up to and including the new one.
+
+    A commit without a release counts as before all steps if it is the old version, and as after all
+    steps if it is the new one.
+    """
     start, end = parsed(old), parsed(new)
     for version, function in STEPS:
         if start < version and (version <= end or end == Version("0")):

@@ -1,4 +1,4 @@
-"""Small real projects for the scripts of generated projects: real processes, real terminals."""
+"""Small projects in which tests run the scripts of generated projects: processes and terminals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pexpect
 
-#: What would change how the runner shows itself, or what it runs.
+#: Variables that change the runner's output, or which tests it runs.
 UNSET = frozenset(
     "AI_AGENT AGENT ARGS AUGMENT_AGENT CI CLAUDECODE CODEX_SANDBOX CODEX_THREAD_ID CURSOR_AGENT "
     "FORCE_COLOR GEMINI_CLI GITEA_ACTIONS GITHUB_ACTIONS GITHUB_STEP_SUMMARY GOOSE_PROVIDER "
@@ -27,7 +27,7 @@ UNSET = frozenset(
 
 
 class Project:
-    """A folder with the scripts of a rendered project, and whatever a test writes into it."""
+    """A folder with the scripts of a rendered project, to which a test adds files."""
 
     def __init__(self, rendered: Path, root: Path, slug: str = "shop") -> None:
         self.root, self.slug = root, slug
@@ -36,7 +36,7 @@ class Project:
         self.replace("scripts/test_runner/project.py", 'SLUG = "shop"', f'SLUG = "{slug}"')
 
     def write(self, name: str, text: str, *, executable: bool = False) -> Path:
-        """Write a file, its text dedented."""
+        """Write a file and remove the indentation of its text."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
@@ -45,14 +45,14 @@ class Project:
         return path
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Change a file where it says something."""
+        """Replace a text in a file."""
         path = self.root / name
         text = path.read_text(encoding="utf-8")
-        assert old in text, f"{name} does not hold {old!r}"
+        assert old in text, f"{name} does not contain {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def makefile(self, folder: str, **recipes: str) -> None:
-        """Write a Makefile: each target's recipe is one shell script; `_` stands for a hyphen."""
+        """Write a Makefile. Each recipe is one shell script; `_` in a target's name becomes a hyphen."""
         lines = ["SHELL := /bin/bash", ".ONESHELL:"]
         for name, recipe in recipes.items():
             target = name.replace("_", "-")
@@ -67,13 +67,13 @@ class Project:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def service(self, name: str, unit: str = "true", **recipes: str) -> None:
-        """Write a service with unit tests, and without a stack."""
+        """Write a service that has unit tests but no stack."""
         self.makefile(f"services/{name}", test_unit=unit, **recipes)
 
     def pytest(self, name: str, **files: str) -> None:
-        """Write a service whose unit tests are run by the pytest of this test session.
+        """Write a service whose unit tests run with this session's pytest.
 
-        Without this session's plugins, which take longer to load than the tests to run.
+        They run without this session's plugins, which take longer to load than the tests take.
         """
         pytest = f"{sys.executable} -m pytest -p no:cacheprovider -p xdist"
         recipe = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {pytest} $(TESTS) $(ARGS)"
@@ -83,15 +83,15 @@ class Project:
 
     @property
     def command(self) -> list[str]:
-        """What starts the runner itself."""
+        """The command that starts the runner."""
         return [sys.executable, "scripts/test-runner.py"]
 
     def environment(self, **more: str) -> dict[str, str]:
-        """This environment, without what would change the runner."""
+        """Return this process's environment without the variables that change the runner."""
         return {name: value for name, value in os.environ.items() if name not in UNSET} | more
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the runner to its end."""
+        """Run the runner and wait for it."""
         done = subprocess.run(
             [*self.command, *arguments],
             cwd=self.root,
@@ -120,7 +120,7 @@ class Project:
     def terminal(
         self, *arguments: str, rows: int = 24, columns: int = 80, **env: str
     ) -> pexpect.spawn[str]:
-        """Start the runner on a terminal of its own."""
+        """Start the runner in its own terminal."""
         return pexpect.spawn(
             self.command[0],
             [*self.command[1:], *arguments],
@@ -133,32 +133,32 @@ class Project:
 
     @property
     def latest(self) -> Path:
-        """The folder of the last run."""
+        """The folder with the results of the last run."""
         return self.root / ".test-results/latest"
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the last run wrote for machines."""
+        """The machine-readable summary of the last run."""
         found: dict[str, Any] = json.loads((self.latest / "summary.json").read_text())
         return found
 
     def target(self, title: str) -> dict[str, Any]:
-        """What the last run wrote of a target, such as `unit api`."""
+        """Return the summary of a target of the last run, such as `unit api`."""
         stage, name = title.split()
         targets: list[dict[str, Any]] = self.summary["targets"]
         [found] = [one for one in targets if (one["stage"], one["name"]) == (stage, name)]
         return found
 
     def has(self, name: str) -> bool:
-        """Whether there is a file."""
+        """Return whether a file exists."""
         return (self.root / name).exists()
 
     def wait_for(self, name: str, seconds: float = 60) -> None:
-        """Wait until there is a file."""
+        """Wait until a file exists."""
         wait_until(lambda: self.has(name), seconds)
 
 
-#: Resources that carry labels, by the command that lists them.
+#: The kinds of Docker resources, with the command that lists them.
 LISTINGS = {
     "containers": ("ps", "--all"),
     "networks": ("network", "ls"),
@@ -177,10 +177,10 @@ REDIS = """
 
 
 class Stacks(Project):
-    """A project with test stacks of small images."""
+    """A project whose test stacks use small images."""
 
     def stack(self, scope: str, services: str) -> Path:
-        """Write the compose file of a scope; `labels` and `fast` are there for its services."""
+        """Write the compose file of a scope. Its services can use the anchors `labels` and `fast`."""
         service = "" if scope == "full" else f"services/{scope}/"
         folder = self.root / f"{service}deploy/test"
         folder.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ class Stacks(Project):
         return done
 
     def left(self, scope: str = "", instance: str = "") -> dict[str, list[str]]:
-        """List what the engine still holds, by its kind; nothing of a kind is left out."""
+        """List this project's resources in the engine by kind. Kinds without resources are left out."""
         found = {}
         for kind, command in LISTINGS.items():
             output = docker(*command, "--format", "{{json .}}")
@@ -245,7 +245,7 @@ def docker(*arguments: str) -> str:
 
 @contextmanager
 def stacks_of(rendered: Path, folder: Path) -> Iterator[Stacks]:
-    """Make a project with a slug of its own; in the end remove what of it a failed test left."""
+    """Yield a project with a unique slug; afterwards remove the resources that a test left behind."""
     project = Stacks(rendered, folder / "shop", f"t{uuid.uuid4().hex[:10]}")
     yield project
     left = project.left()
@@ -260,22 +260,22 @@ def stacks_of(rendered: Path, folder: Path) -> Iterator[Stacks]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Return as soon as the condition holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"the condition was still false after {seconds} seconds"
         time.sleep(0.02)
 
 
 def rest(child: pexpect.spawn[str]) -> str:
-    """What a program on a terminal still writes until it ends."""
+    """Return what a program on a terminal writes from now until it ends."""
     child.expect(pexpect.EOF)
     assert isinstance(child.before, str)
     return child.before
 
 
 def alive(pid_file: Path) -> bool:
-    """Whether the process named in a file runs (one that waits for its parent's look does not)."""
+    """Return whether the process whose id is in a file runs. A zombie does not."""
     status = Path(f"/proc/{pid_file.read_text().strip()}/status")
     try:
         return "\nState:\tZ" not in status.read_text()
@@ -284,7 +284,7 @@ def alive(pid_file: Path) -> bool:
 
 
 def processes_of(project: Project) -> list[str]:
-    """The command lines of the processes that were started for a project, in their environment."""
+    """Return the command lines of the processes whose environment contains the project's folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

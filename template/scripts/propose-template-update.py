@@ -4,11 +4,11 @@
 # dependencies = []
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Open a pull request with the template's newest version, where there is a newer one.
+"""Open a pull request with the newest version of the template, if this project has an older one.
 
-For a workflow of GitHub, Gitea or Forgejo, whose variables it reads (GITHUB_API_URL and the like);
-TOKEN may push and open pull requests. Where it may not, an issue says that there is a new version.
-What was proposed once is not proposed again, also when that is closed.
+It runs in a workflow of GitHub, Gitea or Forgejo and reads the variables that they set, such as
+GITHUB_API_URL. TOKEN needs permission to push and to open pull requests. Without the permission, this
+opens an issue instead. It proposes each version once, even if somebody closes the proposal.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from typing import Any
 
 TEMPLATE = ("uv", "run", "--quiet", "--script", "scripts/template.py")
 
-#: What git's commit is made as: it needs a name, and a machine has none.
+#: The author of the commit, because a CI machine has no git user.
 AUTHOR = ("-c", "user.name=template-update", "-c", "user.email=template-update@localhost")
 
-#: Seconds that the forge has for an answer.
-PATIENCE = 60
+#: Seconds to wait for an answer of the forge.
+TIMEOUT = 60
 
 
 class ForgeError(Exception):
-    """The forge, or git on its behalf, refused something. The text says what it said."""
+    """The forge or git refused something, or could not be reached. The text gives the reason."""
 
 
-class NotPermitted(ForgeError):
-    """The forge has no such thing, or the token may not use it."""
+class NotPermittedError(ForgeError):
+    """The forge does not have this feature, or the token has no permission for it."""
 
 
 def run(
     *command: str, env: Mapping[str, str] = {}, stderr: int | None = subprocess.STDOUT
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and keep what it says, both streams as one unless told otherwise.
+    """Run a command and capture its output, by default with stderr in stdout.
 
-    The token is kept from it: an update runs the template's code, and package tools.
+    The command does not get the token, because an update runs the template's code and package tools.
     """
-    kept = {name: value for name, value in os.environ.items() if name != "TOKEN"}
+    without_token = {name: value for name, value in os.environ.items() if name != "TOKEN"}
     return subprocess.run(
         command,
-        env={**kept, **env},
+        env={**without_token, **env},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -60,10 +60,10 @@ def run(
 
 
 def git(*args: str, **env: str) -> str:
-    """Run git and return what it prints.
+    """Run git and return its output.
 
     Raises:
-        ForgeError: it failed.
+        ForgeError: git failed.
     """
     done = run("git", *args, env=env)
     if done.returncode:
@@ -72,11 +72,11 @@ def git(*args: str, **env: str) -> str:
 
 
 def api(path: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask the forge's API about this repository, or POST something to it.
+    """Send a GET to the forge's API for this repository, or a POST if there is a body.
 
     Raises:
-        NotPermitted: it refused.
-        ForgeError: it failed, or was not reached.
+        NotPermittedError: the forge refused the request.
+        ForgeError: the forge failed or could not be reached.
     """
     url = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
     request = urllib.request.Request(
@@ -89,12 +89,12 @@ def api(path: str, body: dict[str, Any] | None = None) -> Any:
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace")
-        kind = NotPermitted if error.code < 500 else ForgeError
-        raise kind(f"{path}: {error.code} {error.reason}: {said[:500]}") from None
+        text = error.read().decode(errors="replace")
+        kind = NotPermittedError if error.code < 500 else ForgeError
+        raise kind(f"{path}: {error.code} {error.reason}: {text[:500]}") from None
     except OSError as error:
         raise ForgeError(f"{url}: {error}") from None
 
@@ -110,18 +110,18 @@ def credentials() -> dict[str, str]:
 
 
 def latest(what: str, only: str = "") -> list[dict[str, Any]]:
-    """Return the latest pull requests or issues, open and closed; none where there may be none."""
+    """Return the latest pull requests or issues, open and closed; none if they are disabled."""
     try:
         found: list[dict[str, Any]] = api(f"{what}?state=all&per_page=100&limit=50{only}")
-    except NotPermitted:
+    except NotPermittedError:
         return []
     return found
 
 
-def proposed(branch: str, title: str) -> str:
-    """Return the pull request of a branch, or the issue of a title, that is there already."""
+def existing_proposal(branch: str, title: str) -> str:
+    """Return the URL of a branch's pull request or of the issue with a title, "" if none exists."""
     owner = os.environ["GITHUB_REPOSITORY"].partition("/")[0]
-    # Gitea takes no `head`, and once the branch is gone tells its name in the label alone.
+    # Gitea ignores `head`. After a branch is deleted, only the label still contains its name.
     pulls = latest("pulls", f"&head={owner}:{branch}")
     known = [pull for pull in pulls if branch in (pull["head"]["ref"], pull["head"]["label"])]
     known += [issue for issue in latest("issues") if issue["title"] == title]
@@ -129,20 +129,20 @@ def proposed(branch: str, title: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line of what a program said."""
+    """Return the last line of a program's output."""
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 def propose(version: str, newest: str, changes: str) -> None:
-    """Push a branch with the update, and open a pull request; or else an issue.
+    """Push a branch with the update and open a pull request. If that fails, open an issue.
 
     Raises:
-        ForgeError: the update failed, or not even an issue could be opened.
+        ForgeError: the update failed, or the issue could not be opened either.
     """
     title, branch = f"Update the template to {newest}", f"template-update-{newest}"
     notice, base = f"The template has a new version: {newest}", os.environ["GITHUB_REF_NAME"]
-    if known := proposed(branch, notice):
-        print(f"It was proposed already: {known}")
+    if url := existing_proposal(branch, notice):
+        print(f"Already proposed: {url}")
         return
     git("switch", "--quiet", "--create", branch)
     update = run(*TEMPLATE, "update", f"--version={newest}")
@@ -152,40 +152,40 @@ def propose(version: str, newest: str, changes: str) -> None:
     conflicts = [line for line in update.stdout.splitlines() if line.startswith("conflict: ")]
     git("add", "--all")
     git(*AUTHOR, "commit", "--quiet", "--message", title)
-    parts = [f"From {version} to {newest}, by `make template-update`.", changes]
+    parts = [f"`make template-update` updated the template from {version} to {newest}.", changes]
     if conflicts:
         title += " (with conflicts)"
         where = "\n".join(f"- {line.removeprefix('conflict: ')}" for line in conflicts)
-        parts.insert(1, f"These lines hold conflict markers, to be resolved here:\n\n{where}")
+        parts.insert(1, f"Resolve the conflict markers in this branch, at these lines:\n\n{where}")
     text = "\n\n".join(part for part in parts if part)
-    # A run that was killed may have pushed it, and somebody may have worked on it since.
-    is_there = git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", **credentials())
+    # A killed run may have pushed the branch. Do not push again: somebody may have added commits.
+    is_pushed = git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", **credentials())
     try:
-        if not is_there:
+        if not is_pushed:
             git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", **credentials())
         made = api("pulls", {"title": title, "head": branch, "base": base, "body": text})
     except ForgeError as reason:
-        print(f"No pull request could be opened: {reason}")
+        print(f"Could not open a pull request: {reason}")
         body = (
-            f"Run `make template-update`.\n\nNo pull request could be opened for it:\n\n"
+            f"Run `make template-update`.\n\nA pull request could not be opened:\n\n"
             f"    {last_line(str(reason))}\n\n{changes}"
         )
         try:
             made = api("issues", {"title": notice, "body": body})
         except ForgeError:
-            if not is_there:  # Nobody would learn of it.
+            if not is_pushed:  # A branch without a pull request or an issue would go unnoticed.
                 run("git", "push", "--quiet", "origin", f":refs/heads/{branch}", env=credentials())
             raise
     print(f"Opened {made['html_url']}")
 
 
 def main() -> int:
-    """Look for a newer version and propose it. Returns 0, or 3 when that failed."""
-    # What is a warning, or a refusal, goes to the log.
-    found = run(*TEMPLATE, "check", "--json", stderr=None)
-    if found.returncode:
+    """Check for a newer version and propose it. Return 0, or 3 if that failed."""
+    # stderr goes to the log, so that a warning does not get into the JSON.
+    check = run(*TEMPLATE, "check", "--json", stderr=None)
+    if check.returncode:
         return 3
-    answer = json.loads(found.stdout)
+    answer = json.loads(check.stdout)
     if not answer["newer"]:
         print(f"{answer['version']} is the newest version.")
         return 0

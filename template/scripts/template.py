@@ -4,14 +4,14 @@
 # dependencies = ["packaging>=24", "pyyaml>=6"]
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Bring later versions of the template into this project, and change its services.
+"""Update this project to a newer version of the template, or change its services.
 
-Nothing is changed before all is worked out, and then it is staged, never committed. The merge itself
-is part of the template, of its newest version: this script looks whether the project is ready for
-it, fetches it, and runs it. Needs uv and git.
+This script checks the project, clones the template, and runs the merge of the template's newest
+version. The merge computes the whole result first, then stages it. It never commits. Needs uv and
+git.
 
-Exit codes: 0 done, 1 done with conflicts to resolve, 2 refused, 3 failed, 130 interrupted; with the
-last three, nothing is changed.
+Exit codes: 0 done, 1 done with conflicts to resolve, 2 refused, 3 failed, 130 interrupted. After 2, 3
+and 130 the project is as it was.
 """
 
 from __future__ import annotations
@@ -37,32 +37,41 @@ from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
 
-#: The hosts of Copier's short forms of addresses, such as gh:owner/name.
-SHORT = {"gh": "https://github.com", "gl": "https://gitlab.com"}
+#: Copier's short addresses, such as gh:owner/name, by their prefix.
+SHORT_ADDRESSES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 
 #: The signals that ask a process to end.
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Refused(Exception):
-    """The project is not ready, or the wish is not clear. The text is one line, with a way out."""
+#: Variables that git sets for its hooks. They would make our git commands use another repository.
+GIT_VARIABLES = frozenset(
+    "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX "
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES".split()
+)
 
 
-class Failed(Exception):
-    """The template is out of reach, or a tool is. The text is one line."""
+class RefusedError(Exception):
+    """The project is not ready, or the request is invalid. The text is one line, with a way out."""
 
 
-class Interrupted(BaseException):
-    """A signal came that ends this, such as Ctrl-C."""
+class FailedError(Exception):
+    """The template or a tool cannot be reached. The text is one line."""
+
+
+# A BaseException like KeyboardInterrupt, so that `except Exception` does not catch it.
+class SignalInterrupt(BaseException):
+    """A signal such as Ctrl-C asked the process to end."""
 
 
 def git(*args: str, cwd: Path) -> str:
-    """Run git and return what it prints.
+    """Run git and return its output.
 
     Raises:
-        Failed: it failed; the text is what git said.
+        FailedError: git failed; the text is git's reason.
+        RefusedError: git is not installed.
     """
-    env = {name: value for name, value in os.environ.items() if name not in LOCAL}
+    env = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -75,19 +84,12 @@ def git(*args: str, cwd: Path) -> str:
             errors="replace",
         )
     except FileNotFoundError:
-        raise Refused("git is not installed; get it first") from None
+        raise RefusedError("git is not installed; install it first") from None
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        reason = next((line for line in said if line.startswith(("fatal", "error"))), "")
-        raise Failed(re.sub(r"^(fatal|error): ", "", reason or "".join(said[-1:])))
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = next((line for line in lines if line.startswith(("fatal", "error"))), "")
+        raise FailedError(re.sub(r"^(fatal|error): ", "", reason or "".join(lines[-1:])))
     return done.stdout.strip()
-
-
-#: What git sets for the hooks that it runs, and would lead it to another repository.
-LOCAL = frozenset(
-    "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX "
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES".split()
-)
 
 
 @dataclass(frozen=True)
@@ -95,86 +97,89 @@ class Project:
     """A generated project."""
 
     folder: Path
-    source: str  #: where its template comes from
-    version: str  #: the template's version that it has, as `git describe` says it
+    source: str  #: the template's address
+    version: str  #: the template's version, in the form of `git describe`
 
 
 def read_project(folder: Path) -> Project:
-    """Read which template a project has.
+    """Read the template's address and version from a project's answers.
 
     Raises:
-        Refused: it is not in git, or is not this template's.
+        RefusedError: the project is not in git, or its answers are missing or broken.
     """
     try:
         git("rev-parse", "--show-toplevel", cwd=folder)
-    except Failed as error:
+    except FailedError as error:
         if "dubious ownership" in str(error):
             root = shlex.quote(str(error).partition(" at ")[2].strip("'"))
-            raise Refused(
-                f"{error}: it is not yours; if you trust it, run: "
+            raise RefusedError(
+                f"{error}: another user owns it; if you trust it, run: "
                 f"git config --global --add safe.directory {root}"
             ) from None
-        raise Refused(
-            "this folder is in no git repository, which updates need; run: "
+        raise RefusedError(
+            "this folder is not in a git repository, and updates need one; run: "
             "git init && git add --all && git commit -m Start"
         ) from None
     try:
         git("rev-parse", "--verify", "--quiet", "HEAD", cwd=folder)
-    except Failed:
-        raise Refused(
-            "nothing is committed yet; run: git add --all && git commit -m Start"
+    except FailedError:
+        raise RefusedError(
+            "the repository has no commit yet; run: git add --all && git commit -m Start"
         ) from None
     path = folder / ANSWERS
     if not path.exists():
-        raise Refused(without_answers(folder))
+        raise RefusedError(missing_answers(folder))
     changed = git("status", "--porcelain", "--ignored", "--", ANSWERS, cwd=folder)
     if changed.startswith(("??", "!!")):
-        raise Refused(
+        raise RefusedError(
             f"{ANSWERS} is not in git; run: git add --force {ANSWERS} && git commit -m Answers"
         )
-    again = f"git restore {ANSWERS}" if changed else f"git log -- {ANSWERS}"
+    if changed:
+        fix = f"restore it with: git restore {ANSWERS}"
+    else:
+        fix = f"restore it from an older commit; to find one, run: git log -- {ANSWERS}"
 
-    def broken(why: str) -> Refused:
-        return Refused(f"{ANSWERS} {why}; take it from an older commit: {again}")
+    def broken(reason: str) -> RefusedError:
+        return RefusedError(f"{ANSWERS} {reason}; {fix}")
 
     try:
         answers = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
-        raise broken(f"is no YAML{f' in line {mark.line + 1}' if mark else ''}") from None
+        raise broken(f"is not valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
     if not isinstance(answers, dict):
-        raise broken("holds no answers")
+        raise broken("contains no answers")
     for key in ("_src_path", "_commit"):
         if not isinstance(answers.get(key), str | int | float):
             raise broken(f"has no {key}")
     return Project(folder, str(answers["_src_path"]), str(answers["_commit"]))
 
 
-def without_answers(folder: Path) -> str:
-    """Say why there are no answers, and where they are to be had."""
+def missing_answers(folder: Path) -> str:
+    """Return why a project has no answers, and how to restore them."""
     if git("ls-tree", "HEAD", "--", ANSWERS, cwd=folder):
-        return f"{ANSWERS}, which updates read, is deleted; bring it back: git restore {ANSWERS}"
+        return f"{ANSWERS} is deleted, and updates need it; restore it with: git restore {ANSWERS}"
     removed = git("log", "-1", "--format=%h", "--diff-filter=D", "--", ANSWERS, cwd=folder)
     if removed:
         return (
-            f"{ANSWERS}, which updates read, was deleted in {removed}; bring it back: "
+            f"{ANSWERS} was deleted in {removed}, and updates need it; restore it with: "
             f"git checkout {removed}~ -- {ANSWERS}"
         )
-    return f"there is no {ANSWERS} here: run this in the root of a generated project"
+    return f"this folder has no {ANSWERS}; run this in the root of a generated project"
 
 
 def check_ready(project: Project) -> None:
-    """Refuse a project that the result could not be brought back from, or would be lost in.
+    """Check that an update of a project can be undone.
 
     Raises:
-        Refused: it has changes that are not committed, or no branch.
+        RefusedError: the project has changes that are not committed, or HEAD is on no branch.
     """
     unmerged = git("diff", "--name-only", "--diff-filter=U", cwd=project.folder).splitlines()
     if unmerged:
         more = f" and {len(unmerged) - 1} more" if unmerged[1:] else ""
-        raise Refused(
-            f"{unmerged[0]}{more} has conflicts of an earlier merge; resolve them and commit, "
-            "or undo it, and run this again"
+        raise RefusedError(
+            f"an earlier merge left conflicts in {unmerged[0]}{more}; resolve and commit them, or undo "
+            "that merge, then retry"
         )
     changed = git(
         "status", "--porcelain", "--untracked-files=normal", "--", ".", cwd=project.folder
@@ -182,23 +187,23 @@ def check_ready(project: Project) -> None:
     if changed:
         lines = changed.splitlines()
         more = f" and {len(lines) - 1} more are" if lines[1:] else " is"
-        raise Refused(
-            f"{lines[0].split(maxsplit=1)[1]}{more} not committed; commit it, or put it away "
-            "with git stash --include-untracked, and run this again"
+        raise RefusedError(
+            f"{lines[0].split(maxsplit=1)[1]}{more} not committed; commit everything, or run "
+            "git stash --include-untracked, then retry"
         )
     try:
         git("symbolic-ref", "--quiet", "HEAD", cwd=project.folder)
-    except Failed:
-        raise Refused(
-            "HEAD is on no branch, so that a commit could get lost; make one: "
+    except FailedError:
+        raise RefusedError(
+            "HEAD is detached, so a commit could get lost; create a branch: "
             "git switch --create template-update"
         ) from None
 
 
 def undo_command(project: Project) -> str:
-    """Return the shell command that brings the project back to its last commit.
+    """Return the shell command that restores the project's last commit.
 
-    In a repository that holds more than the project, the rest stays as it is.
+    If the project is a folder of a larger repository, the other folders stay as they are.
     """
     if not git("rev-parse", "--show-prefix", cwd=project.folder):
         return "git reset --hard"
@@ -211,21 +216,22 @@ class Template:
     def __init__(self, project: Project, folder: Path) -> None:
         self.folder = folder
         url = full_address(project.source)
-        where = Path(url).expanduser()
+        path = Path(url).expanduser()
         try:
             git(
                 *("clone", "--quiet", "--no-checkout", "--"),
-                *(str(where) if where.exists() else url, str(folder)),
+                *(str(path) if path.exists() else url, str(folder)),
                 cwd=project.folder,
             )
-        except Failed as error:
-            raise Failed(f"the template cannot be fetched from {project.source}: {error}") from None
+        except FailedError as error:
+            raise FailedError(f"cannot fetch the template from {project.source}: {error}") from None
         try:
             self.current = self.commit(project.version)
-        except Failed:
-            raise Refused(
-                f"the template at {project.source} has no {project.version}, which this project "
-                f"was made of; was its history rewritten? Set _commit in {ANSWERS} to one it has"
+        except FailedError:
+            raise RefusedError(
+                f"the template at {project.source} has no version {project.version}, which this "
+                f"project uses; if its history was rewritten, set _commit in {ANSWERS} to a commit "
+                "that it has"
             ) from None
 
     def commit(self, name: str) -> str:
@@ -238,15 +244,15 @@ class Template:
         return sorted(filter(is_release, tags.splitlines()), key=Version, reverse=True)
 
     def newest(self) -> str:
-        """Return the newest release; where there is none, the main branch's last commit."""
+        """Return the newest release, or the last commit of the main branch if there is no release."""
         return next(iter(self.tags()), None) or self.describe("HEAD")
 
     def describe(self, name: str) -> str:
-        """Say which version a commit is."""
+        """Return the version of a commit."""
         return git("describe", "--tags", "--always", name, cwd=self.folder)
 
     def is_older(self, name: str, version: str) -> bool:
-        """Tell whether a version is older than the one that the project has."""
+        """Return whether a version is older than the project's version."""
         if self.commit(name) == self.current:
             return False
         if is_release(name) and is_release(version):
@@ -255,31 +261,31 @@ class Template:
         return shared == self.commit(name)
 
     def changes(self, old: str, new: str) -> list[str]:
-        """Return the lines of the changelog on the versions after one, up to another."""
+        """Return the changelog's lines on the versions after `old`, up to and including `new`."""
         try:
             text = git("show", f"{new}:CHANGELOG.md", cwd=self.folder)
-        except Failed:
+        except FailedError:
             return []
         return list(between(text, old, new))
 
 
 def full_address(source: str) -> str:
-    """Return what git can fetch a template from, of what Copier can."""
+    """Return the address that git can clone, for an address that Copier accepts."""
     found = re.fullmatch(r"(gh|gl):/?(.+?)(\.git)?", source)
     if found:
-        return f"{SHORT[found[1]]}/{found[2]}.git"
+        return f"{SHORT_ADDRESSES[found[1]]}/{found[2]}.git"
     return source.removeprefix("git+")
 
 
 def is_release(tag: str) -> bool:
-    """Tell whether a tag is that of a release; a preview is none."""
+    """Return whether a tag is a release. A pre-release is not."""
     return is_version(tag) and not Version(tag).is_prerelease
 
 
 def between(changelog: str, old: str, new: str) -> Iterator[str]:
-    """Yield the changelog's lines on the versions after one, up to another.
+    """Yield the changelog's lines on the versions after `old`, up to and including `new`.
 
-    What is under no version yet belongs to a version that is no release.
+    If `new` is not a release, the section without a version belongs to it.
     """
     inside = False
     for line in changelog.splitlines():
@@ -298,7 +304,7 @@ def between(changelog: str, old: str, new: str) -> Iterator[str]:
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a text is a version's number, and not a commit's, which may be digits too."""
+    """Return whether a text is a version's number. A commit's id may consist of digits, too."""
     try:
         Version(text)
     except InvalidVersion:
@@ -307,7 +313,7 @@ def is_version(text: str) -> bool:
 
 
 def check(project: Project, *, as_json: bool) -> int:
-    """Say whether there is a newer version of the template, and what it changes."""
+    """Report whether the template has a newer version, and what that changes."""
     with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
@@ -319,7 +325,9 @@ def check(project: Project, *, as_json: bool) -> int:
         found: dict[str, Any] = {"version": project.version, "newest": newest, "newer": newer}
         print(json.dumps(found | {"changes": "\n".join(changes).strip()}))
     elif newer:
-        print(f"{newest} is there; this project has {project.version}.", *changes, "", sep="\n")
+        print(
+            f"{newest} is available; this project uses {project.version}.", *changes, "", sep="\n"
+        )
         print("Next: make template-update")
     else:
         print(f"{project.version} is the newest version.")
@@ -327,11 +335,10 @@ def check(project: Project, *, as_json: bool) -> int:
 
 
 def change(project: Project, options: argparse.Namespace) -> int:
-    """Update the project, or change its services: run the newest template's own merge."""
+    """Update the project, or change its services, by the merge of the template's newest version."""
     check_ready(project)
-    # Before anything: whoever needs it after a kill -9 finds it above.
-    print(f"Should this be killed, this brings back the last commit: {undo_command(project)}")
-    sys.stdout.flush()
+    # First, so that it is on the screen even after kill -9.
+    print(f"If this is killed, restore the last commit with: {undo_command(project)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
@@ -341,45 +348,55 @@ def change(project: Project, options: argparse.Namespace) -> int:
         else:
             try:
                 template.commit(target)
-            except Failed:
-                known = ", ".join(template.tags()[:5]) or "none yet"
-                raise Refused(
-                    f"the template has no version {target!r}; its releases: {known}"
+            except FailedError:
+                newest_tags = ", ".join(template.tags()[:5]) or "none yet"
+                raise RefusedError(
+                    f"the template has no version {target!r}; its newest releases: {newest_tags}"
                 ) from None
         if template.is_older(target, project.version):
             if options.version is None:
-                print(f"{project.version} is newer than the newest version, {target}.")
+                print(f"{project.version} is newer than the newest release, {target}.")
                 return 0
-            raise Refused(
-                f"{target} is older than {project.version}, which this project has, and an update "
-                "does not go back; 'git revert' the commit of the update instead"
+            raise RefusedError(
+                f"{target} is older than {project.version}, which this project uses; to go back, run "
+                "git revert on the commit of the update"
             )
         is_current = template.commit(target) == template.current
         if options.verb == "update" and is_current and not options.data:
-            print(f"{project.version} is the newest version.")
+            is_newest = template.commit(newest) == template.current
+            print(
+                f"{project.version} is the newest version."
+                if is_newest
+                else f"This project already uses {project.version}."
+            )
             return 0
         git("checkout", "--quiet", "--detach", newest, cwd=template.folder)
         code = run_merge(project, template, target, for_merge(options), Path(work))
         if code == 1 and not git("status", "--porcelain", "--", ".", cwd=project.folder):
-            raise Failed("uv could not run the merge, for the reason above; nothing is changed")
+            raise FailedError(
+                "uv could not run the merge; the reason is above, and nothing was changed"
+            )
         if code in (0, 1) and not is_current:
             notes = [line for line in template.changes(project.version, target) if line.strip()]
             if notes:
-                print("", "What is new, and what is left to you:", *notes, sep="\n")
+                print("", "What is new, and what you have to do:", *notes, sep="\n")
     return code
 
 
 def run_merge(
     project: Project, template: Template, target: str, arguments: list[str], work: Path
 ) -> int:
-    """Run the merge of a template's checkout, and return its exit code.
+    """Run the merge in a checkout of the template, and return its exit code.
 
-    It is told to end when this is, and has then undone what it did: only then this may end.
+    If a signal interrupts this, the merge is interrupted, too. This then waits until the merge has
+    restored the project.
     """
     script = template.folder / "migrations/migrate.py"
     if not script.exists():
-        raise Failed("the template's newest version has no migrations/migrate.py, which does this")
-    env = {name: value for name, value in os.environ.items() if name not in LOCAL}
+        raise FailedError(
+            "the template's newest version has no migrations/migrate.py, so it cannot merge"
+        )
+    env = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
     with subprocess.Popen(
         [
             *(os.environ.get("UV", "uv"), "run", "--quiet", "--no-project", "--script"),
@@ -391,55 +408,62 @@ def run_merge(
     ) as process:
         try:
             code = process.wait()
-        except Interrupted:
-            # Ctrl-C has reached it by itself; uv passes on this.
+        except SignalInterrupt:
+            # The terminal sends Ctrl-C to the merge as well, but kill does not. uv forwards SIGTERM.
             process.terminate()
             code = process.wait()
-            if code not in (0, 1):  # Else it was done by then.
+            if code not in (0, 1):  # Otherwise the merge was complete when the signal came.
                 return 130
     ignore_signals()
     return code
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verb = verbs.add_parser("check", help="say what a newer version of the template changes")
-    verb.add_argument("--json", action="store_true", help="for programs")
+    verb = verbs.add_parser(
+        "check", help="report whether the template has a newer version, and what it changes"
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
     version = argparse.ArgumentParser(add_help=False)
     version.add_argument(
         "--version",
-        help="of the template: a release, or a commit (update: the newest; else: as is)",
+        help=(
+            "the template's version, a release or a commit (default: the newest release for update, "
+            "the present version otherwise)"
+        ),
     )
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=text, description=text, parents=[version])
 
-    verb = add("update", "merge the newest version of the template, or other answers")
+    verb = add("update", "merge the newest version of the template, or change answers")
     verb.add_argument(
         *("-d", "--data"), action="append", default=[], metavar="KEY=VALUE", help="change an answer"
     )
-    verb = add("add-service", "add services at the end of the list")
-    verb.add_argument("names", nargs="+", metavar="NAME", help="or NAME:KIND")
+    verb = add("add-service", "add services")
+    verb.add_argument("names", nargs="+", metavar="NAME", help="a name, or NAME:KIND")
     verb.add_argument("--kind", help="python-api, python-worker, node-web or custom")
-    verb.add_argument("--needs", metavar="NAMES", help="the services that it talks to")
-    verb.add_argument("--needed-by", metavar="NAMES", help="the services that talk to it")
-    verb = add("remove-service", "take services off the list, and remove their folders")
+    verb.add_argument("--needs", metavar="NAMES", help="the services that the new ones call")
+    verb.add_argument("--needed-by", metavar="NAMES", help="the services that call the new ones")
+    verb = add(
+        "remove-service", "remove services and their folders; a folder that you changed is kept"
+    )
     verb.add_argument("names", nargs="+", metavar="NAME")
-    verb.add_argument("--delete", action="store_true", help="even those that you have changed")
-    verb = add("rename-service", "give services other names, and move their folders")
+    verb.add_argument("--delete", action="store_true", help="also remove folders that you changed")
+    verb = add("rename-service", "rename services and move their folders")
     verb.add_argument("names", nargs="+", metavar="NAME")
     verb.add_argument("--to", nargs="+", required=True, metavar="NAME", help="the new names")
-    verb = add("grow", "turn a project of a single service into one of many")
-    verb.add_argument("--name", default="app", help="what its service is called then")
+    verb = add("grow", "turn a single-service project into one that allows several services")
+    verb.add_argument("--name", default="app", help="the name of its service (default: app)")
     return parser.parse_args(arguments)
 
 
 def for_merge(options: argparse.Namespace) -> list[str]:
-    """Write the command line of the template's migrations/migrate.py, which is a stable one."""
+    """Return the command line for the template's migrations/migrate.py, which is stable."""
     given = vars(options)
     arguments = [options.verb, *given.get("names", [])]
     for name in ("kind", "needs", "needed_by", "name"):
@@ -451,41 +475,43 @@ def for_merge(options: argparse.Namespace) -> list[str]:
     return arguments
 
 
+# The template's migrations/signals.py does the same. A project does not have that file.
 def ignore_signals() -> None:
-    """Let no signal stop what comes now, nor what is started from now on."""
-    for number in ENDING:  # One may have come already, and be told next.
+    """Ignore stop signals from now on, also in the programs that are started from now on."""
+    # Blocking alone is not enough: Python may already hold a signal that it has not handled yet.
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def interrupt(signal_number: int, frame: FrameType | None) -> None:
-    """Unwind once; a second signal must not stop what is being undone."""
+    """Raise an exception once. A second signal must not stop the clean-up."""
     ignore_signals()
-    raise Interrupted
+    raise SignalInterrupt
 
 
 def main() -> int:
-    """Run, and say in one line why where it cannot be done."""
+    """Run the command line. A refusal or a failure is one line on stderr."""
     options = parse(sys.argv[1:])
-    # What a terminal cannot show, such as a letter of the changelog, must not stop this.
+    # A character that the terminal's encoding lacks must not stop an update.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    for number in ENDING:
+    for number in STOP_SIGNALS:
         signal.signal(number, interrupt)
     try:
         project = read_project(Path.cwd())
         if options.verb == "check":
             return check(project, as_json=options.json)
         return change(project, options)
-    except Refused as reason:
+    except RefusedError as reason:
         print(f"template.py: {reason}", file=sys.stderr)
         return 2
-    except Failed as reason:
+    except FailedError as reason:
         print(f"template.py: {reason}", file=sys.stderr)
         return 3
-    except Interrupted:
-        print("template.py: interrupted; nothing is changed", file=sys.stderr)
+    except SignalInterrupt:
+        print("template.py: interrupted; nothing was changed", file=sys.stderr)
         return 130
 
 

@@ -1,7 +1,7 @@
-"""Hostile answers, through Copier: each gives the right project, or one clear line and no folder.
+"""Hostile answers, given to Copier: each one results in a correct project, or in one line of refusal.
 
-A value that is none of a question's choices (`layout=nope`) is refused by Copier itself, with a
-traceback of its own making; those are not ours to test.
+Copier itself refuses a value that is not among a question's choices, such as `layout=nope`, with a
+traceback. These tests do not cover that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from extensions import rules
 
 Render = Callable[[Mapping[str, Any]], Path]
 
-#: Text that breaks careless templates; each is a legal project name.
+#: Valid project names that break careless templates.
 NAMES = {
     "double quotes": 'The "Best" Shop',
     "single quotes": "Bob's 'Shop'",
@@ -78,7 +78,7 @@ NAMES = {
     "a byte-order mark": "\ufeffShop",
 }
 
-#: Answers that are refused, and what the line has to say: the value, and the rule or the way out.
+#: Answers that are refused, and a pattern for the line: the value, and the rule or a way out.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name: empty": ({"project_name": ""}, "project_name is empty"),
     "name: spaces": ({"project_name": "   "}, "project_name is empty"),
@@ -216,7 +216,7 @@ def files(project: Path) -> list[Path]:
 
 
 def parse_all(project: Path) -> dict[str, Any]:
-    """Parse what has a syntax; return it by its path in the project."""
+    """Parse every YAML, TOML, JSON and Python file; return the data by path."""
     parsed: dict[str, Any] = {}
     for path in files(project):
         name = str(path.relative_to(project))
@@ -227,7 +227,7 @@ def parse_all(project: Path) -> dict[str, Any]:
             parsed[name] = tomllib.loads(text)
         elif path.suffix == ".json" and not path.name.startswith("tsconfig"):
             parsed[name] = json.loads(text)
-    # By ruff, since Python itself reads no syntax that is newer than it is.
+    # By ruff, because Python cannot parse syntax that is newer than itself.
     options = ("--isolated", "--quiet", "--no-cache", "--select=E9", "--target-version=py312")
     ruff = Path(sys.executable).with_name("ruff")
     subprocess.run([ruff, "check", *options, str(project)], check=True)
@@ -236,7 +236,7 @@ def parse_all(project: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def refusal(template_copy: Path, tmp_path: Path) -> Callable[[Mapping[str, Any]], str]:
-    """Return the function that gives answers to Copier, and returns the line that it refuses with."""
+    """Return the function that gives answers to Copier and returns the line of refusal."""
 
     def refused(answers: Mapping[str, Any]) -> str:
         project = tmp_path / "project"
@@ -266,7 +266,7 @@ def test_refused(refusal: Callable[[Mapping[str, Any]], str], case: str) -> None
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_a_project_name_arrives_unchanged(render: Render, case: str) -> None:
+def test_a_project_name_is_rendered_unchanged(render: Render, case: str) -> None:
     name = NAMES[case]
     answers = {"layout": "single", "project_name": name, "description": name, "author_name": name}
     project = render({**answers, "service_kind": "node-web"})
@@ -283,7 +283,7 @@ def test_a_project_name_arrives_unchanged(render: Render, case: str) -> None:
 @pytest.mark.parametrize(
     "case", ["both quotes", "a trailing backslash", "a unicode escape", "an emoji"]
 )
-def test_a_project_name_arrives_in_toml(render: Render, case: str) -> None:
+def test_a_project_name_is_rendered_unchanged_in_toml(render: Render, case: str) -> None:
     answers = {"layout": "single", "database": "none", "description": NAMES[case]}
     parsed = parse_all(render({**answers, "author_name": NAMES[case]}))
     assert parsed["pyproject.toml"]["project"]["description"] == NAMES[case]
@@ -312,7 +312,7 @@ def test_a_quoted_name_is_the_same_in_every_language(case: str) -> None:
     ],
     ids=repr,
 )
-def test_services_at_the_edge_of_what_goes(render: Render, services: Any) -> None:
+def test_valid_services_at_the_limits(render: Render, services: Any) -> None:
     project = render({"services": services, "cache": "redis"})
     parsed = parse_all(project)
     assert parsed[".copier-answers.yml"]["services"] == services
@@ -339,7 +339,7 @@ service_lists = st.builds(
     st.lists(items, max_size=5),
 )
 backing = st.tuples(st.sampled_from(["postgres", "none"]), st.sampled_from(["redis", "none"]))
-#: All that is printable, and all that is not.
+#: Printable and unprintable characters.
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -356,7 +356,7 @@ def check_services(services: Mapping[str, Any]) -> None:
     packages = [service.package for service in services.values()]
     assert len(packages) == len(set(packages))
     assert all(package.isidentifier() for package in packages)
-    # Without rings, services can be taken off one by one, each after those that it needs.
+    # Without cycles, services can be removed one by one, each after the services that it needs.
     left = {name: set(service.needs) for name, service in services.items()}
     while left:
         free = {name for name, needs in left.items() if not needs & left.keys()}
@@ -366,7 +366,7 @@ def check_services(services: Mapping[str, Any]) -> None:
 
 @settings(fast, max_examples=300)
 @given(services=service_lists, stores=backing)
-def test_what_is_accepted_is_sound(
+def test_accepted_services_are_consistent(
     resolve: Resolve, services: Any, stores: tuple[str, str]
 ) -> None:
     try:
@@ -382,7 +382,7 @@ def test_what_is_accepted_is_sound(
 
 @settings(fast, max_examples=300)
 @given(services=anything)
-def test_nothing_but_a_line_comes_of_rubbish(resolve: Resolve, services: Any) -> None:
+def test_invalid_services_are_refused_in_one_line(resolve: Resolve, services: Any) -> None:
     try:
         check_services(resolve(services))
     except rules.AnswerError as refusal:
@@ -397,7 +397,7 @@ def test_every_text_has_a_slug(name: str) -> None:
 
 @settings(fast, max_examples=300)
 @given(text=texts)
-def test_quoted_text_is_read_back_by_all_that_reads_it(text: str) -> None:
+def test_every_parser_reads_quoted_text_back(text: str) -> None:
     try:
         rules.check_text("text", text)
     except rules.AnswerError:
@@ -411,7 +411,7 @@ def test_quoted_text_is_read_back_by_all_that_reads_it(text: str) -> None:
 
 @settings(fast, max_examples=12)
 @given(services=service_lists, stores=backing, name=texts)
-def test_what_is_accepted_renders_to_files_that_parse(
+def test_accepted_answers_render_to_valid_files(
     resolve: Resolve,
     render: Render,
     services: Any,

@@ -1,4 +1,4 @@
-"""Arguments of the test scripts reach the test tool as they were given, through make and its shell."""
+"""Arguments of the test scripts reach the test tool unchanged, through make and its shell."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARGUMENTS = pytest.mark.parametrize(
     ],
 )
 @ARGUMENTS
-def test_the_scripts_hand_them_on(
+def test_the_scripts_pass_arguments_on(
     render: Callable[[Mapping[str, Any]], Path],
     tmp_path: Path,
     answers: dict[str, str],
@@ -47,19 +47,19 @@ def test_the_scripts_hand_them_on(
         text=True,
         check=True,
     )
-    handed_on = done.stdout.splitlines()
-    assert handed_on[len(handed_on) - len(arguments) :] == arguments
-    assert handed_on.count("--") == 2
+    passed_on = done.stdout.splitlines()
+    assert passed_on[len(passed_on) - len(arguments) :] == arguments
+    assert passed_on.count("--") == 2
 
 
 @pytest.fixture
 def stack(runner: Callable[[str], ModuleType]) -> ModuleType:
-    runner("project")  # From then on, the scripts are found.
+    runner("project")  # This makes the scripts importable.
     return importlib.import_module("stack")
 
 
 @ARGUMENTS
-def test_they_arrive_whole(stack: ModuleType, tmp_path: Path, arguments: list[str]) -> None:
+def test_make_passes_arguments_on(stack: ModuleType, tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "Makefile").write_text("all:\n\t@printf '%s\\n' $(ARGS) x\n")
     command = stack.with_arguments(["make", "--silent", "--", *arguments])
     done = subprocess.run(

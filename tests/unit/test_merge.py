@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,30 +19,31 @@ Texts = Mapping[str, str | None]
 
 
 @pytest.fixture(scope="session")
-def trees(migration: Migration) -> ModuleType:
-    """Return migrations/trees.py."""
-    return migration("trees")
+def code(migration: Migration) -> SimpleNamespace:
+    """Return the names that the tests use from several files of migrations/."""
+    modules = ("errors", "merge", "moves", "repository", "trees")
+    return SimpleNamespace(**{k: v for name in modules for k, v in vars(migration(name)).items()})
 
 
 @pytest.fixture
-def repository(trees: ModuleType, tmp_path: Path) -> Any:
-    """Return a repository with a commit in it."""
+def repository(code: SimpleNamespace, tmp_path: Path) -> Any:
+    """Return a repository with one commit."""
     for command in (
         ["git", "init", "--quiet", str(tmp_path)],
         ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com",
          "commit", "--quiet", "--allow-empty", "--message=x"],
     ):  # fmt: skip
         subprocess.run(command, check=True)
-    return trees.Repository(tmp_path)
+    return code.Repository(tmp_path)
 
 
 @pytest.fixture
-def merge(trees: ModuleType, repository: Any) -> Callable[..., Any]:
+def merge(code: SimpleNamespace, repository: Any) -> Callable[..., Any]:
     """Return the function that merges three projects, given as texts by path."""
 
     def tree(texts: Texts) -> Any:
         return {
-            path: trees.File(trees.FILE, repository.store(text.encode()))
+            path: code.File(code.FILE, repository.store(text.encode()))
             for path, text in texts.items()
             if text is not None
         }
@@ -50,7 +51,7 @@ def merge(trees: ModuleType, repository: Any) -> Callable[..., Any]:
     def merged(base: Texts, ours: Texts, theirs: Texts, **more: Any) -> Any:
         if "theirs_moved" in more:
             more["theirs_moved"] = tree(more["theirs_moved"])
-        result = trees.Merge(repository, tree(base), tree(ours), tree(theirs), **more).run()
+        result = code.Merge(repository, tree(base), tree(ours), tree(theirs), **more).run()
         texts = repository.read(file.blob for file in result.tree.values())
         result.texts = {path: texts[file.blob].decode() for path, file in result.tree.items()}
         return result
@@ -65,34 +66,34 @@ def text(*changes: tuple[int, str]) -> str:
     return MARK + "".join(lines)
 
 
-#: Of a file of the template's: what it was, is in the project, and is in the template; then what
-#: it becomes, and the list that it is on.
+#: Cases of a file that belongs to the template: the text in `base`, `ours`, `theirs` and the result,
+#: and the list of the result that holds the path.
 TEMPLATES = {
-    "nobody changed it": (text(), text(), text(), text(), ""),
+    "no side changed it": (text(), text(), text(), text(), ""),
     "the template changed it": (text(), text(), text((2, "T")), text((2, "T")), ""),
     "the user changed it": (text(), text((8, "U")), text(), text((8, "U")), ""),
-    "both did, apart": (text(), text((8, "U")), text((2, "T")), text((2, "T"), (8, "U")), ""),
-    "both did, the same": (text(), text((2, "S")), text((2, "S")), text((2, "S")), ""),
+    "both changed different lines": (text(), text((8, "U")), text((2, "T")), text((2, "T"), (8, "U")), ""),
+    "both made the same change": (text(), text((2, "S")), text((2, "S")), text((2, "S")), ""),
     "it is new": (None, None, text(), text(), ""),
     "it is gone": (text(), text(), None, None, ""),
     "the user removed it": (text(), None, text(), None, ""),
     "the user removed it, the template changed it": (text(), None, text((2, "T")), None, ""),
     "both removed it": (text(), None, None, None, ""),
     "it is gone, the user changed it": (text(), text((8, "U")), None, text((8, "U")), "kept"),
-    "the user made it their own": (text(), "mine\n", text(), "mine\n", ""),
-    "the user made it their own, the template changed it": (
+    "the user took it over": (text(), "mine\n", text(), "mine\n", ""),
+    "the user took it over, the template changed it": (
         text(), "mine\n", text((2, "T")), "mine\n", "taken",
     ),
-    "it is new, and the user has another there": (None, "mine\n", text(), "mine\n", "taken"),
-    "it says now whose it is": ("a\n", "a\n", f"{MARK}b\n", f"{MARK}b\n", ""),
-    "it says now whose it is, the user changed it": (
+    "it is new, and the user has another file there": (None, "mine\n", text(), "mine\n", "taken"),
+    "it has got the mark": ("a\n", "a\n", f"{MARK}b\n", f"{MARK}b\n", ""),
+    "it has got the mark, the user changed it": (
         "a\nb\nc\nd\ne\n", "a\nb\nc\nd\nU\n", f"{MARK}a\nb\nc\nd\ne\n", f"{MARK}a\nb\nc\nd\nU\n", "",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", TEMPLATES)
-def test_a_file_of_the_template_s(merge: Callable[..., Any], case: str) -> None:
+def test_a_file_of_the_template(merge: Callable[..., Any], case: str) -> None:
     base, ours, theirs, after, listed = TEMPLATES[case]
     result = merge({"x": base}, {"x": ours}, {"x": theirs})
     assert result.texts.get("x") == after
@@ -101,26 +102,26 @@ def test_a_file_of_the_template_s(merge: Callable[..., Any], case: str) -> None:
         assert getattr(result, name) == (["x"] if name == listed else [])
 
 
-#: The same of one of the user's.
+#: Cases of a file that belongs to the user: the text in `base`, `ours`, `theirs` and the result.
 USERS = {
-    "nobody changed it": ("a\n", "a\n", "a\n", "a\n"),
+    "no side changed it": ("a\n", "a\n", "a\n", "a\n"),
     "the template changed it": ("a\n", "a\n", "b\n", "a\n"),
-    "both did": ("a\n", "u\n", "b\n", "u\n"),
+    "both changed it": ("a\n", "u\n", "b\n", "u\n"),
     "it is gone": ("a\n", "a\n", None, "a\n"),
     "the user removed it": ("a\n", None, "b\n", None),
     "it was the template's": (text(), text(), "b\n", text()),
-    "it is the user's alone": (None, "u\n", None, "u\n"),
+    "only the user has it": (None, "u\n", None, "u\n"),
 }
 
 
 @pytest.mark.parametrize("case", USERS)
-def test_a_file_of_the_user_s(merge: Callable[..., Any], case: str) -> None:
+def test_a_file_of_the_user(merge: Callable[..., Any], case: str) -> None:
     base, ours, theirs, after = USERS[case]
     result = merge({"x": base}, {"x": ours}, {"x": theirs})
     assert result.texts.get("x") == after
 
 
-def test_a_new_file_of_the_user_s_comes_with_its_folder_only(merge: Callable[..., Any]) -> None:
+def test_a_new_file_of_the_user_is_added_only_with_a_new_folder(merge: Callable[..., Any]) -> None:
     result = merge(
         {"services/a/a.py": "a\n"},
         {"services/a/a.py": "a\n"},
@@ -136,7 +137,7 @@ def test_a_conflict_holds_both_sides(merge: Callable[..., Any]) -> None:
     assert "<<<<<<< before updating\nU\n=======\nT\n>>>>>>> after updating\n" in result.texts["x"]
 
 
-def test_what_a_move_changes_is_merged_into_the_user_s_file(merge: Callable[..., Any]) -> None:
+def test_a_users_file_gets_only_the_changes_of_its_move(merge: Callable[..., Any]) -> None:
     lines = "import old\n\na\nb\nc\n"
     result = merge(
         {"s/m.py": lines},
@@ -148,14 +149,14 @@ def test_what_a_move_changes_is_merged_into_the_user_s_file(merge: Callable[...,
     assert result.texts == {"s/m.py": lines.replace("old", "new") + "mine\n"}
 
 
-def test_windows_line_ends_are_no_change(merge: Callable[..., Any]) -> None:
+def test_windows_line_ends_do_not_count_as_a_change(merge: Callable[..., Any]) -> None:
     ours = text((8, "U")).replace("\n", "\r\n")
     result = merge({"x": text()}, {"x": ours}, {"x": text((2, "T"))})
     assert result.texts["x"] == text((2, "T"), (8, "U")).replace("\n", "\r\n")
     assert not result.conflicts
 
 
-def test_a_single_windows_line_end_stays_a_single_one(merge: Callable[..., Any]) -> None:
+def test_a_single_windows_line_end_does_not_spread(merge: Callable[..., Any]) -> None:
     ours = text((8, "U\r"))
     result = merge({"x": text()}, {"x": ours}, {"x": text((2, "T"))})
     assert result.texts["x"] == text((2, "T"), (8, "U\r"))
@@ -169,32 +170,32 @@ def test_a_binary_file_that_both_changed_is_a_conflict(merge: Callable[..., Any]
     assert list(result.conflicts) == ["x"]
 
 
-def test_an_executable_bit_is_merged_like_a_line(
-    merge: Callable[..., Any], trees: ModuleType, repository: Any
+def test_the_executable_bit_is_merged_like_a_line(
+    merge: Callable[..., Any], code: SimpleNamespace, repository: Any
 ) -> None:
     def tree(mode: str, content: str) -> Any:
-        return {"x": trees.File(mode, repository.store(content.encode()))}
+        return {"x": code.File(mode, repository.store(content.encode()))}
 
     for base, ours, theirs, after in (
-        (trees.FILE, trees.FILE, trees.EXECUTABLE, trees.EXECUTABLE),
-        (trees.FILE, trees.EXECUTABLE, trees.FILE, trees.EXECUTABLE),
-        (trees.EXECUTABLE, trees.FILE, trees.EXECUTABLE, trees.FILE),
+        (code.FILE, code.FILE, code.EXECUTABLE, code.EXECUTABLE),
+        (code.FILE, code.EXECUTABLE, code.FILE, code.EXECUTABLE),
+        (code.EXECUTABLE, code.FILE, code.EXECUTABLE, code.FILE),
     ):
-        result = trees.Merge(
+        result = code.Merge(
             repository, tree(base, text()), tree(ours, text((8, "U"))), tree(theirs, text((2, "T")))
         ).run()
         assert result.tree["x"].mode == after
 
 
-def test_a_path_that_is_taken_on_disk_is_left_alone(
-    trees: ModuleType, repository: Any, tmp_path: Path
+def test_an_untracked_file_is_not_overwritten(
+    code: SimpleNamespace, repository: Any, tmp_path: Path
 ) -> None:
     (tmp_path / ".gitignore").write_text("own\nfolder\n")
     (tmp_path / "own").write_text("mine\n")
     (tmp_path / "folder").write_text("mine\n")
-    result = trees.Result()
+    result = code.Result()
     blob = repository.store(b"new\n")
-    result.tree = {path: trees.File(trees.FILE, blob) for path in ("own", "folder/x", "new")}
+    result.tree = {path: code.File(code.FILE, blob) for path in ("own", "folder/x", "new")}
     repository.apply({}, result)
     assert (tmp_path / "own").read_text() == (tmp_path / "folder").read_text() == "mine\n"
     assert (tmp_path / "new").read_text() == "new\n"
@@ -203,8 +204,8 @@ def test_a_path_that_is_taken_on_disk_is_left_alone(
 
 
 @pytest.fixture
-def committed(trees: ModuleType, repository: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Return the function that commits files, and makes the result that a merge would come to."""
+def committed(code: SimpleNamespace, repository: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Return the function that commits files, and returns a result with more files."""
 
     def made(mine: Texts, new: Texts, links: Mapping[str, str] = {}, **more: Any) -> Any:
         for name, content in mine.items():
@@ -216,9 +217,9 @@ def committed(trees: ModuleType, repository: Any, tmp_path: Path) -> Callable[..
         run_git(tmp_path, "add", "--all", "--force", "--", *mine, *links)
         run_git(tmp_path, "commit", "--quiet", "--message=mine")
         repository.head = repository.git("rev-parse", "HEAD").decode().strip()
-        result = trees.Result(**more)
+        result = code.Result(**more)
         result.tree = repository.tree() | {
-            path: trees.File(trees.FILE, repository.store((content or "").encode()))
+            path: code.File(code.FILE, repository.store((content or "").encode()))
             for path, content in new.items()
         }
         return result
@@ -240,7 +241,7 @@ def run_git(folder: Path, *arguments: str) -> None:
         ({"shared/x.py": "mine\n"}, {"scripts": "shared"}, "scripts/new.py"),
     ],
 )
-def test_a_tracked_path_in_the_way_stays(
+def test_a_tracked_path_that_blocks_a_new_file_stays(
     mine: Texts, links: Mapping[str, str], new: str, repository: Any, tmp_path: Path,
     committed: Callable[..., Any],
 ) -> None:  # fmt: skip
@@ -257,28 +258,35 @@ def test_a_tracked_path_in_the_way_stays(
 
 
 @pytest.mark.parametrize("there", ["new", "new/x"])
-def test_a_move_to_a_place_that_is_taken_is_refused(
-    there: str, trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+def test_a_move_to_a_path_in_use_is_refused(
+    there: str,
+    code: SimpleNamespace,
+    repository: Any,
+    tmp_path: Path,
+    committed: Callable[..., Any],
 ) -> None:
     (tmp_path / ".git/info/exclude").write_text("new\n")
     result = committed({"old/x": "mine\n"}, {"new/x": "mine\n"}, moved=frozenset({"new/x"}))
     del result.tree["old/x"]
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("ignored\n")
-    with pytest.raises(trees.MoveError, match=f"^{there} is in the way of new/x; move it"):
+    with pytest.raises(
+        code.MoveError,
+        match=f"^cannot move a file to new/x, because {there} exists; move {there} away first$",
+    ):
         repository.apply(repository.tree(), result)
     assert (tmp_path / "old/x").read_text() == "mine\n"
     assert (tmp_path / there).read_text() == "ignored\n"
 
 
 def test_a_conflict_is_not_written_through_a_link(
-    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
 ) -> None:
     result = committed({"own": "mine\n"}, {}, {"x": "own"})
     (tmp_path / "own").chmod(0o600)
     ours = result.tree["x"]
-    theirs = trees.File(trees.FILE, repository.store(b"new\n"))
-    result.conflicts["x"] = trees.Conflict(None, ours, theirs, ours)
+    theirs = code.File(code.FILE, repository.store(b"new\n"))
+    result.conflicts["x"] = code.Conflict(None, ours, theirs, ours)
     repository.apply(repository.tree(), result)
     assert (tmp_path / "x").readlink() == Path("own")
     assert (tmp_path / "own").read_text() == "mine\n"
@@ -286,12 +294,12 @@ def test_a_conflict_is_not_written_through_a_link(
     assert repository.git("status", "--porcelain") == b"AA x\n"
 
 
-def test_a_conflict_in_a_file_that_may_not_be_written_is_written(
-    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+def test_a_conflict_in_a_read_only_file_is_written(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
 ) -> None:
     result = committed({"x": "mine\n"}, {"x": "both\n"})
     ours, both = repository.tree()["x"], result.tree["x"]
-    result.conflicts["x"] = trees.Conflict(None, ours, both, both)
+    result.conflicts["x"] = code.Conflict(None, ours, both, both)
     (tmp_path / "x").chmod(0o444)
     repository.apply(repository.tree(), result)
     assert (tmp_path / "x").read_text() == "both\n"
@@ -318,40 +326,49 @@ def change_what_git_skips(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (change_the_file, "x has changed since this began; commit it, and run this again"),
-        (commit_something, "there is a new commit since this began; run it again"),
-        (change_what_git_assumes, "git overlooks what you change in x, so it could get lost"),
-        (change_what_git_skips, "git overlooks what you change in x, so it could get lost"),
+        (change_the_file, "x changed during the update; commit it and run the update again"),
+        (commit_something, "a commit was made during the update; run the update again"),
+        (
+            change_what_git_assumes,
+            "git is told to ignore your changes to x, so an update could lose them",
+        ),
+        (
+            change_what_git_skips,
+            "git is told to ignore your changes to x, so an update could lose them",
+        ),
     ],
 )
-def test_nothing_is_written_over_that_no_commit_holds(
-    change: Callable[[Path], None], reason: str, trees: ModuleType, repository: Any,
+def test_a_change_that_is_not_committed_is_not_overwritten(
+    change: Callable[[Path], None], reason: str, code: SimpleNamespace, repository: Any,
     tmp_path: Path, committed: Callable[..., Any],
 ) -> None:  # fmt: skip
     result = committed({"x": "mine\n"}, {"x": "new\n"})
     before = repository.tree()
     change(tmp_path)
     content = (tmp_path / "x").read_text()
-    with pytest.raises(trees.ChangedError, match=reason):
+    with pytest.raises(code.ChangedError, match=reason):
         repository.apply(before, result)
     assert (tmp_path / "x").read_text() == content
 
 
 def test_another_git_process_is_not_disturbed(
-    trees: ModuleType, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
 ) -> None:
     result = committed({"x": "mine\n"}, {"x": "new\n"})
     (tmp_path / ".git/index.lock").touch()
-    with pytest.raises(trees.GitError, match="index.lock exists: is another git process running"):
+    with pytest.raises(code.GitError, match="index.lock exists; is another git process running"):
         repository.apply(repository.tree(), result)
     assert (tmp_path / ".git/index.lock").exists()
     assert (tmp_path / "x").read_text() == "mine\n"
 
 
-def test_two_files_for_one_place_are_refused(trees: ModuleType) -> None:
-    tree = {name: trees.File(trees.FILE, "0") for name in ("a", "b")}
-    with pytest.raises(trees.MoveError, match="b is in the way of a; move it elsewhere first"):
-        trees.moved(tree, lambda path: ["b"])
+def test_two_files_for_one_path_are_refused(code: SimpleNamespace) -> None:
+    tree = {name: code.File(code.FILE, "0") for name in ("a", "b")}
+    with pytest.raises(
+        code.MoveError,
+        match="cannot move a to b, because another file has that path; move that file away",
+    ):
+        code.moved(tree, lambda path: ["b"])
 
 
 @pytest.mark.parametrize(
@@ -369,40 +386,40 @@ def test_versions_as_git_describes_them(migration: Migration, commit: str, versi
     assert str(migration("steps").parsed(commit)) == version
 
 
-def test_steps_that_are_crossed_run_in_order(
+def test_the_steps_between_two_versions_run_in_order(
     migration: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = migration("steps")
     monkeypatch.setattr(steps, "STEPS", [])
     for version in ("2.0.0", "1.0.0", "1.1.0"):
 
-        def story(change: Any) -> None:
-            """Tell it."""
+        def rename(change: Any) -> None:
+            """Some reason."""
 
-        steps.step(version)(story)
-        story.__name__ = version
+        steps.step(version)(rename)
+        rename.__name__ = version
 
-    def crossed(old: str, new: str) -> list[str]:
-        return [function.__name__ for function in steps.crossed(old, new)]
+    def between(old: str, new: str) -> list[str]:
+        return [function.__name__ for function in steps.steps_between(old, new)]
 
-    assert crossed("v1.0.0", "v1.1.0") == ["1.1.0"]
-    assert crossed("19f32c4", "v2.0.0") == ["1.0.0", "1.1.0", "2.0.0"]
-    assert crossed("v1.0.0", "abcdef0") == ["1.1.0", "2.0.0"]
-    assert crossed("v2.0.0", "v2.0.0") == []
+    assert between("v1.0.0", "v1.1.0") == ["1.1.0"]
+    assert between("19f32c4", "v2.0.0") == ["1.0.0", "1.1.0", "2.0.0"]
+    assert between("v1.0.0", "abcdef0") == ["1.1.0", "2.0.0"]
+    assert between("v2.0.0", "v2.0.0") == []
 
 
-def test_a_step_without_a_story_is_refused(migration: Migration) -> None:
-    with pytest.raises(ValueError, match="has no docstring to tell its story"):
+def test_a_step_without_a_docstring_is_refused(migration: Migration) -> None:
+    with pytest.raises(ValueError, match="needs a docstring that says what was renamed and why"):
         migration("steps").step("1.0.0")(lambda change: None)
 
 
-def test_moves_follow_one_another(migration: Migration) -> None:
+def test_moves_apply_one_after_another(migration: Migration) -> None:
     change = migration("steps").Change({"a": 1})
     change.move("x/", "y/")
     change.move("y/one", "z")
     change.rename_answer("a", "b")
     change.rename_answer("a", "b")
-    assert [change.place(path) for path in ("x/one", "x/two", "y/one", "xx")] == [
+    assert [change.new_path(path) for path in ("x/one", "x/two", "y/one", "xx")] == [
         *("z", "y/two", "z", "xx"),
     ]
     assert change.answers == {"b": 1}

@@ -1,4 +1,4 @@
-"""What a new name of a service's package makes of the Python files that import it."""
+"""A renamed package in the Python files that import it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CASES = {
         URL = "https://api.example.com/v1"
         """,
     ),
-    "other things of that name": (
+    "other uses of the name": (
         """
         import api
         from .api import x
@@ -76,19 +76,19 @@ CASES = {
         """,
     ),
     "a variable": ("from x import api\napi.y", "from x import api\napi.y"),
-    "no Python": ("import api\nprint 1\n", "import api\nprint 1\n"),
+    "not Python": ("import api\nprint 1\n", "import api\nprint 1\n"),
 }
 
 
 @pytest.fixture(scope="session")
-def with_package(migration: Migration) -> Callable[[bytes, str, str], bytes]:
-    """Return the function of migrations/migrate.py."""
-    module: ModuleType = migration("migrate")
-    function: Callable[[bytes, str, str], bytes] = module.with_package
+def rename(migration: Migration) -> Callable[[bytes, str, str], bytes]:
+    """Return the function of migrations/python_imports.py."""
+    module: ModuleType = migration("python_imports")
+    function: Callable[[bytes, str, str], bytes] = module.with_renamed_package
     return function
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_only_names_change(with_package: Callable[[bytes, str, str], bytes], case: str) -> None:
+def test_only_names_change(rename: Callable[[bytes, str, str], bytes], case: str) -> None:
     before, after = (textwrap.dedent(text) for text in CASES[case])
-    assert with_package(before.encode(), "api", "sales").decode() == after
+    assert rename(before.encode(), "api", "sales").decode() == after

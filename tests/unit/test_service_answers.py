@@ -1,4 +1,4 @@
-"""What adding, removing and renaming a service makes of the answer, form by form."""
+"""Adding, removing and renaming services in an answer, in each form of the list."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .conftest import Migration
 
 @pytest.fixture(scope="session")
 def answers(migration: Migration) -> ModuleType:
-    """Return migrations/answers.py."""
-    return migration("answers")
+    """Return migrations/service_answers.py."""
+    return migration("service_answers")
 
 
 def project(services: Any, **more: Any) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def test_the_list_keeps_its_form(answers: ModuleType, before: Any, after: Any) -
     assert answers.added(project(before), [{"name": "billing"}]) == after
 
 
-def test_what_a_line_cannot_say_makes_it_a_list(answers: ModuleType) -> None:
+def test_a_line_becomes_a_list_if_it_cannot_express_the_service(answers: ModuleType) -> None:
     new = [{"name": "billing", "kind": "custom", "needs": ["api", "database"]}]
     assert answers.added(project("api, engine:custom"), new) == ["api", "engine:custom", *new]
 
 
-def test_others_need_the_new_one_only_when_that_is_said(answers: ModuleType) -> None:
+def test_other_services_need_the_new_one_only_if_asked(answers: ModuleType) -> None:
     worker = [{"name": "worker"}]
     assert answers.added(project("api, web"), worker) == [
         *({"name": "api", "needs": []}, "web", "worker"),
@@ -73,7 +73,7 @@ def test_others_need_the_new_one_only_when_that_is_said(answers: ModuleType) -> 
          ["b", {"name": "c", "port": 8002}]),
     ],
 )  # fmt: skip
-def test_what_is_left_keeps_its_ports_and_needs(
+def test_the_remaining_services_keep_their_ports_and_needs(
     answers: ModuleType, before: Any, names: list[str], after: Any
 ) -> None:
     assert answers.removed(project(before), names) == after
@@ -90,7 +90,7 @@ def test_what_is_left_keeps_its_ports_and_needs(
         ([{"name": "api", "port": 9}, "web"], {"api": "b"}, [{"name": "b", "port": 9}, "web"]),
     ],
 )  # fmt: skip
-def test_another_name_is_all_that_changes(
+def test_a_rename_changes_only_the_name(
     answers: ModuleType, before: Any, names: dict[str, str], after: Any
 ) -> None:
     assert answers.renamed(project(before), names) == after
@@ -104,13 +104,13 @@ KINDS = ["python-api", "python-worker", "node-web", "custom"]
 def lists(draw: st.DrawFn) -> list[Any]:
     names = draw(st.lists(st.sampled_from(NAMES), min_size=2, max_size=6, unique=True))
     items: list[Any] = []
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         item: dict[str, Any] = {"name": name}
         if draw(st.booleans()):
             item["kind"] = draw(st.sampled_from(KINDS))
         if draw(st.booleans()):
             item["needs"] = (
-                draw(st.lists(st.sampled_from(names[:place]), unique=True)) if (place) else []
+                draw(st.lists(st.sampled_from(names[:index]), unique=True)) if (index) else []
             )
         items.append(name if item.keys() == {"name"} else item)
     return items

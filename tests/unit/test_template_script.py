@@ -1,4 +1,4 @@
-"""What scripts/template.py of a project reads: versions, the changelog, the command line."""
+"""How scripts/template.py of a project parses versions, the changelog and the command line."""
 
 from __future__ import annotations
 
@@ -84,15 +84,17 @@ def test_which_tags_are_releases(script: ModuleType, tag: str, release: bool) ->
         ("/srv/template", "/srv/template"),
     ],
 )
-def test_short_addresses_are_those_of_copier(script: ModuleType, source: str, address: str) -> None:
+def test_short_addresses_have_the_meaning_that_copier_gives_them(
+    script: ModuleType, source: str, address: str
+) -> None:
     assert script.full_address(source) == address
 
 
 class Interrupting:
-    """A program that is done by the time that a signal comes, or is not."""
+    """A process that is interrupted while it runs, and then ends with an exit code."""
 
     def __init__(self, module: ModuleType, code: int) -> None:
-        self.interrupted = iter([module.Interrupted()])
+        self.interrupted = iter([module.SignalInterrupt()])
         self.code = code
 
     def __enter__(self) -> Self:
@@ -110,9 +112,9 @@ class Interrupting:
         return self.code
 
 
-@pytest.mark.parametrize(("code", "told"), [(0, 0), (1, 1), (130, 130), (-15, 130), (3, 130)])
-def test_a_merge_that_was_done_when_the_signal_came_is_done(
-    script: ModuleType, code: int, told: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("code", "returned"), [(0, 0), (1, 1), (130, 130), (-15, 130), (3, 130)])
+def test_a_merge_that_completes_despite_the_signal_counts_as_done(
+    script: ModuleType, code: int, returned: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations/migrate.py").touch()
@@ -120,7 +122,7 @@ def test_a_merge_that_was_done_when_the_signal_came_is_done(
     monkeypatch.setattr(script, "ignore_signals", lambda: None)
     project = script.Project(tmp_path, "", "")
     template = SimpleNamespace(folder=tmp_path)
-    assert script.run_merge(project, template, "v1", [], tmp_path) == told
+    assert script.run_merge(project, template, "v1", [], tmp_path) == returned
 
 
 @pytest.mark.parametrize(
@@ -138,9 +140,7 @@ def test_a_merge_that_was_done_when_the_signal_came_is_done(
         ("grow --name api", "grow --name=api"),
     ],
 )
-def test_the_merge_is_told_what_is_asked_for(
-    script: ModuleType, given: str, passed_on: str
-) -> None:
+def test_the_merge_gets_the_request(script: ModuleType, given: str, passed_on: str) -> None:
     options = script.parse(given.split())
     assert script.for_merge(options) == passed_on.split()
 
@@ -159,6 +159,6 @@ def test_the_help_names_every_verb(script: ModuleType, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as ended:
         script.parse(["--help"])
     assert ended.value.code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for verb in ("check", "update", "add-service", "remove-service", "rename-service", "grow"):
-        assert verb in said
+        assert verb in output

@@ -1,12 +1,12 @@
-"""Living projects: real git repositories, updated by the commands that their users run.
+"""Projects in real git repositories, updated by the commands that users run.
 
-- `template`: a repository with every released version of this template, the working tree as v99.0.0,
-  and v99.1.0, where a line of `.editorconfig` is another, and the skeleton's sources have one more.
-  It is made once for all of xdist's workers.
-- `generate(answers, version)`: a project of its own for the test, committed.
-- `fresh(answers, version)`: the files of a new project; only to be read.
-- `Project`: what a test does with a project. Its commands run as a user's do, through uv.
-- `merge(project, …)`: the same in this process, for what many answer sets are tried with.
+- `template`: a repository with every old version of this template as a tag, the working tree as
+  v99.0.0, and v99.1.0, which changes a line of `.editorconfig` and adds one to the skeleton's sources.
+  All xdist workers share it.
+- `generate(answers, version)`: returns a committed project of the test's own.
+- `fresh(answers, version)`: returns a new project that all tests share; do not change it.
+- `Project`: runs commands in a project as users do, through uv.
+- `merge(project, …)`: updates in this process, which is faster. For tests of many answer sets.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import copier
@@ -32,14 +33,15 @@ import yaml
 from ..conftest import ROOT, TEMPLATE_PARTS, copy_template
 from ..e2e.conftest import clean_environment
 
-#: The first complete version: what updates start from as long as nothing is released.
-BASELINE = "19f32c4"
+#: The versions that updates start from as long as nothing is released: the first complete one, and
+#: the last one before each kind of service got its own folder in the template.
+BEFORE_RELEASES = {"v0.0.1": "19f32c4", "v0.0.2": "5eae6e3"}
 
-#: The working tree, and a version after it, where a line is changed that users change too.
+#: The working tree, and a later version that changes a line which the tests' users change, too.
 NOW, NEXT = "v99.0.0", "v99.1.0"
 NEXT_FILE, NEXT_LINES = ".editorconfig", ("indent_size = 2\n", "indent_size = 3\n")
 
-#: The user's files, whose change no project is to see.
+#: Files of the user's that the later version changes. An update must not change them.
 NEXT_SOURCES = {"main.py.jinja": "#", "app.py": "#", "main.ts.jinja": "//"}
 
 SCRIPT = ROOT / "template/scripts/template.py"
@@ -51,7 +53,7 @@ Fresh = Callable[..., Path]
 
 
 def git(*args: str, cwd: Path, **env: str) -> str:
-    """Run a git command that must pass, as nobody in particular."""
+    """Run a git command that must succeed, with a fixed author."""
     done = subprocess.run(
         ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *args],
         cwd=cwd, capture_output=True, text=True, env=os.environ | env,
@@ -61,12 +63,12 @@ def git(*args: str, cwd: Path, **env: str) -> str:
 
 
 def releases() -> dict[str, str]:
-    """Return the commits that updates start from, by the tag that they have in `template`."""
+    """Return the commits that updates start from, by their tag in `template`."""
     tags = git("tag", "--list", "v[0-9]*", cwd=ROOT).split()
-    return {tag: tag for tag in tags} or {"v0.0.1": BASELINE}
+    return {tag: tag for tag in tags} or BEFORE_RELEASES
 
 
-#: The versions that projects are updated from.
+#: The versions that projects are updated from, oldest first.
 OLD = list(releases())
 
 
@@ -88,7 +90,7 @@ class Project:
     def template(
         self, *arguments: str, code: int | None = 0, script: Path = SCRIPT, **env: str
     ) -> str:
-        """Run scripts/template.py; return what it says, both streams as one."""
+        """Run scripts/template.py; return its output, stderr included."""
         done = subprocess.run(
             ["uv", "run", "--quiet", "--script", str(script), *arguments],
             cwd=self.root, env=clean_environment(**env), stdin=subprocess.DEVNULL,
@@ -118,7 +120,7 @@ class Project:
         return done.stdout
 
     def path(self, name: str) -> Path:
-        """Return where a file is."""
+        """Return the path of a file."""
         return self.root / name
 
     def read(self, name: str) -> str:
@@ -132,7 +134,7 @@ class Project:
         self.path(name).chmod(mode)
 
     def append(self, name: str, text: str) -> None:
-        """Add some text at the end of a file."""
+        """Append text to a file."""
         self.write(name, self.read(name) + text, self.path(name).stat().st_mode & 0o777)
 
     def answers(self) -> dict[str, Any]:
@@ -141,29 +143,29 @@ class Project:
         return found
 
     def status(self) -> list[str]:
-        """Return what git says has changed, a line each."""
+        """Return the lines of `git status`."""
         return self.git("status", "--porcelain", "--untracked-files=all").splitlines()
 
     def files(self) -> dict[str, bytes]:
-        """Return the content of every file, ignored ones too."""
+        """Return the content of every file, also of ignored ones."""
         return files(self.root)
 
     def ports(self) -> dict[str, str]:
-        """Return the ports that the services have in development, by variable."""
+        """Return the ports of the services in development, by variable."""
         text = self.read("deploy/dev/docker-compose.yml")
         return dict(re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", text))
 
     def given(self) -> dict[str, Any]:
-        """Return the answers without what Copier writes down besides."""
+        """Return the answers without Copier's own keys."""
         return {key: value for key, value in self.answers().items() if not key.startswith("_")}
 
     def undo(self) -> None:
-        """Run the command that every run prints, for a project at a repository's root."""
+        """Run the undo command that updates print for a project at the root of its repository."""
         self.git("reset", "--quiet", "--hard")
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Return the content of every file of a folder, except git's own."""
+    """Return the content of every file of a folder, except in .git."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -172,7 +174,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def is_templates(name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:
-    """Whether a file is the template's: it says so, or has no place to."""
+    """Return whether a file belongs to the template: it has the mark, or its format has no comments."""
     text = new.get(name, old.get(name, b""))
     return MARK.encode() in text or PurePosixPath(name).name in (".python-version", ANSWERS)
 
@@ -180,9 +182,9 @@ def is_templates(name: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) 
 def expected(
     old: Mapping[str, bytes], new: Mapping[str, bytes], *new_folders: str
 ) -> dict[str, bytes]:
-    """What an update makes of a project: the template's files anew, the user's as they were.
+    """Return an updated project: the template's files from `new`, the user's files from `old`.
 
-    In folders that are new, the user's come as in a new project.
+    In new folders, the user's files are as in a new project.
     """
     found = {}
     for name in sorted({*old, *new}):
@@ -195,7 +197,7 @@ def expected(
 
 
 def same_answers(found: dict[str, bytes], wanted: dict[str, bytes]) -> None:
-    """Compare two projects' answers, whatever their order, and leave them out from then on."""
+    """Compare the answers of two projects regardless of their order, and remove them from both."""
     assert yaml.safe_load(found.pop(ANSWERS)) == yaml.safe_load(wanted.pop(ANSWERS))
 
 
@@ -208,7 +210,7 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 def once(path: Path, make: Callable[[Path], None], own: Path) -> Path:
-    """Make a folder, unless another worker has made the same."""
+    """Make a folder, unless another worker has already made it."""
     if not path.exists():
         make(own)
         try:
@@ -219,7 +221,7 @@ def once(path: Path, make: Callable[[Path], None], own: Path) -> Path:
 
 
 def exported(ref: str, folder: Path) -> None:
-    """Write what Copier reads of a commit, and its changelog."""
+    """Write the files of a commit that Copier reads, and the changelog."""
     known = git("ls-tree", "--name-only", ref, cwd=ROOT).split()
     parts = [part for part in (*TEMPLATE_PARTS, "CHANGELOG.md") if part in known]
     archive = subprocess.run(
@@ -230,7 +232,7 @@ def exported(ref: str, folder: Path) -> None:
 
 
 def write_versions(folder: Path) -> None:
-    """Write each version of the template into a folder of its own."""
+    """Write each version of the template to its own folder."""
     for tag, ref in releases().items():
         exported(ref, folder / tag)
     for tag in (NOW, NEXT):
@@ -248,7 +250,7 @@ def write_versions(folder: Path) -> None:
 
 
 def commit_version(repository: Path, version: Path) -> None:
-    """Make a version the next commit of a repository, with its tag."""
+    """Commit a version to a repository, and tag it."""
     for path in repository.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -261,7 +263,7 @@ def commit_version(repository: Path, version: Path) -> None:
 
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with each version of the template, without history."""
+    """Return a folder with a folder for each version of the template, without git."""
     own = tmp_path_factory.mktemp("own") / "versions"
     return once(shared_folder(tmp_path_factory) / "versions", write_versions, own)
 
@@ -282,12 +284,12 @@ def template(tmp_path_factory: pytest.TempPathFactory, versions: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory, versions: Path, template: Path) -> Fresh:
-    """Return the function that makes a new project of some answers and a version, to be read."""
+    """Return the function that generates a shared project from answers and a version."""
     shared = shared_folder(tmp_path_factory)
 
     def made(answers: Mapping[str, Any], version: str) -> Path:
         def make(project: Path) -> None:
-            # Without git, which Copier would start for every file.
+            # If Copier finds git, it starts git for every file.
             with plumbum.local.env(PATH=""):
                 copier.run_copy(
                     str(versions / version), project, data=dict(answers), defaults=True,
@@ -313,13 +315,12 @@ def merge(
 ) -> Callable[..., tuple[int, str]]:
     """Return the function that runs the template's part of an update in this process.
 
-    For tests of many answer sets: starting programs is most of an update's time. Returns the exit
-    code and what it says.
+    Starting programs takes most of an update's time. Returns the exit code and the output.
     """
     monkeypatch.syspath_prepend(str(ROOT / "migrations"))
     migrate = importlib.import_module("migrate")
-    # In a program of its own, which ends after that.
-    monkeypatch.setattr(migrate, "ignore_signals", lambda: None)
+    # An update ignores signals until its process ends; this process goes on.
+    monkeypatch.setattr(importlib.import_module("update"), "ignore_signals", lambda: None)
 
     def merged(project: Project, *arguments: str) -> tuple[int, str]:
         where = (f"--project={project.root}", f"--template={template}")
@@ -330,8 +331,15 @@ def merge(
 
 
 @pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return migrations/steps.py."""
+    monkeypatch.syspath_prepend(str(ROOT / "migrations"))
+    return importlib.import_module("steps")
+
+
+@pytest.fixture
 def generate(tmp_path: Path, fresh: Fresh) -> Generate:
-    """Return the function that makes a project of its own for a test."""
+    """Return the function that generates a project for one test."""
 
     def made(answers: Mapping[str, Any] | None = None, version: str = NOW, **more: Any) -> Project:
         made = fresh({"python_version": "3.13"} | dict(answers or {}) | more, version)

@@ -1,4 +1,4 @@
-"""Somebody's own project gets the template: no file of theirs is changed, then or later."""
+"""The template is added to an existing project: no existing file changes, then or later."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def existing(folder: Path, texts: dict[str, str], *, in_git: bool = True) -> Pro
 
 
 def adopt(project: Project, template: Path, *arguments: str, code: int = 0) -> str:
-    """Run `copier copy` as a user does, with what it finds as answers."""
+    """Run `copier copy` with the default answers, which it reads from the project."""
     done = subprocess.run(
         [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--overwrite",
          f"--vcs-ref={NOW}", *arguments, str(template), "."],
@@ -80,24 +80,22 @@ def adopt(project: Project, template: Path, *arguments: str, code: int = 0) -> s
 
 @pytest.mark.parametrize("in_git", [True, False])
 @pytest.mark.parametrize("name", PROJECTS)
-def test_no_file_of_theirs_is_changed(
-    name: str, in_git: bool, template: Path, tmp_path: Path
-) -> None:
+def test_no_existing_file_changes(name: str, in_git: bool, template: Path, tmp_path: Path) -> None:
     project = existing(tmp_path, PROJECTS[name], in_git=in_git)
     modes = {path: (tmp_path / path).stat().st_mode for path in PROJECTS[name]}
     before = project.files()
-    # Even with --overwrite, which is Copier's word for all questions answered by yes.
+    # Even with --overwrite, by which Copier overwrites existing files without asking.
     adopt(project, template)
     after = project.files()
     assert {path: after[path] for path in before} == before
     assert {path: (tmp_path / path).stat().st_mode for path in PROJECTS[name]} == modes
-    # What is new is the template's, and nothing of a skeleton.
+    # The new files belong to the template; none is skeleton code.
     new = after.keys() - before.keys()
     assert "deploy/dev/docker-compose.yml" in new
     assert not [path for path in new if path.endswith(("app.py", "main.py", "main.ts"))]
 
 
-def test_a_service_at_the_root_is_found_and_what_is_left_is_listed(
+def test_a_service_at_the_root_is_found_and_the_remaining_work_is_listed(
     template: Path, tmp_path: Path
 ) -> None:
     project = existing(tmp_path, FLASK)
@@ -118,9 +116,7 @@ def test_a_service_at_the_root_is_found_and_what_is_left_is_listed(
     assert "add the commands of your tests" in lines[3]
 
 
-def test_the_command_that_is_told_brings_the_template_s_file(
-    template: Path, tmp_path: Path
-) -> None:
+def test_the_printed_command_gets_the_templates_file(template: Path, tmp_path: Path) -> None:
     project = existing(tmp_path, FLASK)
     said = adopt(project, template)
     project.commit("adopt")
@@ -161,7 +157,7 @@ def test_services_are_found_in_the_folders(template: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_later_updates_leave_their_files_alone_too(
+def test_later_updates_do_not_change_existing_files_either(
     name: str, template: Path, tmp_path: Path
 ) -> None:
     project = existing(tmp_path, PROJECTS[name])
@@ -175,12 +171,15 @@ def test_later_updates_leave_their_files_alone_too(
     changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
     if NEXT_FILE in PROJECTS[name]:
         assert changed == {ANSWERS}
-        assert f"- {NEXT_FILE} (yours, left as it is: the template's has changed)" in said
+        assert (
+            f"- {NEXT_FILE} (not updated, because you took it over; the template's has changed)"
+            in said
+        )
     else:
         assert changed == {ANSWERS, NEXT_FILE}
 
 
-def test_a_new_folder_is_no_adoption(template: Path, tmp_path: Path) -> None:
+def test_an_empty_repository_is_not_adopted(template: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
     git("init", "--quiet", cwd=folder)
@@ -191,23 +190,23 @@ def test_a_new_folder_is_no_adoption(template: Path, tmp_path: Path) -> None:
     assert "by hand" not in said
 
 
-#: By what is wrong: a path, where it is a link what to, and a part of the line.
+#: By problem: a path, the target if the path is a link, and a part of the line.
 CLASHES = {
-    "a file for a folder": ("deploy", "", "deploy is no folder here, and the template has one"),
-    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is no folder here"),
-    "a file for the workflows": (".github/workflows", "", ".github/workflows is no folder here"),
-    "a file for the services": ("services", "", "services is no folder here"),
-    "a folder for a file": ("Makefile/x", "", "Makefile is a folder here, and the template has a"),
-    "a link out": ("scripts", "..", "scripts is a link that leads out of the project"),
-    "a link to nowhere": ("scripts", "nowhere", "scripts is no folder here"),
+    "a file for a folder": ("deploy", "", "deploy is a file, and the template needs a folder"),
+    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is a file, and the template"),
+    "a file for the workflows": (".github/workflows", "", ".github/workflows is a file, and"),
+    "a file for the services": ("services", "", "services is a file, and the template"),
+    "a folder for a file": ("Makefile/x", "", "Makefile is a folder, and the template needs a file"),
+    "a link out": ("scripts", "..", "scripts is a link to a place outside the project"),
+    "a link to nowhere": ("scripts", "nowhere", "scripts is a file, and the template"),
     "another template's answers": (
-        ANSWERS, "", f"{ANSWERS} is another template's, and would be replaced; rename it (",
+        ANSWERS, "", f"{ANSWERS} belongs to another template and would be overwritten; rename it (",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", CLASHES)
-def test_what_is_in_the_way_is_named_and_nothing_is_written(
+def test_a_blocked_path_is_named_and_nothing_is_written(
     what: str, template: Path, tmp_path: Path
 ) -> None:
     path, target, reason = CLASHES[what]

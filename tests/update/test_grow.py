@@ -1,4 +1,4 @@
-"""A single service becomes one of many."""
+"""A single project grows into a multi project."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def single(generate: Generate, kind: str, version: str = NOW, **answers: Any) ->
     return generate({"layout": "single", "service_kind": kind, **answers}, version)
 
 
-#: Where a file of a single service goes.
-def place(name: str, kind: str, service: str = "app", package: str = "app") -> str:
+def grown_path(name: str, kind: str, service: str = "app", package: str = "app") -> str:
+    """Return the new path of a single project's file."""
     if kind.startswith("python-"):
         name = re.sub(r"^src/app/", f"{package}/", name)
         name = re.sub(r"^src/", "", name)
@@ -38,7 +38,7 @@ def place(name: str, kind: str, service: str = "app", package: str = "app") -> s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_untouched_project_grows_to_what_a_new_one_is(
+def test_an_unedited_project_becomes_the_same_as_a_new_one(
     kind: str, generate: Generate, fresh: Fresh
 ) -> None:
     project = single(generate, kind)
@@ -49,7 +49,7 @@ def test_an_untouched_project_grows_to_what_a_new_one_is(
     same_answers(found, wanted)
     for name in [name for name in found if name.endswith(("uv.lock", "package-lock.json"))]:
         del found[name]
-    # Written once, and about the project: it stays the user's.
+    # The README belongs to the user.
     assert found.pop("README.md") == before["README.md"]
     del wanted["README.md"]
     assert found == wanted
@@ -58,7 +58,7 @@ def test_an_untouched_project_grows_to_what_a_new_one_is(
 
 
 def edited(project: Project, kind: str) -> dict[str, str]:
-    """Edit a single project in many places. Return what must be where after it has grown."""
+    """Edit a single project in many files. Return what the grown project's files must contain."""
     source = {"python-api": "src/app/main.py", "python-worker": "src/app/main.py",
               "node-web": "src/main.ts", "custom": "app.py"}[kind]  # fmt: skip
     package = "app/" if kind.startswith("python-") else "src/" if kind == "node-web" else ""
@@ -79,7 +79,7 @@ def edited(project: Project, kind: str) -> dict[str, str]:
     project.append("README.md", "mine\n")
     project.append("deploy/prod/.env.example", "MINE=1\n")
     return {
-        place(source, kind): comment,
+        grown_path(source, kind): comment,
         "services/app/Dockerfile": "# mine\n",
         f"services/app/{package}own.txt": "mine\n",
         "services/app/tests/unit/own.txt": "mine\n",
@@ -98,7 +98,9 @@ def edited(project: Project, kind: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["python-api", "node-web", "custom"])
-def test_edits_added_files_bits_and_history_are_kept(kind: str, generate: Generate) -> None:
+def test_edits_added_files_executable_bits_and_history_are_kept(
+    kind: str, generate: Generate
+) -> None:
     project = single(generate, kind)
     wanted = edited(project, kind)
     project.commit()
@@ -115,7 +117,7 @@ def test_edits_added_files_bits_and_history_are_kept(kind: str, generate: Genera
         assert log[:2] == ["grow", "edit"], name
 
 
-def test_it_may_have_another_name(generate: Generate, fresh: Fresh) -> None:
+def test_the_service_can_have_another_name(generate: Generate, fresh: Fresh) -> None:
     project = single(generate, "python-api")
     project.write(
         "src/app/own.py",
@@ -124,18 +126,18 @@ def test_it_may_have_another_name(generate: Generate, fresh: Fresh) -> None:
     project.write("tests/unit/test_own.py", "PLACE = 'app.settings'\n")
     project.write("src/helpers/more.py", "from app.main import create_app\n")
     project.commit()
-    said = project.make("template-grow", "NAME=price-feed")
+    output = project.make("template-grow", "NAME=price-feed")
     assert project.answers()["services"] == ["price-feed"]
     assert project.read("services/price-feed/price_feed/own.py") == (
         "import price_feed.settings\nfrom price_feed import main\n\n"
         "print(price_feed.settings, main.app.x)\n"
     )
-    assert "services/price-feed/tests/unit/test_own.py:1 still says 'app'" in said
+    assert "services/price-feed/tests/unit/test_own.py:1 still says 'app'" in output
     assert project.read("services/price-feed/helpers/more.py") == (
         "from price_feed.main import create_app\n"
     )
-    assert "APP_… in your .env files is PRICE_FEED_… now" in said
-    assert "the database and the role 'price_feed': rename 'app' where data is" in said
+    assert "in your .env files, rename APP_… to PRICE_FEED_…" in output
+    assert "To keep its data, rename the database and the role 'app' (" in output
     after = files(fresh(project.given(), NOW))
     found = project.files()
     for name in after:
@@ -143,35 +145,35 @@ def test_it_may_have_another_name(generate: Generate, fresh: Fresh) -> None:
             assert found[name] == after[name], name
 
 
-def test_a_worker_that_is_named_for_no_kind_keeps_its_own(generate: Generate) -> None:
+def test_a_worker_keeps_its_kind_if_its_name_suggests_another(generate: Generate) -> None:
     project = single(generate, "python-worker", database="none", cache="redis")
     project.template("grow", "--name=app")
     assert project.answers()["services"] == ["app:python-worker"]
     assert project.answers()["cache"] == "redis"
 
 
-def test_a_page_alone_gets_no_database(generate: Generate) -> None:
+def test_a_single_web_page_does_not_get_a_database(generate: Generate) -> None:
     project = single(generate, "node-web")
     project.template("grow")
     assert project.answers()["database"] == "none"
 
 
-def test_a_conflict_is_told_and_nothing_is_lost(generate: Generate) -> None:
+def test_a_conflict_is_reported_and_nothing_is_lost(generate: Generate) -> None:
     project = single(generate, "python-api")
     text = project.read("Dockerfile")
     project.write("Dockerfile", text.replace("COPY src/app ./src/app", "COPY src/app /elsewhere"))
-    assert project.status(), "the line to be edited is gone"
+    assert project.status(), "the Dockerfile no longer has the line that this test edits"
     project.commit()
     before = project.files()
-    said = project.template("grow", code=1)
-    assert "conflict: services/app/Dockerfile:" in said
+    output = project.template("grow", code=1)
+    assert "conflict: services/app/Dockerfile:" in output
     merged = project.read("services/app/Dockerfile")
     assert "COPY src/app /elsewhere" in merged and "COPY app ./app" in merged
     project.undo()
     assert project.files() == before
 
 
-def test_plain_copier_grows_it_the_same_way(generate: Generate) -> None:
+def test_plain_copier_has_the_same_result(generate: Generate) -> None:
     project = single(generate, "python-api")
     edited(project, "python-api")
     project.commit()
@@ -183,7 +185,7 @@ def test_plain_copier_grows_it_the_same_way(generate: Generate) -> None:
     assert project.files() == ours
 
 
-def test_across_versions_the_source_takes_only_what_the_move_changes(
+def test_across_versions_the_source_gets_only_the_changes_of_the_move(
     generate: Generate, fresh: Fresh
 ) -> None:
     project = single(generate, "python-api", OLD[0])
@@ -202,7 +204,7 @@ def test_across_versions_the_source_takes_only_what_the_move_changes(
         assert found[name] == after[name]
 
 
-def test_plain_copier_takes_the_service_of_its_kind(generate: Generate) -> None:
+def test_plain_copier_picks_the_service_of_the_same_kind(generate: Generate) -> None:
     project = single(generate, "node-web")
     project.append("src/main.ts", "// mine\n")
     project.commit()
@@ -213,18 +215,21 @@ def test_plain_copier_takes_the_service_of_its_kind(generate: Generate) -> None:
     assert project.path("services/engine/app.py").exists()
 
 
-def test_plain_copier_without_a_service_of_its_kind_changes_nothing(generate: Generate) -> None:
+def test_plain_copier_refuses_without_a_service_of_the_same_kind(generate: Generate) -> None:
     project = single(generate, "python-api")
     before = project.files()
     arguments = ("--data=layout=multi", "--data=services=engine:custom")
-    said = project.copier("--vcs-ref=:current:", *arguments, code=1)
-    assert "service is a python-api, and none of engine is: give it one, such as" in said
+    output = project.copier("--vcs-ref=:current:", *arguments, code=1)
+    assert (
+        "the service of this project is a python-api, but none of engine is; add one of this kind, such"
+        in output
+    )
     assert project.files() == before
     assert project.status() == []
 
 
 def test_in_a_folder_of_a_larger_repository(generate: Generate, tmp_path: Path) -> None:
-    """Whose other folders may be as they like."""
+    """The other folders may have uncommitted changes."""
     project = single(generate, "custom")
     shutil.rmtree(project.root / ".git")
     repository = tmp_path / "mono repo"
@@ -241,19 +246,19 @@ def test_in_a_folder_of_a_larger_repository(generate: Generate, tmp_path: Path) 
     (repository / "other/new.txt").write_text("new\n")
     before = files(repository)
 
-    said = project.template("grow")
+    output = project.template("grow")
 
     assert project.read("services/app/app.py").endswith("# mine\n")
     assert "mono repo" not in git("diff", "--cached", "--name-only", cwd=repository)
-    undo = said.splitlines()[-1].removeprefix("Undo: ")
-    assert undo == said.splitlines()[0].partition("last commit: ")[2]
+    undo = output.splitlines()[-1].removeprefix("Undo: ")
+    assert undo == output.splitlines()[0].partition("last commit with: ")[2]
     shell(undo, folder)
     assert files(repository) == before
     assert git("diff", "--cached", "--name-only", cwd=repository) == ""
 
 
 def shell(command: str, folder: Path) -> None:
-    """Run a command that was printed for the user."""
+    """Run a command that the output shows to the user."""
     subprocess.run(["bash", "-c", command], cwd=folder, check=True, capture_output=True)
 
 
@@ -270,11 +275,11 @@ def test_in_a_worktree_and_beside_a_submodule(generate: Generate, tmp_path: Path
         "vendor", cwd=project.root,
     )  # fmt: skip
     project.commit()
-    said = project.template("grow", code=2)
+    output = project.template("grow", code=2)
     assert (
-        "vendor is a submodule, which cannot be moved: 'git rm' it first, and commit; "
-        "'git submodule add' it to services/app/vendor after"
-    ) in said
+        "vendor is a submodule, which an update cannot move; run 'git rm vendor' and commit first, "
+        "and add it as services/app/vendor with 'git submodule add' afterwards"
+    ) in output
     assert project.status() == []
     project.git("rm", "--quiet", "--force", "vendor")
     project.commit("without")
@@ -292,7 +297,7 @@ def test_in_a_worktree_and_beside_a_submodule(generate: Generate, tmp_path: Path
 
 @pytest.mark.parametrize("autocrlf", ["true", "input"])
 def test_with_windows_line_ends(autocrlf: str, generate: Generate) -> None:
-    """Checked out with them or kept with them, a file has them after, and no conflict for them."""
+    """In the working tree or in git: a file keeps its Windows line ends, without a conflict."""
     project = single(generate, "custom")
     project.write(".gitattributes", "")
     text = project.read("Dockerfile").replace("EXPOSE", "# mine\nEXPOSE")
@@ -316,26 +321,29 @@ def test_growing_twice_is_refused(generate: Generate) -> None:
     project = single(generate, "custom")
     project.template("grow")
     project.commit("grow")
-    said = project.template("grow", code=2)
-    assert "this project has many services already: 'make add-service NAME=…' adds one" in said
+    output = project.template("grow", code=2)
+    assert (
+        "this project already allows several services; to add one, run: make add-service NAME=…"
+        in output
+    )
     for line in (
         project.template("add-service", "app", code=2),
         project.template("update", "-d", "layout=single", code=2),
     ):
-        assert "nothing is changed" in line
+        assert "nothing was changed" in line
     assert project.status() == []
 
 
-def test_a_single_service_has_none_beside_it(generate: Generate) -> None:
+def test_a_single_project_refuses_a_second_service(generate: Generate) -> None:
     project = single(generate, "custom")
-    said = project.template("add-service", "billing", code=2)
-    assert "'make template-grow' makes it one of many first" in said
+    output = project.template("add-service", "billing", code=2)
+    assert "to allow more, first run: make template-grow" in output
 
 
-def test_a_folder_in_the_way_is_refused(generate: Generate) -> None:
+def test_an_existing_service_folder_is_refused(generate: Generate) -> None:
     project = single(generate, "custom")
     project.write("services/app/x.txt", "mine\n")
     project.commit()
-    said = project.template("grow", code=2)
-    assert "services/app/ is there already; move it away, or choose another name" in said
+    output = project.template("grow", code=2)
+    assert "services/app/ already exists; move it away, or choose another name" in output
     assert project.status() == []

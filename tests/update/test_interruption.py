@@ -1,7 +1,7 @@
-"""An update that is stopped, at any point: the project is as before, or one command makes it so.
+"""An update that is stopped at any point: the project is as before, or one command restores it.
 
-What stops it is the git that it runs: a script in front of the real one, which at the chosen command
-sends a signal to the whole process group, as a terminal and `kill -9` on a job do.
+A script replaces git. At the chosen git command it sends a signal to the whole process group, as a
+terminal does for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import pytest
 from ..e2e.conftest import clean_environment
 from .conftest import NEXT, NEXT_FILE, NEXT_LINES, OLD, SCRIPT, Generate, Project
 
-#: Where it is stopped: by a word of the git command that is about to run; what is done by then.
+#: The points to stop at: a word of the git command that is about to run, and what is done by then.
 POINTS = {
     "clone": "nothing but checks",
     "checkout": "the template is fetched",
     "hash-object": "a version is rendered",
     "update-index": "the result is known",
     "checkout-index": "the index is written, and half of the files",
-    "--stat=100": "everything is written, nothing is told yet",
+    "--stat=100": "everything is written, and the report begins",
 }
 
 STOPPING_GIT = """\
@@ -47,7 +47,7 @@ fi
 exec "$REAL" "$@"
 """
 
-#: A custom service comes, another goes, and one line conflicts.
+#: Adds a custom service, removes another one, and has a conflict in one line.
 ARGUMENTS = ("update", f"--version={NEXT}", "--data=services=api, billing:custom")
 
 
@@ -58,14 +58,14 @@ def project(generate: Generate) -> Project:
     made.write(NEXT_FILE, text.replace(NEXT_LINES[0], "indent_size = 8\n"))
     made.append("services/api/api/main.py", "# mine\n")
     made.commit()
-    # What git ignores, and no commit could bring back.
+    # Ignored files, which no commit can restore.
     made.write("deploy/dev/.env", "API_PORT=1\n")
     made.write("services/engine/.venv/own.txt", "mine\n")
     return made
 
 
 def started(project: Project, folder: Path, point: str, name: str) -> subprocess.Popen[str]:
-    """Start an update in a process group of its own, with a git that sends a signal."""
+    """Start an update in its own process group, with the script that replaces git."""
     (folder / "bin").mkdir()
     (folder / "tmp").mkdir()
     script = folder / "bin/git"
@@ -94,51 +94,51 @@ def is_running(group: int) -> bool:
 
 
 def wait_for_the_end(process: subprocess.Popen[str]) -> str:
-    said = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=120)[0]
     deadline = time.monotonic() + 10
     while is_running(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(process.pid)
-    return said
+    return output
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point != "--stat=100"])
 def test_ctrl_c_leaves_everything_as_it_was(point: str, project: Project, tmp_path: Path) -> None:
     before = project.files()
     process = started(project, tmp_path, point, "INT")
-    said = wait_for_the_end(process)
+    output = wait_for_the_end(process)
     assert (tmp_path / "reached").exists()
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1].endswith("nterrupted; nothing is changed")
-    assert "Traceback" not in said
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1].endswith("nterrupted; nothing was changed")
+    assert "Traceback" not in output
     assert project.files() == before
     assert project.status() == []
     assert list((tmp_path / "tmp").glob("template-*")) == []
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_after_a_kill_the_printed_command_brings_everything_back(
+def test_after_a_kill_the_printed_command_restores_everything(
     point: str, project: Project, tmp_path: Path
 ) -> None:
     before, head = project.files(), project.git("rev-parse", "HEAD")
     process = started(project, tmp_path, point, "KILL")
-    said = wait_for_the_end(process)
+    output = wait_for_the_end(process)
     assert (tmp_path / "reached").exists()
     assert process.returncode == -signal.SIGKILL
     written = project.files()
     assert (written != before) == (point in ("checkout-index", "--stat=100"))
-    command = re.search(r"brings back the last commit: (.*)$", said, re.MULTILINE)
+    command = re.search(r"restore the last commit with: (.*)$", output, re.MULTILINE)
     assert command
     subprocess.run(["bash", "-c", command[1]], cwd=project.root, check=True, capture_output=True)
     assert project.files() == before
     assert project.status() == []
     assert project.git("rev-parse", "HEAD") == head
-    if point == "checkout-index":  # And it is no hindrance to the next one.
+    if point == "checkout-index":  # A later update works, too.
         project.template(*ARGUMENTS, code=1)
         assert project.status()
 
 
-def test_sigterm_to_it_alone_ends_all_of_it(project: Project, tmp_path: Path) -> None:
+def test_sigterm_to_the_script_alone_ends_the_merge_too(project: Project, tmp_path: Path) -> None:
     before = project.files()
     process = started(project, tmp_path, "none", "TERM")
     assert process.stdout
@@ -148,15 +148,15 @@ def test_sigterm_to_it_alone_ends_all_of_it(project: Project, tmp_path: Path) ->
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    said = wait_for_the_end(process)
-    assert process.returncode == 130, said
+    output = wait_for_the_end(process)
+    assert process.returncode == 130, output
     assert project.files() == before
     assert project.status() == []
     assert list((tmp_path / "tmp").glob("template-*")) == []
 
 
-def test_a_disk_that_is_full_at_the_end_changes_nothing(project: Project, tmp_path: Path) -> None:
-    """As far as it can be tried here: git fails in the middle of writing the files."""
+def test_a_full_disk_at_the_end_changes_nothing(project: Project, tmp_path: Path) -> None:
+    """A script stands in for the full disk: git fails in the middle of writing the files."""
     before = project.files()
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/git"
@@ -173,7 +173,7 @@ def test_a_disk_that_is_full_at_the_end_changes_nothing(project: Project, tmp_pa
     real = shutil.which("git")
     assert real
     path = f"{tmp_path / 'bin'}{os.pathsep}{clean_environment()['PATH']}"
-    said = project.template(*ARGUMENTS, code=3, PATH=path, REAL=real)
-    assert "No space left on device; nothing is changed" in said
+    output = project.template(*ARGUMENTS, code=3, PATH=path, REAL=real)
+    assert "No space left on device; nothing was changed" in output
     assert project.files() == before
     assert project.status() == []

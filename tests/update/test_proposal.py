@@ -1,5 +1,6 @@
-"""The workflow's script: a real branch in a real remote; the forge's API is a stand-in, as no forge
-can run here. It takes what GitHub and Gitea take alike, and refuses what each of them may refuse.
+"""The workflow's script, with a real remote repository and a stub of the forge's API.
+
+The stub accepts the requests that GitHub and Gitea both accept, and can refuse each of them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SCRIPT = ROOT / "template/scripts/propose-template-update.py"
 
 @dataclass
 class Forge:
-    """What a forge has been asked, and what it refuses."""
+    """The requests that the stub got, and what it refuses."""
 
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     issues: list[dict[str, Any]] = field(default_factory=list)
@@ -37,12 +38,12 @@ class Forge:
 
     @property
     def posted(self) -> list[tuple[str, dict[str, Any]]]:
-        """What it has been asked to make: each one's path and body."""
+        """The path and body of each POST."""
         return [(path, body) for method, path, body in self.asked if method == "POST"]
 
 
 def head(branch: str | None) -> dict[str, str | None]:
-    """What a forge tells of a pull request's branch."""
+    """Return a forge's description of a pull request's branch."""
     return {"ref": branch, "label": f"me:{branch}"}
 
 
@@ -113,7 +114,7 @@ def propose(project: Project, forge: Forge, code: int = 0) -> str:
 
 
 def again(project: Project) -> None:
-    """Be a clone as the next run has it."""
+    """Restore the clone to what the next run of the workflow has."""
     project.git("switch", "--quiet", "main")
     project.git("branch", "--quiet", "-D", BRANCH)
 
@@ -124,25 +125,27 @@ def branches(project: Project) -> list[str]:
 
 
 def test_a_pull_request_is_opened_once(project: Project, forge: Forge) -> None:
-    said = propose(project, forge)
-    assert said.splitlines()[-1] == "Opened http://f/pulls/1"
+    output = propose(project, forge)
+    assert output.splitlines()[-1] == "Opened http://f/pulls/1"
     [(path, body)] = forge.posted
     assert path == "/api/repos/me/shop/pulls"
     assert body["title"] == f"Update the template to {NEXT}"
     assert (body["head"], body["base"]) == (f"template-update-{NEXT}", "main")
-    assert body["body"].startswith(f"From {NOW} to {NEXT}, by `make template-update`.")
+    assert body["body"].startswith(
+        f"`make template-update` updated the template from {NOW} to {NEXT}."
+    )
     changed = project.git("diff", "--name-only", "main", f"origin/template-update-{NEXT}")
     assert changed.split() == [".copier-answers.yml", NEXT_FILE]
     again(project)
-    # Nor is it when somebody did not want it.
+    # A proposal that somebody closed is not repeated either.
     forge.pulls[0] |= {"state": "closed", "head": {"ref": "refs/pull/1/head", "label": BRANCH}}
     project.git("push", "--quiet", "origin", f":{BRANCH}")
-    assert propose(project, forge) == "It was proposed already: http://f/pulls/1\n"
+    assert propose(project, forge) == "Already proposed: http://f/pulls/1\n"
     assert len(forge.posted) == 1
     assert branches(project) == ["refs/heads/main"]
 
 
-def test_conflicts_are_in_the_branch_and_named(project: Project, forge: Forge) -> None:
+def test_the_pull_request_lists_conflicts(project: Project, forge: Forge) -> None:
     text = project.read(NEXT_FILE).replace(NEXT_LINES[0], "indent_size = 8\n")
     project.write(NEXT_FILE, text)
     project.commit()
@@ -154,44 +157,46 @@ def test_conflicts_are_in_the_branch_and_named(project: Project, forge: Forge) -
     assert "<<<<<<< before updating" in project.git("show", f"{branch}:{NEXT_FILE}")
 
 
-def test_a_push_that_is_refused_makes_an_issue_once(
-    project: Project, forge: Forge, tmp_path: Path
-) -> None:
-    """As GitHub does to a token that may not change workflows."""
+def test_a_refused_push_opens_an_issue_once(project: Project, forge: Forge, tmp_path: Path) -> None:
+    """GitHub refuses a token that has no permission to change workflows."""
     hook = tmp_path / "origin.git/hooks/pre-receive"
     hook.write_text(
         "#!/bin/sh\necho 'refusing to allow it without `workflows` permission'\nexit 1\n"
     )
     hook.chmod(0o755)
-    said = propose(project, forge)
-    assert said.splitlines()[-1] == "Opened http://f/issues/1"
+    output = propose(project, forge)
+    assert output.splitlines()[-1] == "Opened http://f/issues/1"
     [(path, body)] = forge.posted
     assert path == "/api/repos/me/shop/issues"
     assert body["title"] == f"The template has a new version: {NEXT}"
     assert "Run `make template-update`." in body["body"]
     again(project)
     forge.issues[0]["state"] = "closed"
-    assert propose(project, forge) == "It was proposed already: http://f/issues/1\n"
+    assert propose(project, forge) == "Already proposed: http://f/issues/1\n"
     assert len(forge.posted) == 1
 
 
-def test_a_pull_request_that_is_refused_makes_an_issue(project: Project, forge: Forge) -> None:
+def test_a_refused_pull_request_opens_an_issue(project: Project, forge: Forge) -> None:
     forge.refused["POST pulls"] = 403
-    said = propose(project, forge)
-    assert "No pull request could be opened: pulls: 403" in said
-    assert said.splitlines()[-1] == "Opened http://f/issues/1"
+    output = propose(project, forge)
+    assert "Could not open a pull request: pulls: 403" in output
+    assert output.splitlines()[-1] == "Opened http://f/issues/1"
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_what_may_not_be_listed_is_no_hindrance(code: int, project: Project, forge: Forge) -> None:
+def test_issues_and_pull_requests_that_cannot_be_listed_do_not_matter(
+    code: int, project: Project, forge: Forge
+) -> None:
     forge.refused |= {"GET issues": code, "GET pulls": code}
     assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
 
 
-def test_when_all_is_refused_it_fails_until_it_is_not(project: Project, forge: Forge) -> None:
+def test_it_fails_while_everything_is_refused_and_succeeds_later(
+    project: Project, forge: Forge
+) -> None:
     forge.refused |= {"POST pulls": 403, "POST issues": 403}
-    said = propose(project, forge, code=3)
-    assert said.splitlines()[-1].startswith("issues: 403")
+    output = propose(project, forge, code=3)
+    assert output.splitlines()[-1].startswith("issues: 403")
     assert branches(project) == ["refs/heads/main"]
     again(project)
     forge.refused.clear()
@@ -199,7 +204,7 @@ def test_when_all_is_refused_it_fails_until_it_is_not(project: Project, forge: F
 
 
 def test_a_branch_without_a_pull_request_gets_one(project: Project, forge: Forge) -> None:
-    """As a run leaves it that is killed."""
+    """A killed run leaves such a branch."""
     project.git("commit", "--quiet", "--allow-empty", "--message=half")
     project.git("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
     project.git("reset", "--quiet", "--hard", "HEAD~")
@@ -207,8 +212,8 @@ def test_a_branch_without_a_pull_request_gets_one(project: Project, forge: Forge
     assert project.git("log", "-1", "--format=%s", f"origin/{BRANCH}") == "half\n"
 
 
-def test_the_token_is_kept_from_what_is_run(project: Project, forge: Forge, tmp_path: Path) -> None:
-    """The template's script stands for all that an update runs. A warning is no part of its answer."""
+def test_the_update_does_not_get_the_token(project: Project, forge: Forge, tmp_path: Path) -> None:
+    """A script replaces scripts/template.py. Its warning does not get into the JSON."""
     project.write(
         "scripts/template.py",
         "import os, sys\n"
@@ -220,25 +225,25 @@ def test_the_token_is_kept_from_what_is_run(project: Project, forge: Forge, tmp_
         "    sys.exit(3)\n",
     )
     project.commit()
-    said = propose(project, forge, code=3)
-    assert said.splitlines()[-1] == "the update failed: warning: something"
+    output = propose(project, forge, code=3)
+    assert output.splitlines()[-1] == "the update failed: warning: something"
     assert (tmp_path / "seen").read_text().split() == ["no", "no"]
 
 
-def test_there_is_nothing_to_propose(project: Project, forge: Forge) -> None:
+def test_nothing_to_propose(project: Project, forge: Forge) -> None:
     project.template("update")
     project.commit("update")
     assert propose(project, forge) == f"{NEXT} is the newest version.\n"
     assert forge.asked == []
 
 
-def test_what_is_wrong_is_said(project: Project, forge: Forge) -> None:
+def test_a_problem_is_reported(project: Project, forge: Forge) -> None:
     project.path(".copier-answers.yml").unlink()
-    assert "is deleted; bring it back" in propose(project, forge, code=3)
+    assert "is deleted, and updates need it; restore it" in propose(project, forge, code=3)
     assert forge.asked == []
 
 
-def test_the_workflow_gives_it_what_it_needs(project: Project) -> None:
+def test_the_workflow_gives_the_script_what_it_needs(project: Project) -> None:
     workflow = yaml.safe_load(project.read(".github/workflows/template-update.yml"))
     [job] = workflow["jobs"].values()
     assert job["permissions"].keys() == {"contents", "issues", "pull-requests"}

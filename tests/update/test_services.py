@@ -1,4 +1,4 @@
-"""Services come and go in a living project: what else is there stays as it is."""
+"""Adding, removing and renaming services changes nothing else in a project."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .conftest import (
+    ANSWERS,
     NEXT,
     NOW,
     OLD,
@@ -35,8 +36,8 @@ FORMS: dict[str, Any] = {
 }
 
 
-def living(generate: Generate, services: Any, version: str = NOW) -> Project:
-    """A project with a service of the user's own making, in the override file."""
+def extended(generate: Generate, services: Any, version: str = NOW) -> Project:
+    """Return a project with a service that the user added to the override file."""
     answers = services if isinstance(services, dict) else {"services": services}
     project = generate(answers, version)
     project.write(OVERRIDE, OWN_SERVICE)
@@ -45,7 +46,7 @@ def living(generate: Generate, services: Any, version: str = NOW) -> Project:
 
 
 def check(project: Project, before: dict[str, bytes], fresh: Fresh, *new_folders: str) -> None:
-    """Check that a project is as its answers say, that it keeps all edits, and all is staged."""
+    """Check that a project has what its answers describe, keeps all edits, and is staged."""
     assert not [line for line in project.status() if line[1] != " "]
     after = files(fresh(project.given(), project.answers()["_commit"]))
     found = project.files()
@@ -58,10 +59,10 @@ def check(project: Project, before: dict[str, bytes], fresh: Fresh, *new_folders
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_service_is_added_at_the_end_in_the_form_that_the_list_has(
+def test_a_new_service_is_at_the_end_of_the_list_in_the_same_form(
     form: str, generate: Generate, fresh: Fresh
 ) -> None:
-    project = living(generate, FORMS[form])
+    project = extended(generate, FORMS[form])
     before, ports = project.files(), project.ports()
     project.template("add-service", "billing", "--kind=custom")
     services = project.answers()["services"]
@@ -76,8 +77,8 @@ def test_a_service_is_added_at_the_end_in_the_form_that_the_list_has(
     assert project.files() == before
 
 
-def test_make_adds_several_that_others_need(generate: Generate, fresh: Fresh) -> None:
-    project = living(generate, "api, engine:custom")
+def test_make_adds_several_services_with_needs(generate: Generate, fresh: Fresh) -> None:
+    project = extended(generate, "api, engine:custom")
     before, ports = project.files(), project.ports()
     project.make("add-service", "NAME=billing search:custom", "NEEDS=api engine")
     assert project.answers()["services"] == [
@@ -90,10 +91,8 @@ def test_make_adds_several_that_others_need(generate: Generate, fresh: Fresh) ->
     check(project, before, fresh, "services/billing/", "services/search/")
 
 
-def test_what_a_new_service_would_change_by_default_is_only_done_when_asked(
-    generate: Generate, fresh: Fresh
-) -> None:
-    project = living(generate, "api, shop-web")
+def test_existing_services_need_the_new_one_only_if_asked(generate: Generate, fresh: Fresh) -> None:
+    project = extended(generate, "api, shop-web")
     before = project.files()
     project.template("add-service", "worker")
     assert project.answers()["services"] == [
@@ -103,17 +102,17 @@ def test_what_a_new_service_would_change_by_default_is_only_done_when_asked(
     ]
     check(project, before, fresh, "services/worker/")
     project.undo()
-    said = project.make("add-service", "NAME=worker", "NEEDED_BY=api")
+    output = project.make("add-service", "NAME=worker", "NEEDED_BY=api")
     assert project.answers()["services"] == "api, shop-web, worker"
     assert "QUEUE_URL" in project.read("services/api/deploy/test/docker-compose.yml")
-    # The source is the user's.
+    # The source belongs to the user.
     assert not project.path("services/api/api/jobs.py").exists()
-    assert "services/api/api/jobs.py" in said
+    assert "services/api/api/jobs.py" in output
     check(project, before, fresh, "services/worker/")
 
 
-def test_a_folder_that_is_there_is_adopted(generate: Generate, fresh: Fresh) -> None:
-    project = living(generate, "api")
+def test_an_existing_folder_is_adopted(generate: Generate, fresh: Fresh) -> None:
+    project = extended(generate, "api")
     own = {"Dockerfile": "FROM scratch\n", "main.go": "package main\n"}
     for name, text in own.items():
         project.write(f"services/billing/{name}", text)
@@ -131,7 +130,7 @@ def test_a_folder_that_is_there_is_adopted(generate: Generate, fresh: Fresh) -> 
 
 
 def test_a_service_is_added_across_versions(generate: Generate, fresh: Fresh) -> None:
-    project = living(generate, "api, worker", OLD[0])
+    project = extended(generate, "api, worker", OLD[0])
     before, ports = project.files(), project.ports()
     project.template("add-service", "billing", "--kind=custom", f"--version={NEXT}")
     assert project.answers()["_commit"] == NEXT
@@ -139,10 +138,10 @@ def test_a_service_is_added_across_versions(generate: Generate, fresh: Fresh) ->
     check(project, before, fresh, "services/billing/")
 
 
-def test_a_list_on_the_command_line_comes_and_goes_at_once(
+def test_a_list_on_the_command_line_adds_and_removes_services_at_once(
     generate: Generate, fresh: Fresh
 ) -> None:
-    project = living(generate, "api, engine:custom")
+    project = extended(generate, "api, engine:custom")
     before = project.files()
     project.make(
         "template-update",
@@ -159,20 +158,20 @@ def test_a_list_on_the_command_line_comes_and_goes_at_once(
     assert found == wanted
 
 
-def test_new_services_are_judged_with_the_answers_beside_them(
+def test_new_services_are_checked_together_with_the_other_answers(
     generate: Generate, merge: Callable[..., tuple[int, str]]
 ) -> None:
-    project = living(generate, {"services": "engine:custom", "database": "none"})
+    project = extended(generate, {"services": "engine:custom", "database": "none"})
     given = ("--data=services=engine:custom, worker", "--data=cache=redis")
     code, _ = merge(project, "update", f"--ref={NOW}", *given)
     assert code == 0
     assert project.answers()["services"] == "engine:custom, worker"
 
 
-def test_plain_copier_leaves_what_git_ignores_and_writes_nothing_beside_it(
+def test_plain_copier_does_not_overwrite_ignored_files(
     generate: Generate,
 ) -> None:
-    project = living(generate, {"services": "engine:custom", "database": "none"})
+    project = extended(generate, {"services": "engine:custom", "database": "none"})
     project.write(".git/info/exclude", "services/billing/\nrenovate.json\n")
     project.git("rm", "--quiet", "--cached", "renovate.json")
     project.commit("mine alone")
@@ -185,19 +184,19 @@ def test_plain_copier_leaves_what_git_ignores_and_writes_nothing_beside_it(
     project.undo()
     assert project.files() == before
     services = "--data=services=engine:custom, billing:custom"
-    said = project.copier("--vcs-ref=:current:", services)
+    output = project.copier("--vcs-ref=:current:", services)
     assert project.files() == ours
     assert project.git("ls-files") == index
     for name, text in own.items():
         assert project.read(name) == text
-    assert "services/billing/Makefile (left as it is: git ignores it" in said
+    assert "services/billing/Makefile (not written, because git ignores it" in output
     assert "services/billing/Dockerfile" in index
 
 
-def test_removed_services_move_no_port_and_take_nobody_with_them(
+def test_removing_services_changes_no_port_and_no_other_service(
     generate: Generate, fresh: Fresh
 ) -> None:
-    project = living(generate, "a, b, c, jobs:python-worker, more:python-worker, engine:custom")
+    project = extended(generate, "a, b, c, jobs:python-worker, more:python-worker, engine:custom")
     before, ports = project.files(), project.ports()
     project.make("remove-service", "NAME=b jobs")
     assert project.answers()["services"] == [
@@ -222,23 +221,25 @@ EDITS = {
 
 
 @pytest.mark.parametrize("what", EDITS)
-def test_a_removed_service_with_edits_is_kept_unless_told(what: str, generate: Generate) -> None:
-    project = living(generate, "a, b")
+def test_the_folder_of_a_removed_service_is_kept_if_it_has_edits(
+    what: str, generate: Generate
+) -> None:
+    project = extended(generate, "a, b")
     name, text = EDITS[what]
     path = f"services/b/{name}"
     project.write(path, (project.read(path) if project.path(path).exists() else "") + text)
     project.write("services/b/uv.lock", "version = 1\n")
     project.commit()
     before = files(project.root / "services/b")
-    said = project.template("remove-service", "b")
-    assert f"kept services/b/: it has changes of yours ({path})" in said
+    output = project.template("remove-service", "b")
+    assert f"kept services/b/, because you changed files in it ({path})" in output
     assert files(project.root / "services/b") == before
     assert project.answers()["services"] == "a"
     assert "services/b" not in project.read("deploy/dev/docker-compose.yml")
 
 
-def test_plain_copier_keeps_them_too_and_delete_removes_them(generate: Generate) -> None:
-    project = living(generate, "a, b")
+def test_plain_copier_keeps_the_folder_too_and_delete_removes_it(generate: Generate) -> None:
+    project = extended(generate, "a, b")
     path = "services/b/b/main.py"
     project.append(path, "# mine\n")
     project.commit()
@@ -247,34 +248,40 @@ def test_plain_copier_keeps_them_too_and_delete_removes_them(generate: Generate)
     assert not project.path("services/b").exists()
     project.undo()
     assert files(project.root / "services/b") == before
-    # By itself, Copier deletes them without a word.
-    said = project.copier("--vcs-ref=:current:", "--data=services=a")
-    assert f"kept services/b/: it has changes of yours ({path})" in said
+    # Copier alone would delete them silently.
+    output = project.copier("--vcs-ref=:current:", "--data=services=a")
+    assert f"kept services/b/, because you changed files in it ({path})" in output
     assert files(project.root / "services/b") == before
 
 
-def test_what_git_ignores_stays_when_its_service_goes(generate: Generate) -> None:
-    project = living(generate, "a, b")
+def test_ignored_files_of_a_removed_service_stay(generate: Generate) -> None:
+    project = extended(generate, "a, b")
     project.write("services/b/.env", "SECRET=1\n")
-    said = project.template("remove-service", "b")
+    output = project.template("remove-service", "b")
     assert files(project.root / "services/b") == {".env": b"SECRET=1\n"}
-    assert "services/b/ holds files that git ignores: they stay" in said
+    assert (
+        "services/b/ still has files that git ignores. To remove them: rm -r services/b" in output
+    )
 
 
-def test_what_is_the_users_and_made_otherwise_now_is_listed(generate: Generate) -> None:
-    project = living(generate, "api, worker")
-    said = project.template("remove-service", "worker")
-    assert "- api needed worker: its source may still ask for the address, which is set no" in said
+def test_the_users_files_that_the_template_generates_differently_are_listed(
+    generate: Generate,
+) -> None:
+    project = extended(generate, "api, worker")
+    output = project.template("remove-service", "worker")
+    assert "- api no longer gets the address of worker; check whether its source" in output
     project.undo()
-    said = project.template("update", "--data=cache=redis")
-    [listed] = [line for line in said.splitlines() if "made otherwise now" in line]
+    output = project.template("update", "--data=cache=redis")
+    [listed] = [line for line in output.splitlines() if "generates them differently" in line]
     for name in ("api/pyproject.toml", "worker/pyproject.toml", "api/api/rates.py"):
         assert f"services/{name}" in listed
     assert "Makefile" not in listed
+    # An update writes the answers itself, so there is nothing to copy.
+    assert ANSWERS not in listed
 
 
-def test_a_service_comes_back_whole(generate: Generate, fresh: Fresh) -> None:
-    project = living(generate, "a, b")
+def test_a_removed_service_can_be_added_again(generate: Generate, fresh: Fresh) -> None:
+    project = extended(generate, "a, b")
     before = project.files()
     project.template("remove-service", "b")
     project.commit()
@@ -283,8 +290,10 @@ def test_a_service_comes_back_whole(generate: Generate, fresh: Fresh) -> None:
     check(project, before, fresh, "services/b/")
 
 
-def test_a_service_that_was_kept_comes_back_with_its_edits(generate: Generate) -> None:
-    project = living(generate, "a, b")
+def test_a_removed_service_whose_folder_was_kept_can_be_added_again_with_its_edits(
+    generate: Generate,
+) -> None:
+    project = extended(generate, "a, b")
     project.append("services/b/b/main.py", "# mine\n")
     project.write("services/b/README.md", "mine\n")
     project.commit()
@@ -300,7 +309,7 @@ def test_a_service_that_was_kept_comes_back_with_its_edits(generate: Generate) -
 def test_a_renamed_service_keeps_its_edits_and_its_history(
     generate: Generate, fresh: Fresh
 ) -> None:
-    project = living(generate, "api, orders:python-api, shop-web, jobs:python-worker")
+    project = extended(generate, "api, orders:python-api, shop-web, jobs:python-worker")
     text = project.read("services/orders/Dockerfile")
     project.write("services/orders/Dockerfile", text.replace("EXPOSE", "# mine\nEXPOSE"))
     project.append("services/orders/orders/items.py", "\n\ndef mine() -> None: ...\n")
@@ -311,7 +320,7 @@ def test_a_renamed_service_keeps_its_edits_and_its_history(
     project.commit()
     before, ports = project.files(), project.ports()
 
-    said = project.make("rename-service", "NAME=orders", "TO=sales")
+    output = project.make("rename-service", "NAME=orders", "TO=sales")
 
     assert project.answers()["services"] == "api, sales:python-api, shop-web, jobs:python-worker"
     assert project.ports() == {k.replace("ORDERS", "SALES"): v for k, v in ports.items()}
@@ -327,10 +336,10 @@ def test_a_renamed_service_keeps_its_edits_and_its_history(
         for name, text in project.files().items()
         if name.startswith("services/sales/")
     )
-    assert f"{OVERRIDE}:4 still says 'orders'" in said
-    assert "ORDERS_… in your .env files is SALES_… now" in said
-    assert "the database and the role 'sales'" in said
-    # All else is as new.
+    assert f"{OVERRIDE}:4 still says 'orders'" in output
+    assert "in your .env files, rename ORDERS_… to SALES_…" in output
+    assert "sales now uses the database 'sales' and the role 'sales'." in output
+    # The rest is as in a new project.
     found = {n: t for n, t in project.files().items() if not n.startswith("services/sales/")}
     after = files(fresh(project.given(), NOW))
     old = {n: t for n, t in before.items() if not n.startswith("services/orders/")}
@@ -347,7 +356,7 @@ def test_a_renamed_service_keeps_its_edits_and_its_history(
 def test_a_renamed_service_may_have_two_lock_files(
     generate: Generate, merge: Callable[..., tuple[int, str]]
 ) -> None:
-    project = living(generate, {"services": "engine:custom", "database": "none"})
+    project = extended(generate, {"services": "engine:custom", "database": "none"})
     project.write(
         "services/engine/pyproject.toml",
         '[project]\nname = "engine"\nversion = "1"\nrequires-python = ">=3.11"\n',
@@ -358,17 +367,20 @@ def test_a_renamed_service_may_have_two_lock_files(
     project.path("services/engine/docs").symlink_to("../../docs")
     project.path("services/engine/own").symlink_to("app.py")
     project.commit()
-    code, said = merge(project, "rename-service", "engine", "--to=motor", f"--ref={NOW}")
+    code, output = merge(project, "rename-service", "engine", "--to=motor", f"--ref={NOW}")
     assert code == 0
     for name in ("pyproject.toml", "package.json", "uv.lock", "package-lock.json"):
         assert project.path(f"services/motor/{name}").exists()
-    # That one led nowhere before.
-    assert "services/motor/docs is a link to ../../docs, which is not there: mend it" in said
-    assert "services/motor/own is a link" not in said
+    assert (
+        "services/motor/docs is a link to ../../docs, which does not exist; fix the link" in output
+    )
+    assert "services/motor/own is a link" not in output
 
 
-def test_two_are_renamed_at_once_and_across_versions(generate: Generate, fresh: Fresh) -> None:
-    project = living(
+def test_two_services_are_renamed_at_once_and_across_versions(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = extended(
         generate, ["api", {"name": "engine", "kind": "custom", "needs": ["api"]}], OLD[0]
     )
     project.append("services/engine/app.py", "# mine\n")
@@ -393,68 +405,74 @@ def test_two_are_renamed_at_once_and_across_versions(generate: Generate, fresh: 
     assert not project.path("services/engine").exists()
 
 
-def test_a_conflict_in_a_moved_file_is_told(generate: Generate) -> None:
-    project = living(generate, "api, orders:python-api")
+def test_a_conflict_in_a_moved_file_is_reported(generate: Generate) -> None:
+    project = extended(generate, "api, orders:python-api")
     text = project.read("services/orders/Dockerfile")
     project.write("services/orders/Dockerfile", text.replace("COPY orders ./orders", "COPY o ./o"))
     project.commit()
-    said = project.template("rename-service", "orders", "--to", "sales", code=1)
+    output = project.template("rename-service", "orders", "--to", "sales", code=1)
     assert "UU services/sales/Dockerfile" in project.status()
-    assert "conflict: services/sales/Dockerfile:" in said
+    assert "conflict: services/sales/Dockerfile:" in output
     assert "COPY o ./o" in project.read("services/sales/Dockerfile")
     project.undo()
     assert project.status() == []
 
 
 REFUSED = {
-    "a name that is taken": (
+    "a name in use": (
         ("rename-service", "api", "--to", "engine"),
-        "service 'engine' is there already",
+        "service 'engine' already exists",
     ),
-    "a folder in the way": (
+    "an existing folder": (
         ("rename-service", "api", "--to", "lib"),
-        "services/lib/ is there already",
+        "services/lib/ already exists",
     ),
-    "a name of nobody": (("rename-service", "x", "--to", "y"), "service 'x' is not on the list"),
+    "an unknown service": (("rename-service", "x", "--to", "y"), "service 'x' does not exist"),
     "too few names": (
         ("rename-service", "api", "engine", "--to", "y"),
-        "2 services cannot get 1 names",
+        "cannot rename 2 services to 1 names",
     ),
     "a new name twice": (
         ("rename-service", "api", "engine", "--to", "y", "y"),
-        "'y' is given twice; each service gets a name of its own",
+        "'y' is given twice; give each service its own name",
     ),
-    "a list that is no YAML": (
+    "a list that is not YAML": (
         ("update", "-d", "services=[api, worker"),
-        "services '[api, worker' is no YAML (",
+        "services '[api, worker' is not valid YAML (",
     ),
-    "a folder of the user's": (
+    "a folder with the user's files": (
         ("add-service", "lib"),
-        "services/lib/ is there already, and is no python-api of the template's: add it as one",
+        "services/lib/ already exists, and the template did not generate it as a python-api; give",
     ),
-    "a link for a folder": (
+    "a link instead of a folder": (
         ("add-service", "linked:custom"),
-        "services/linked is there, and is no folder; move it away first",
+        "services/linked exists and is not a folder; move it away first",
     ),
     "a move to a link": (
         ("rename-service", "api", "--to", "linked"),
-        "services/linked/ is there already; move it away, or choose another name",
+        "services/linked/ already exists; move it away, or choose another name",
     ),
     "a bad name": (("add-service", "Bad_Name"), "must start with a letter"),
-    "a name twice": (("add-service", "engine"), "service 'engine' is there already"),
-    "a kind that is none": (("add-service", "x", "--kind=java"), "has the kind 'java'"),
-    "a need of nobody": (("add-service", "x", "--needs=y"), "needs 'y', which is no service here"),
-    "a worker without a store": (("add-service", "worker"), "keeps its jobs in the cache or the"),
+    "a name twice": (("add-service", "engine"), "service 'engine' already exists"),
+    "an unknown kind": (("add-service", "x", "--kind=java"), "has the unknown kind 'java'"),
+    "an unknown need": (
+        ("add-service", "x", "--needs=y"),
+        "needs 'y', which is not a service of this",
+    ),
+    "a worker without a store": (
+        ("add-service", "worker"),
+        "works on background jobs, which are stored in the cache",
+    ),
     "the last service": (("remove-service", "api", "engine"), "is the last one"),
-    "removing nobody": (("remove-service", "x"), "service 'x' is not on the list"),
-    "growing what has grown": (("grow",), "has many services already"),
-    "going back to one": (("update", "-d", "layout=single"), "no way back"),
+    "removing an unknown service": (("remove-service", "x"), "service 'x' does not exist"),
+    "growing a multi project": (("grow",), "already allows several services"),
+    "back to single": (("update", "-d", "layout=single"), "a multi project cannot become single"),
 }
 
 
 @pytest.fixture(scope="module")
 def refusing(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that nothing here changes."""
+    """A project that no test changes."""
     made = fresh({"services": "api, engine:custom", "database": "none"}, NOW)
     root = tmp_path_factory.mktemp("refusing") / "project"
     shutil.copytree(made, root)
@@ -468,10 +486,10 @@ def refusing(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.mark.parametrize("what", REFUSED)
 def test_refused_in_one_line(what: str, refusing: Project) -> None:
     arguments, reason = REFUSED[what]
-    said = refusing.template(*arguments, code=2)
-    [_, line] = said.splitlines()
+    output = refusing.template(*arguments, code=2)
+    [_, line] = output.splitlines()
     assert reason in line
-    assert line.endswith("; nothing is changed")
+    assert line.endswith("; nothing was changed")
     assert refusing.status() == []
 
 

@@ -1,4 +1,4 @@
-"""What is wrong before anything begins: each thing is said in one line, with a way out."""
+"""Problems before an update begins: each is reported in one line, with a way out."""
 
 from __future__ import annotations
 
@@ -78,43 +78,43 @@ def deleted(project: Project) -> None:
     project.path(ANSWERS).unlink()
 
 
-#: By what is wrong: what makes it so, the exit code, and a part of the line.
+#: By problem: the function that creates it, the exit code, and a part of the line.
 SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
     "a change": (
         change("README.md", "x\n"), 2,
-        "README.md is not committed; commit it, or put it away with git stash",
+        "README.md is not committed; commit everything, or run git stash",
     ),
     "a new file": (change("new file", "x\n"), 2, '"new file" is not committed'),
     "two changes": (two_changes, 2, "Makefile and 1 more are not committed"),
-    "no git": (without_git, 2, "is in no git repository, which updates need; run: git init"),
-    "no commit": (unborn, 2, "nothing is committed yet; run: git add --all"),
+    "no git": (without_git, 2, "is not in a git repository, and updates need one; run: git init"),
+    "no commit": (unborn, 2, "the repository has no commit yet; run: git add --all"),
     "a detached HEAD": (
-        detached, 2, "HEAD is on no branch, so that a commit could get lost; make one: git switch",
+        detached, 2, "HEAD is detached, so a commit could get lost; create a branch: git switch",
     ),
-    "unmerged files": (unmerged, 2, "README.md has conflicts of an earlier merge; resolve them"),
+    "unmerged files": (unmerged, 2, "an earlier merge left conflicts in README.md; resolve and commit them"),
     "a host that is not found": (
         commit(replaced("_src_path", "_src_path: https://template.invalid/x.git\n")), 3,
-        "the template cannot be fetched from https://template.invalid/x.git: unable to access",
+        "cannot fetch the template from https://template.invalid/x.git: unable to access",
     ),
     "a template that is gone": (
         commit(replaced("_src_path", "_src_path: /nowhere/template\n")), 3,
-        "cannot be fetched from /nowhere/template: repository '/nowhere/template' does not exist",
+        "cannot fetch the template from /nowhere/template: repository '/nowhere/template' does not exist",
     ),
     "a version that is gone": (
-        commit(replaced("_commit", "_commit: v7.7.7\n")), 2, "has no v7.7.7, which this project"
+        commit(replaced("_commit", "_commit: v7.7.7\n")), 2, "has no version v7.7.7, which this project"
     ),
-    "answers that are deleted": (deleted, 2, f"is deleted; bring it back: git restore {ANSWERS}"),
+    "answers that are deleted": (deleted, 2, f"{ANSWERS} is deleted, and updates need it; restore it with: git restore {ANSWERS}"),
     "answers that were deleted": (commit(deleted), 2, "was deleted in "),
     "answers that are ignored": (ignored, 2, f"{ANSWERS} is not in git; run: git add --force"),
     "answers that are broken": (
         change(ANSWERS, "_commit: v1\nservices: [api\n"), 2,
-        f"{ANSWERS} is no YAML in line 3; take it from an older commit: git restore {ANSWERS}",
+        f"{ANSWERS} is not valid YAML (line 3); restore it with: git restore {ANSWERS}",
     ),
     "answers that were broken": (
         commit(change(ANSWERS, "api: [\n")), 2,
-        f"{ANSWERS} is no YAML in line 2; take it from an older commit: git log -- {ANSWERS}",
+        f"{ANSWERS} is not valid YAML (line 2); restore it from an older commit; to find one, run: git ",
     ),
-    "answers that are a list": (commit(change(ANSWERS, "- api\n")), 2, "holds no answers"),
+    "answers that are a list": (commit(change(ANSWERS, "- api\n")), 2, "contains no answers"),
     "answers without a version": (commit(replaced("_commit", "")), 2, "has no _commit"),
 }  # fmt: skip
 
@@ -126,15 +126,15 @@ def project(fresh: Fresh, tmp_path: Path) -> Project:
 
 
 @pytest.mark.parametrize("what", SITUATIONS)
-def test_one_line_and_nothing_is_changed(what: str, project: Project) -> None:
+def test_one_line_and_nothing_was_changed(what: str, project: Project) -> None:
     prepare, code, reason = SITUATIONS[what]
     prepare(project)
     before = project.files()
-    # It is told before anything is done, at the start of an update.
+    # An update prints this line first.
     lines = [
         line
         for line in project.template("update", code=code).splitlines()
-        if not line.startswith("Should this be killed")
+        if not line.startswith("If this is killed")
     ]
     assert len(lines) == 1, lines
     assert lines[0].startswith("template.py: ")
@@ -147,74 +147,76 @@ def test_git_is_missing(project: Project, tmp_path: Path) -> None:
     assert uv
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/uv").symlink_to(uv)
-    said = project.template("check", code=2, PATH=str(tmp_path / "bin"))
-    assert said == "template.py: git is not installed; get it first\n"
+    output = project.template("check", code=2, PATH=str(tmp_path / "bin"))
+    assert output == "template.py: git is not installed; install it first\n"
 
 
-def test_somebody_else_s_repository(project: Project) -> None:
-    said = project.template("check", code=2, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
-    assert said == (
-        f"template.py: detected dubious ownership in repository at '{project.root}': it is not "
-        "yours; if you trust it, run: git config --global --add safe.directory "
+def test_another_users_repository(project: Project) -> None:
+    output = project.template("check", code=2, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert output == (
+        f"template.py: detected dubious ownership in repository at '{project.root}': another "
+        "user owns it; if you trust it, run: git config --global --add safe.directory "
         f"{project.root}\n"
     )
 
 
-def test_what_a_terminal_cannot_show_is_no_failure(project: Project) -> None:
-    """A question's new default is told with a `…`, and a file's name is in no known encoding."""
+def test_characters_that_the_terminal_lacks_do_not_fail_an_update(project: Project) -> None:
+    """A note contains `…`, and the name of a file is not valid UTF-8."""
     project.git("config", "core.quotePath", "false")
     name = b"services/engine/caf\xe9.txt"
     Path(os.fsdecode(bytes(project.root) + b"/" + name)).write_text("mine\n")
     project.commit()
-    # It is on the list of what has changed.
-    said = project.template(
+    # The list of changed files contains it.
+    output = project.template(
         "rename-service", "engine", "--to", "motor", PYTHONIOENCODING="ascii:strict"
     )
-    assert "nothing is changed" not in said
-    assert "_\\u2026 in your .env files is MOTOR_\\u2026 now" in said
-    assert said.splitlines()[-1] == "Undo: git reset --hard"
+    assert "nothing was changed" not in output
+    assert "in your .env files, rename ENGINE_\\u2026 to MOTOR_\\u2026" in output
+    assert output.splitlines()[-1] == "Undo: git reset --hard"
     assert project.path("services/motor/app.py").exists()
 
 
-def test_another_folder_than_a_project(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_project(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     git("commit", "--quiet", "--allow-empty", "--message=x", cwd=tmp_path)
-    said = Project(tmp_path).template("check", code=2)
-    assert said == (
-        f"template.py: there is no {ANSWERS} here: run this in the root of a generated project\n"
+    output = Project(tmp_path).template("check", code=2)
+    assert output == (
+        f"template.py: this folder has no {ANSWERS}; run this in the root of a generated project\n"
     )
 
 
-def test_no_way_back(project: Project) -> None:
-    said = project.template("update", f"--version={OLD[0]}", code=2)
-    assert f"{OLD[0]} is older than {NOW}, which this project has" in said.splitlines()[-1]
+def test_an_update_to_an_older_version_is_refused(project: Project) -> None:
+    output = project.template("update", f"--version={OLD[0]}", code=2)
+    assert f"{OLD[0]} is older than {NOW}, which this project uses" in output.splitlines()[-1]
     assert project.status() == []
 
 
-def test_a_version_that_is_none(project: Project, tmp_path: Path) -> None:
-    """Whatever git was told about how to list tags."""
+def test_an_unknown_version(project: Project, tmp_path: Path) -> None:
+    """Even if git is configured to list tags in columns."""
     (tmp_path / "config").write_text("[column]\n\tui = always\n")
-    said = project.template(
+    output = project.template(
         *("update", "--version=v8"), code=2, GIT_CONFIG_GLOBAL=str(tmp_path / "config"),
         COLUMNS="200",
     )  # fmt: skip
-    assert said.splitlines()[-1] == (
-        f"template.py: the template has no version 'v8'; its releases: {NEXT}, {NOW}, "
+    assert output.splitlines()[-1] == (
+        f"template.py: the template has no version 'v8'; its newest releases: {NEXT}, {NOW}, "
         + ", ".join(reversed(OLD))
     )
 
 
-def test_an_answer_that_is_none(project: Project) -> None:
-    said = project.template("update", "-d", "license=GPL", code=2)
-    assert "license" in said.splitlines()[-1]
-    said = project.template("update", "-d", "licence=MIT", code=2)
-    assert said.splitlines()[-1].startswith("'licence' is no question; choose from project_name, ")
-    said = project.template("update", "-d", "license", code=2)
-    assert "'license' must be KEY=VALUE" in said.splitlines()[-1]
+def test_an_invalid_answer(project: Project) -> None:
+    output = project.template("update", "-d", "license=GPL", code=2)
+    assert "license" in output.splitlines()[-1]
+    output = project.template("update", "-d", "licence=MIT", code=2)
+    assert output.splitlines()[-1].startswith(
+        "'licence' is not a question of the template; choose from project_name, "
+    )
+    output = project.template("update", "-d", "license", code=2)
+    assert "'license' must be KEY=VALUE" in output.splitlines()[-1]
     assert project.status() == []
 
 
-def test_uv_cannot_get_what_the_merge_needs(
+def test_uv_cannot_install_what_the_merge_needs(
     project: Project, template: Path, versions: Path, tmp_path: Path
 ) -> None:
     git("clone", "--quiet", str(template), "other", cwd=tmp_path)
@@ -225,10 +227,10 @@ def test_uv_cannot_get_what_the_merge_needs(
     commit_version(tmp_path / "other", version)
     replaced("_src_path", f"_src_path: {tmp_path / 'other'}\n")(project)
     project.commit()
-    said = project.template("update", code=3)
-    assert "copier==99." in said
-    assert said.splitlines()[-1] == (
-        "template.py: uv could not run the merge, for the reason above; nothing is changed"
+    output = project.template("update", code=3)
+    assert "copier==99." in output
+    assert output.splitlines()[-1] == (
+        "template.py: uv could not run the merge; the reason is above, and nothing was changed"
     )
     assert project.status() == []
 
@@ -252,18 +254,18 @@ def test_plain_copier_of_an_older_version_says_so(plain: Project) -> None:
     assert plain.status() == []
 
 
-def test_plain_copier_does_not_go_back_either(plain: Project) -> None:
-    said = plain.copier(f"--vcs-ref={OLD[0]}", code=1)
-    assert "Downgrades are not supported" in said.splitlines()[-1]
-    said = plain.copier(f"--vcs-ref={NOW}", "--data=layout=single", code=1)
-    assert "layout 'single' is no way back from 'multi'" in said.splitlines()[-1]
+def test_plain_copier_refuses_an_older_version_too(plain: Project) -> None:
+    output = plain.copier(f"--vcs-ref={OLD[0]}", code=1)
+    assert "Downgrades are not supported" in output.splitlines()[-1]
+    output = plain.copier(f"--vcs-ref={NOW}", "--data=layout=single", code=1)
+    assert "layout 'single': a multi project cannot become single" in output.splitlines()[-1]
     assert plain.status() == []
 
 
-def test_plain_copier_keeps_what_git_was_told_not_to_show(project: Project) -> None:
+def test_plain_copier_keeps_files_that_git_is_configured_not_to_show(project: Project) -> None:
     project.git("config", "status.showUntrackedFiles", "no")
     project.write("notes.txt", "mine\n")
     before = project.files()
-    said = project.copier(f"--vcs-ref={NEXT}", code=1)
-    assert "notes.txt is not committed; commit it, or move it away" in said
+    output = project.copier(f"--vcs-ref={NEXT}", code=1)
+    assert "notes.txt is not committed; commit it or move it away" in output
     assert project.files() == before

@@ -1,4 +1,4 @@
-"""A version of the template that calls files and answers by other names, with a step that says so."""
+"""A version of the template that renames files and answers by a step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .conftest import ANSWERS, NOW, Generate, Project, commit_version, git
 
 RENAMED = "v99.2.0"
 
-#: What the version's step says, and a later version's, which must not run yet.
+#: The step of the new version, and the step of a later version, which must not run yet.
 STEPS = '''
 
 @step("99.2.0")
-def the_tools_are_checked_elsewhere(change: Change) -> None:
-    """Until 99.2 the check was beside the scripts, and the author was only an address."""
+def the_check_of_the_tools_has_moved(change: Change) -> None:
+    """Until 99.2 the check was in scripts/, and the author had an email."""
     change.move("scripts/check-tools.sh", "scripts/tools/check.sh")
     change.move("deploy/prod/", "deploy/production/")
     change.rename_answer("author_email", "author_address")
@@ -25,7 +25,7 @@ def the_tools_are_checked_elsewhere(change: Change) -> None:
 
 @step("99.3.0")
 def later(change: Change) -> None:
-    """What a version after this one says."""
+    """A step of a later version."""
     raise AssertionError
 '''
 
@@ -39,14 +39,14 @@ colour:
 CHANGELOG = """\
 ## 99.2.0 - 2099-01-01
 
-- The check of the tools is in a folder of its own.
+- The check of the tools has its own folder.
   When you update: call it there.
 
 """
 
 
 def rename(version: Path) -> None:
-    """Change a version of the template as its step says, and a line of the moved file."""
+    """Rename in a version of the template what its step renames, and change a line of a moved file."""
     for path in version.rglob("*"):
         if (
             path.is_file()
@@ -99,15 +99,15 @@ def project(generate: Generate, template: Path, renaming: Path) -> Project:
 
 
 def test_renamed_files_and_answers_keep_what_is_in_them(project: Project) -> None:
-    said = project.template("update")
-    assert "- python_version is '3.14' now: '3.12' is no answer any more\n" in said
-    assert "- colour is a new question, answered with its default 'blue'; to change it: " in said
+    output = project.template("update")
+    assert "- python_version is now '3.14', because '3.12' is no longer a valid answer\n" in output
+    assert "- colour is a new question, answered with its default 'blue'. To change it: " in output
     script = project.read("scripts/tools/check.sh")
     assert "# mine\nfail() {" in script
     assert "# newer" in script
     assert project.path("scripts/tools/check.sh").stat().st_mode & 0o111
     assert project.read("deploy/production/.env.example").endswith("MINE=1\n")
-    # And what the user put beside them.
+    # The user's own file in that folder has moved, too.
     assert project.path("deploy/production/docker-compose.override.yml").exists()
     for gone in ("scripts/check-tools.sh", "deploy/prod"):
         assert not project.path(gone).exists()
@@ -120,7 +120,7 @@ def test_renamed_files_and_answers_keep_what_is_in_them(project: Project) -> Non
     assert log.splitlines() == ["update", "edit", "Start"]
 
 
-def test_a_second_time_changes_nothing(project: Project) -> None:
+def test_a_second_update_changes_nothing(project: Project) -> None:
     project.template("update")
     project.commit("update")
     assert project.template("update").splitlines()[-1] == f"{RENAMED} is the newest version."
@@ -139,27 +139,25 @@ def test_plain_copier_does_the_same(project: Project) -> None:
     assert found == ours
 
 
-def test_a_file_in_the_way_is_refused(project: Project) -> None:
+def test_a_file_at_the_new_path_is_refused(project: Project) -> None:
     project.write("scripts/tools/check.sh", "mine\n")
     project.commit()
     before = project.files()
-    said = project.template("update", code=2)
-    assert said.splitlines()[-1] == (
-        "scripts/tools/check.sh is in the way of scripts/check-tools.sh; move it elsewhere first; "
-        "nothing is changed"
+    output = project.template("update", code=2)
+    assert output.splitlines()[-1] == (
+        "cannot move scripts/check-tools.sh to scripts/tools/check.sh, because another file has that "
+        "path; move that file away first; nothing was changed"
     )
     assert project.files() == before
 
 
-def test_what_is_new_is_told_before_and_after(project: Project) -> None:
-    story = (
-        "- The check of the tools is in a folder of its own.\n  When you update: call it there.\n"
-    )
-    said = project.make("template-check")
-    assert said.startswith(f"{RENAMED} is there; this project has {NOW}.\n")
-    assert story in said
-    assert said.endswith("Next: make template-update\n")
+def test_the_changelog_is_shown_before_and_after(project: Project) -> None:
+    entry = "- The check of the tools has its own folder.\n  When you update: call it there.\n"
+    output = project.make("template-check")
+    assert output.startswith(f"{RENAMED} is available; this project uses {NOW}.\n")
+    assert entry in output
+    assert output.endswith("Next: make template-update\n")
     assert project.status() == []
-    assert story in project.make("template-update")
+    assert entry in project.make("template-update")
     project.commit("update")
     assert project.template("check") == f"{RENAMED} is the newest version.\n"

@@ -1,17 +1,20 @@
-"""Updates across versions: every edit stays, and all else is as in a new project.
+"""Updates across versions: every edit stays, and the rest is as in a new project.
 
-The places of the edits are read from the two versions, so that they stay apart from what the
-template changes, whatever that is.
+The tests edit lines that the two versions share, so that no edit conflicts with a change of the
+template.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from ..render import pairwise
 from .conftest import (
@@ -25,12 +28,13 @@ from .conftest import (
     Project,
     expected,
     files,
+    is_templates,
     same_answers,
 )
 
 SETS = {**pairwise.NAMED, **pairwise.pairwise()}
 
-#: How a line of one's own is written, by the file's suffix, where it is not a `#` comment.
+#: The form of a user's line by the file's suffix; the default is a `#` comment.
 COMMENTS = {
     **dict.fromkeys((".ts", ".js"), "// {}\n"),
     **dict.fromkeys((".md", ".html"), "<!-- {} -->\n"),
@@ -38,79 +42,103 @@ COMMENTS = {
     ".css": "/* {} */\n",
 }
 
-#: What is edited, as patterns: the first file of each that a project has.
+#: The template's files that are edited, as patterns. Only the first match of each is edited.
 EDITED = (
     *("**/Dockerfile", "deploy/dev/docker-compose.yml", "deploy/prod/docker-compose.yml"),
     *("deploy/prod/docker-compose.build.yml", "**/deploy/test/docker-compose.yml", "Makefile"),
-    *(".git*/workflows/ci.yml", "README.md", "deploy/prod/.env.example"),
-    *("**/main.py", "**/main.ts", "**/app.py", "**/tests/**/test_*.py", "**/tests/**/*.test.ts"),
-    *("**/pyproject.toml", "**/package.json"),
+    *("services/*/Makefile", "**/nginx.conf", "tests/integration/*.py"),
+    *(".git*/workflows/ci.yml", "deploy/prod/.env.example", "scripts/stack.py", ".gitignore"),
 )
 
 OVERRIDE = "deploy/dev/docker-compose.override.yml"
 OWN_SERVICE = "services:\n  mail:\n    image: axllent/mailpit:v1.27\n"
 
 
-def place_for_a_line(old: str, new: str) -> int:
-    """The middle of the longest part that two versions of a file share, for a line to be put in."""
+def shared_line(old: str, new: str) -> int:
+    """Return the index in the middle of the longest block of lines that two versions share."""
     one, other = old.splitlines(), new.splitlines()
     match = difflib.SequenceMatcher(None, one, other, autojunk=False).find_longest_match()
     return match.a + (match.size + 1) // 2
 
 
-def edit(project: Project, old: dict[str, bytes], new: dict[str, bytes]) -> dict[str, str]:
-    """Put a line of one's own into many files. Return each one's line."""
+def edit(project: Project, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, str]:
+    """Insert a line into every file of the user's, and into many of the template's.
+
+    Returns:
+        The inserted lines by file.
+    """
+    names = {
+        found[0].relative_to(project.root).as_posix()
+        for pattern in EDITED
+        if (found := sorted(project.root.glob(pattern)))
+    }
+    names |= {name for name in old if not is_templates(name, old, new) and old[name].strip()}
     lines = {}
-    for pattern in EDITED:
-        found = sorted(path.relative_to(project.root) for path in project.root.glob(pattern))
-        if not found:
-            continue
-        name = found[0].as_posix()
+    for name in sorted(names):
         text = project.read(name)
-        line = COMMENTS.get(found[0].suffix, "# {}\n").format(f"mine in {name}")
+        line = COMMENTS.get(Path(name).suffix, "# {}\n").format(f"mine in {name}")
         kept = text.splitlines(keepends=True)
-        kept.insert(place_for_a_line(text, new.get(name, old[name]).decode()), line)
+        kept.insert(shared_line(text, new.get(name, old[name]).decode()), line)
         project.write(name, "".join(kept), project.path(name).stat().st_mode & 0o777)
         lines[name] = line
     return lines
 
 
-@pytest.mark.parametrize("old", OLD)
-@pytest.mark.parametrize("name", SETS)
+def every_update() -> Iterator[ParameterSet]:
+    """Yield each set of answers with each old version. The default run has only a sample."""
+    for old in OLD:
+        for name in SETS:
+            is_sample = name in pairwise.NAMED if old == OLD[-1] else name == "multi"
+            marks = () if is_sample else pytest.mark.drills
+            yield pytest.param(name, old, marks=marks, id=f"{name}-from-{old}")
+
+
+@pytest.mark.parametrize(("name", "old"), list(every_update()))
 def test_every_edit_stays_and_the_rest_is_as_new(
     name: str,
     old: str,
     generate: Generate,
     fresh: Fresh,
     merge: Callable[..., tuple[int, str]],
+    steps: ModuleType,
 ) -> None:
-    """And of two changes of the same line, both are there, in the one file with markers."""
+    """The only conflict is the line that both sides changed; the file contains both changes.
+
+    A second update changes nothing.
+    """
     project = generate(SETS[name], old)
     answers = {"python_version": "3.13"} | SETS[name]
-    before, after = files(fresh(answers, old)), files(fresh(answers, NEXT))
-    lines = edit(project, before, after)
-    assert len(lines) >= 8
+    change = steps.Change(dict(project.answers()))
+    for step in steps.steps_between(old, NEXT):
+        step(change)
+    before = {change.new_path(path): text for path, text in files(fresh(answers, old)).items()}
+    # An update keeps all answers, also those whose default is another now.
+    kept = {key: value for key, value in change.answers.items() if not key.startswith("_")}
+    after = files(fresh(kept, NEXT))
+    lines = edit(project, files(fresh(answers, old)), after)
+    assert len(lines) >= 12
     project.write(OVERRIDE, OWN_SERVICE)
     project.write("deploy/dev/.env", "API_PORT=1\n")
     text = project.read(NEXT_FILE)
     project.write(NEXT_FILE, text.replace(NEXT_LINES[0], "indent_size = 8\n"))
     project.commit()
 
-    if name in pairwise.NAMED:
-        said = project.template("update", f"--version={NEXT}", code=1)
+    if name == "multi":
+        output = project.template("update", f"--version={NEXT}", code=1)
     else:
-        code, said = merge(project, "update", f"--ref={NEXT}")
+        code, output = merge(project, "update", f"--ref={NEXT}")
         assert code == 1
 
     number = project.read(NEXT_FILE).splitlines().index("<<<<<<< before updating") + 1
-    assert re.findall(r"^conflict: (.*)$", said, re.MULTILINE) == [f"{NEXT_FILE}:{number}"]
+    assert re.findall(r"^conflict: (.*)$", output, re.MULTILINE) == [f"{NEXT_FILE}:{number}"]
     for side in ("indent_size = 8\n", NEXT_LINES[1]):
         assert side in project.read(NEXT_FILE)
     assert [line for line in project.status() if line[:2] == "UU"] == [f"UU {NEXT_FILE}"]
-    # All else is staged.
+    # Everything else is staged.
     assert not [line for line in project.status() if line[1] != " " and line[:2] != "UU"]
     found = project.files()
     for path, line in lines.items():
+        path = change.new_path(path)
         assert found[path].decode().count(line) == 1, f"{path} has lost its line"
         found[path] = found[path].decode().replace(line, "").encode()
     del found[NEXT_FILE]
@@ -121,9 +149,14 @@ def test_every_edit_stays_and_the_rest_is_as_new(
     same_answers(found, wanted)
     assert found == wanted
 
+    project.write(NEXT_FILE, after[NEXT_FILE].decode())
+    project.commit("update")
+    assert merge(project, "update", f"--ref={NEXT}")[0] == 0
+    assert project.status() == []
+
 
 @pytest.mark.parametrize("name", ["multi", "multi-custom", "single-python-api"])
-def test_without_an_edit_a_second_update_and_plain_copier_find_nothing_else(
+def test_a_second_update_changes_nothing_and_plain_copier_has_the_same_result(
     name: str, generate: Generate
 ) -> None:
     project = generate(SETS[name], OLD[0])
@@ -136,7 +169,7 @@ def test_without_an_edit_a_second_update_and_plain_copier_find_nothing_else(
     assert project.files() == ours
     project.commit("update")
     assert project.template("update", f"--version={NOW}").splitlines()[-1] == (
-        f"{NOW} is the newest version."
+        f"This project already uses {NOW}."
     )
     project.copier(f"--vcs-ref={NOW}")
     assert project.status() == []
@@ -155,7 +188,7 @@ def test_edits_survive_plain_copier_too(generate: Generate, fresh: Fresh) -> Non
     project.template("update", f"--version={NEXT}", code=1)
     ours, status = project.files(), project.status()
     project.undo()
-    said = project.copier(f"--vcs-ref={NEXT}")
+    output = project.copier(f"--vcs-ref={NEXT}")
     assert project.files() == ours
     assert project.status() == status
-    assert f"conflict: {NEXT_FILE}:" in said
+    assert f"conflict: {NEXT_FILE}:" in output

@@ -1,44 +1,27 @@
-"""The services in a project's answers, and what adding, removing or renaming one makes of them.
+"""Adds, removes and renames services in a project's answers.
 
-The answer keeps the form that it has, and its order. What else is on the list stays as it was: where
-a service's kind, port or needs would follow from the others by default, and would be different now,
-they are written down.
+The answer keeps its form and its order. The other services stay as they are: if a service would get
+another kind, port or list of needs by default, the new answer states the present one.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-Answers = dict[str, Any]
+from answers_file import Answers
+from template_rules import AnswerError, Service, check_name, kind_of, resolve
 
-#: One entry of the list: a name, `name:kind`, or a mapping.
+#: An entry of the list: a name, `name:kind`, or a mapping.
 Item = Any
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"template_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-#: The template's own reading of the list, with its rules: it stands alone, so it is loaded by path.
-rules = _load(Path(__file__).parent.parent / "extensions/services.py")
-
-
-def resolved(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the services that some answers make, by name.
+def resolved(answers: Mapping[str, Any]) -> dict[str, Service]:
+    """Return the services of some answers by name, with all defaults applied.
 
     Raises:
-        rules.Refusal: an answer breaks a rule.
+        AnswerError: an answer breaks a rule.
     """
     defaults = {
         "layout": "multi",
@@ -49,51 +32,57 @@ def resolved(answers: Mapping[str, Any]) -> dict[str, Any]:
         "project_slug": "",
         "registry": "",
     }
-    found = rules.resolve(**{key: answers.get(key, value) for key, value in defaults.items()})
+    found = resolve(**{key: answers.get(key, value) for key, value in defaults.items()})
     return {service.name: service for service in found}
 
 
 def added(answers: Answers, new: Iterable[Item], needed_by: Iterable[str] = ()) -> Item:
-    """Return the list with some services at its end, which some of the others may need."""
+    """Return the list with new services at its end.
+
+    Args:
+        answers: the project's answers.
+        new: the entries of the new services.
+        needed_by: the names of existing services that need the new ones.
+    """
     before, items = resolved(answers), _items(answers)
     new = list(new)
     names = [name_of(item) for item in new]
     for name in names:
         if name in before:
-            raise rules.Refusal(f"service {name!r} is there already; choose another name")
+            raise AnswerError(f"service {name!r} already exists; choose another name")
     needs = {name: _needs(service) for name, service in before.items()}
     for name in needed_by:
-        _known(name, before)
+        _check_exists(name, before)
         needs[name] += names
-    return _written(answers, _pinned(answers, [*items, *new], before, needs))
+    return _in_old_form(answers, _pinned(answers, [*items, *new], before, needs))
 
 
 def removed(answers: Answers, names: Iterable[str]) -> Item:
-    """Return the list without some services; the others no longer need them."""
+    """Return the list without some services. The other services no longer need them."""
     before, gone = resolved(answers), set(names)
     for name in gone:
-        _known(name, before)
+        _check_exists(name, before)
     items = [item for item in _items(answers) if name_of(item) not in gone]
     if not items:
-        raise rules.Refusal(
-            f"service {name_of(_items(answers)[0])!r} is the last one; a project has at least one"
+        raise AnswerError(
+            f"service {name_of(_items(answers)[0])!r} is the last one; a project needs at least one"
         )
     kept = {name: service for name, service in before.items() if name not in gone}
     needs = {
         name: [need for need in _needs(service) if need not in gone]
         for name, service in kept.items()
     }
-    return _written(answers, _pinned(answers, items, kept, needs))
+    return _in_old_form(answers, _pinned(answers, items, kept, needs))
 
 
 def renamed(answers: Answers, names: Mapping[str, str]) -> Item:
-    """Return the list with other names for some services, given as old and new."""
+    """Return the list with new names for some services, given as a mapping from old to new."""
     before = resolved(answers)
     for old, new in names.items():
-        _known(old, before)
-        rules.check_name(new)
+        _check_exists(old, before)
+        check_name(new)
         if new in before:
-            raise rules.Refusal(f"service {new!r} is there already; choose another name")
+            raise AnswerError(f"service {new!r} already exists; choose another name")
     items = []
     for item in _items(answers):
         old = name_of(item)
@@ -107,25 +96,23 @@ def renamed(answers: Answers, names: Mapping[str, str]) -> Item:
     needs = {
         name: [names.get(need, need) for need in _needs(service)] for name, service in after.items()
     }
-    return _written(answers, _pinned(answers, items, after, needs))
+    return _in_old_form(answers, _pinned(answers, items, after, needs))
 
 
 def name_of(item: Item) -> str:
-    """Return the name of an entry of the list."""
+    """Return the name of the service that an entry describes."""
     return str(item.partition(":")[0].strip() if isinstance(item, str) else item["name"])
 
 
-def _known(name: str, services: Mapping[str, Any]) -> None:
+def _check_exists(name: str, services: Mapping[str, Service]) -> None:
     if name not in services:
-        raise rules.Refusal(
-            f"service {name!r} is not on the list; choose from {', '.join(services)}"
-        )
+        raise AnswerError(f"service {name!r} does not exist; choose from {', '.join(services)}")
 
 
 def _items(answers: Answers) -> list[Item]:
     if answers.get("layout") != "multi":
-        raise rules.Refusal(
-            "this project is a single service; 'make template-grow' makes it one of many first"
+        raise AnswerError(
+            "this project has a single service; to allow more, first run: make template-grow"
         )
     services = answers["services"]
     if isinstance(services, str):
@@ -133,25 +120,28 @@ def _items(answers: Answers) -> list[Item]:
     return list(services)
 
 
-def _needs(service: Any) -> list[str]:
-    """Return what a service needs, as an answer says it."""
+def _needs(service: Service) -> list[str]:
+    """Return the needs of a service in the form of an answer."""
     backing = {"database": service.database, "cache": service.cache}
-    chosen = [name for name, there in backing.items() if there and service.kind == "custom"]
+    chosen = [name for name, there in backing.items() if there and service.is_own]
     return [*service.needs, *chosen]
 
 
 def _pinned(
-    answers: Answers, items: list[Item], wanted: Mapping[str, Any], needs: Mapping[str, list[str]]
+    answers: Answers,
+    items: list[Item],
+    wanted: Mapping[str, Service],
+    needs: Mapping[str, list[str]],
 ) -> list[Item]:
-    """Write down what some services have (a kind, needs, a port) where it is not so by default."""
+    """State the kind, needs and port of services whose defaults would be different."""
 
     def pin(name: str, **keys: Any) -> None:
-        [place] = [place for place, item in enumerate(items) if name_of(item) == name]
-        items[place] = _with(items[place], **keys)
+        [index] = [index for index, item in enumerate(items) if name_of(item) == name]
+        items[index] = _as_mapping(items[index], **keys)
 
-    explicit = {name_of(item): _with(item) for item in items}
+    explicit = {name_of(item): _as_mapping(item) for item in items}
     for name, service in wanted.items():
-        if "kind" not in explicit[name] and rules.kind_of(name) != service.kind:
+        if "kind" not in explicit[name] and kind_of(name) != service.kind:
             pin(name, kind=service.kind)
         if "needs" in explicit[name]:
             pin(name, needs=needs[name])
@@ -166,15 +156,15 @@ def _pinned(
     return items
 
 
-def _with(item: Item, **keys: Any) -> dict[str, Any]:
+def _as_mapping(item: Item, **keys: Any) -> dict[str, Any]:
     if isinstance(item, str):
         name, colon, kind = (part.strip() for part in item.partition(":"))
         item = {"name": name, "kind": kind} if colon else {"name": name}
     return {**item, **keys}
 
 
-def _written(answers: Answers, items: list[Item]) -> Item:
-    """Write the list in the form that it had, as far as that can say it."""
+def _in_old_form(answers: Answers, items: list[Item]) -> Item:
+    """Return the list in its old form, or as a YAML list if a line cannot express it."""
     before = _items(answers)
     short = [item if item in before else _short(item) for item in items]
     if isinstance(answers["services"], str) and all(isinstance(item, str) for item in short):
