@@ -26,18 +26,16 @@ from .pins import PRODUCTS, Pin, pins_of
 from .refresh import refresh
 from .releases import PACKAGES, Level, Tables, check
 
+#: The questions that together decide which files and dependencies there are.
+PAIRED = ("service_kind", "database", "cache")
+
 
 def answer_sets() -> list[dict[str, Any]]:
-    """Choose the fewest of the pairwise sets that have every answer and every pair that matters.
-
-    Pairs matter among the questions that decide about one another: the services, the database and
-    the cache. They decide which files and which dependencies there are.
-    """
+    """Choose few of the pairwise sets: those with every answer, and every pair of the PAIRED."""
 
     def covered(answers: dict[str, Any]) -> set[Any]:
         single = {(name, repr(value)) for name, value in answers.items()}
-        bound = [(name, repr(answers.get(name))) for name in pairwise.BOUND]
-        return single | set(combinations(bound, 2))
+        return single | set(combinations([(name, answers.get(name)) for name in PAIRED], 2))
 
     rows = {name: covered(answers) for name, answers in pairwise.pairwise().items()}
     missing = set().union(*rows.values())
