@@ -19,7 +19,7 @@ from .releases import Tables
 
 HEADER = """\
 # The newest release of each package and action that the template renders. Written by
-# nox -s fresh -- --refresh, which keeps what somebody added to a row:
+# nox -s fresh -- --refresh, which keeps what a maintainer added to a row:
 #
 # end   its end of life, if there is one: nox -s fresh fails after that day
 # note  why the template may be behind

@@ -19,7 +19,7 @@ from .pins import Pin
 PRODUCTS = Path(__file__).with_name("products.toml")
 #: Written by `nox -s fresh -- --refresh`: the newest release of each package and action.
 PACKAGES = Path(__file__).with_name("packages.toml")
-#: After this a row of the tables is to be read again.
+#: After this time a row of the tables must be read again.
 ROW_AGE = timedelta(days=180)
 #: How long before its end of life a version is announced.
 NOTICE = timedelta(days=180)
@@ -42,7 +42,7 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What is to be known about a version."""
+    """What the tables say about a version."""
 
     level: Level
     text: str
@@ -184,7 +184,7 @@ def covers(pin: Pin, newest: str) -> bool:
     """Whether a range of versions was written for the newest one's series.
 
     A series is a major version, or 0.x before the first. A range with no upper end, such as
-    `>=7`, admits version 9, but nobody has looked at 9 when it was written.
+    `>=7`, admits version 9, but no one had seen 9 when it was written.
     """
     if pin.kind == "pypi":
         specifiers = SpecifierSet(pin.version)
