@@ -94,6 +94,16 @@ def e2e(session: nox.Session) -> None:
     pytest(session, *several, paths=["tests/unit/test_stack.py", "tests/e2e"])
 
 
+@nox.session
+def fresh(session: nox.Session) -> None:
+    """Compare the versions that the template renders with the known releases and ends of life.
+
+    `nox -s fresh -- --refresh` first looks up the newest packages, and writes tests/fresh/packages.toml.
+    """
+    install(session, "test")
+    session.run("python", "-m", "tests.fresh", *session.posargs)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the template and write docs/benchmarks.md."""

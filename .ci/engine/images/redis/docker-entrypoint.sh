@@ -1,13 +1,14 @@
 #!/bin/sh
-# The public image's contract: options alone mean redis-server, root steps down to redis, and a
-# server without a password answers other containers too.
+# The public image's contract: options alone mean the server, root steps down to the server's user,
+# and a server without a password answers other containers too.
 set -e
-case "$1" in -* | *.conf) set -- redis-server "$@" ;; esac
-if [ "$1" = redis-server ]; then
+server=$SERVER-server
+case "${1:--}" in -* | *.conf) set -- "$server" "$@" ;; esac
+if [ "$1" = "$server" ]; then
   set -- "$@" --protected-mode no
   if [ "$(id -u)" = 0 ]; then
-    find . ! -user redis -exec chown redis {} +
-    exec setpriv --reuid=redis --regid=redis --init-groups "$0" "$@"
+    find . ! -user "$SERVER" -exec chown "$SERVER" {} +
+    exec setpriv --reuid="$SERVER" --regid="$SERVER" --init-groups "$0" "$@"
   fi
 fi
 exec "$@"

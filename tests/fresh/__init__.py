@@ -1,0 +1,1 @@
+"""Compare the versions that the template renders with tables of releases and ends of life."""
