@@ -100,7 +100,7 @@ def project(generate: Generate, template: Path, renaming: Path) -> Project:
 
 def test_renamed_files_and_answers_keep_what_is_in_them(project: Project) -> None:
     output = project.template("update")
-    assert "- python_version is now '3.14', because '3.12' is no longer a valid answer\n" in output
+    assert "- python_version is now '3.15', because '3.12' is no longer a valid answer\n" in output
     assert "- colour is a new question, answered with its default 'blue'. To change it: " in output
     script = project.read("scripts/tools/check.sh")
     assert "# mine\nfail() {" in script
