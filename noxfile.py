@@ -105,6 +105,14 @@ def fresh(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def rendered(session: nox.Session) -> None:
+    """Renew what tests/render/ keeps of rendered projects: lists of files, and the text of two."""
+    install(session, "test")
+    paths = ["tests/render/test_trees.py", "tests/render/test_rendered.py"]
+    session.run("pytest", "--quiet", *session.posargs, *paths, env={"UPDATE_RENDERED": "1"})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure the template and write docs/benchmarks.md."""
     install(session, "test")

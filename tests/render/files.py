@@ -69,7 +69,9 @@ def syntax(name: str, text: str) -> Iterator[str]:
             tomllib.loads(text)
         elif path.suffix == ".json":
             # TypeScript reads its configuration with comments.
-            json.loads(re.sub(r"(?m)^// .*$", "", text) if path.name.startswith("tsconfig") else text)
+            json.loads(
+                re.sub(r"(?m)^// .*$", "", text) if path.name.startswith("tsconfig") else text
+            )
         elif path.suffix == ".py" and path.parts[0] == "scripts":
             oldest = PLUGINS_PYTHON if "plugins" in path.parts else SCRIPTS_PYTHON
             ast.parse(text, name, feature_version=oldest)

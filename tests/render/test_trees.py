@@ -1,6 +1,6 @@
 """The exact files of each named project, which trees/NAME.txt lists.
 
-`UPDATE_TREES=1 pytest tests/render/test_trees.py` writes the lists again. Review the difference
+`nox -s rendered` writes the lists again. Review the difference
 before you commit it.
 """
 
@@ -31,7 +31,7 @@ def difference(expected: str, found: str) -> str:
 def test_a_project_has_exactly_these_files(named_project: Project) -> None:
     listing = TREES / f"{named_project.name}.txt"
     found = tree(named_project.root)
-    if os.environ.get("UPDATE_TREES"):
+    if os.environ.get("UPDATE_RENDERED"):
         listing.write_text(found, encoding="utf-8")
     expected = listing.read_text(encoding="utf-8") if listing.exists() else ""
     named_project.check(difference(expected, found).splitlines())
