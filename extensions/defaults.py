@@ -1,24 +1,19 @@
-"""Facts from before the first question: the folder's name, the remote of its repository, the time.
+"""Facts from before the first question: the folder's name and the remote of its repository.
 
-The defaults of some questions come from them.
-
-Copier loads this file by its path, so it imports nothing from its neighbours. Copier only renders
-the default of a question without an answer: the command line and the answers file come first.
+The defaults of some questions come from them. Copier only renders the default of a question without
+an answer: the command line and the answers file come first.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, pass_context
-from jinja2.ext import Extension
-from jinja2.runtime import Context
+from .rules import REGISTRY
 
 PROJECT_NAME = "My Project"
 GITHUB_REGISTRY = "ghcr.io/my-org"
@@ -29,11 +24,6 @@ GITEA_HOSTS = frozenset({"codeberg.org"})
 
 #: Folders that Copier and our own scripts render into and delete. The name is not the project's.
 TEMPORARY = re.compile(r"copier\._\w+\..*|template-[a-z0-9_]{8}")
-
-#: The rule for the answer `registry`, the same as in services.py.
-REGISTRY = re.compile(
-    r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
-)
 
 #: `user@host:owner/repository`, which is no URL.
 SCP_LIKE = re.compile(r"(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?!//)(?P<path>.+)")
@@ -131,38 +121,7 @@ def default_registry(remote: Remote | None, forge: str) -> str:
     return GITEA_REGISTRY if forge == "gitea" else GITHUB_REGISTRY
 
 
-def _destination(answers: Context) -> Path:
-    return Path(str(answers["_copier_conf"]["dst_path"]))
-
-
-@pass_context
-def name_of_destination(answers: Context) -> str:
+def name_of(folder: Path) -> str:
     """Return the default for the project's name."""
-    folder = _destination(answers).resolve().name
-    return PROJECT_NAME if TEMPORARY.fullmatch(folder) else project_name(folder)
-
-
-@pass_context
-def forge_of_origin(answers: Context) -> str:
-    """Return the default for the forge."""
-    return default_forge(origin(_destination(answers)))
-
-
-@pass_context
-def registry_of_origin(answers: Context, forge: str) -> str:
-    """Return the default for the registry."""
-    return default_registry(origin(_destination(answers)), forge)
-
-
-class DefaultsExtension(Extension):
-    """What copier.yml uses of this file."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        environment.globals.update(
-            name_of_destination=name_of_destination,
-            forge_of_origin=forge_of_origin,
-            registry_of_origin=registry_of_origin,
-            # In whole seconds, because some file systems record no fractions.
-            seconds_at_start=int(time.time()),
-        )
+    name = folder.resolve().name
+    return PROJECT_NAME if TEMPORARY.fullmatch(name) else project_name(name)

@@ -35,7 +35,9 @@ class Kind:
     defers_jobs: bool = False  #: it gives background jobs to a service that works on them
     uses_cache: bool = False  #: it uses the cache if the project has one
     calls_api: bool = False  #: it calls the external API, which a stub replaces in tests
-    is_api: bool = False  #: offers /api/items (with a database), /api/rates, /api/jobs (with a worker)
+    is_api: bool = (
+        False  #: offers /api/items (with a database), /api/rates, /api/jobs (with a worker)
+    )
     is_page: bool = False  #: it runs in a browser; its web server passes /api on to a service
     is_own: bool = False  #: it is the user's own: no skeleton but a placeholder
 

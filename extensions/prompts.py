@@ -4,8 +4,6 @@ prompt_toolkit, which Copier asks with, shows the reason in a toolbar of one lin
 edge of the terminal. Copier begins that line with 40 characters of its own. This replaces the
 toolbar by one that wraps the reason between words. Nothing else about the prompts is changed, and
 if a later prompt_toolkit has no such toolbar, its own is shown.
-
-Copier loads this file by its path, so it imports nothing from its neighbours.
 """
 
 from __future__ import annotations
@@ -14,8 +12,6 @@ import re
 import textwrap
 from importlib import import_module
 
-from jinja2 import Environment
-from jinja2.ext import Extension
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import has_validation_error
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -56,12 +52,7 @@ class WrappingToolbar(ValidationToolbar):
         return [("class:validation-toolbar", text)]
 
 
-class PromptsExtension(Extension):
-    """Replaces the toolbar. It adds nothing to the templates."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        # Not `import prompt_toolkit.shortcuts.prompt`: that name is also a function's.
-        vars(import_module("prompt_toolkit.shortcuts.prompt"))["ValidationToolbar"] = (
-            WrappingToolbar
-        )
+def wrap_refusals() -> None:
+    """Replace the toolbar of all prompts."""
+    # Not `import prompt_toolkit.shortcuts.prompt`: that name is also a function's.
+    vars(import_module("prompt_toolkit.shortcuts.prompt"))["ValidationToolbar"] = WrappingToolbar

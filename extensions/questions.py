@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,9 @@ from jinja2 import Environment, Template, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
-from . import destination
+from . import defaults, destination
 from .kinds import DEFAULT_KIND, KINDS
+from .prompts import wrap_refusals
 from .rules import (
     AnswerError,
     check_layout,
@@ -36,6 +38,7 @@ class ServicesExtension(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         compile_once(environment)
+        wrap_refusals()
         environment.filters.update(
             quoted=quoted,
             markdown=markdown,
@@ -52,6 +55,11 @@ class ServicesExtension(Extension):
             default_layout=default_layout,
             default_kind=default_kind,
             default_services=default_services,
+            name_of_destination=name_of_destination,
+            forge_of_origin=forge_of_origin,
+            registry_of_origin=registry_of_origin,
+            # In whole seconds, because some file systems record no fractions.
+            seconds_at_start=int(time.time()),
             adopting=adopting,
             adopted_services=adopted_services,
             kept_files=kept_files,
@@ -190,6 +198,24 @@ def default_kind(answers: Context) -> str:
     """Return the default for the kind of a single service: custom if it exists already."""
     exists = adopting(answers) and destination.is_service(_destination(answers))
     return "custom" if exists else DEFAULT_KIND
+
+
+@pass_context
+def name_of_destination(answers: Context) -> str:
+    """Return the default for the project's name, from the folder's name."""
+    return defaults.name_of(_destination(answers))
+
+
+@pass_context
+def forge_of_origin(answers: Context) -> str:
+    """Return the default for the forge, from the repository's remote."""
+    return defaults.default_forge(defaults.origin(_destination(answers)))
+
+
+@pass_context
+def registry_of_origin(answers: Context, forge: str) -> str:
+    """Return the default for the registry, from the repository's remote."""
+    return defaults.default_registry(defaults.origin(_destination(answers)), forge)
 
 
 @pass_context

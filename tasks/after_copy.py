@@ -128,7 +128,7 @@ def start_repository(project: Path) -> None:
 def make_executable(project: Path) -> None:
     """Give the scripts their executable bits, which some file systems and archives drop."""
     try:
-        for script in [*project.glob("scripts/*.sh"), *project.glob("scripts/*.py")]:
+        for script in [*project.glob("scripts/**/*.sh"), *project.glob("scripts/*.py")]:
             # The folder may hold scripts of the user's own.
             if MARK in script.read_bytes():
                 script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -186,7 +186,8 @@ def list_manual_steps(project: Path, template: Path) -> None:
     except Exception as error:  # noqa: BLE001 - the next steps are printed in any case
         warn("The manual steps could not be listed", str(error), "read docs/adopt.md")
         return
-    say("✓", "All files that existed before are unchanged" + (". Do by hand:" if steps else ""))
+    if steps:
+        say(" ", "Do by hand:")
     for text, command in steps:
         say("  -", text, command)
 

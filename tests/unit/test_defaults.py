@@ -127,10 +127,6 @@ def test_a_remote_decides_the_forge_and_the_registry(
         rules.check_registry(registry)
 
 
-def test_the_rule_for_a_registry_is_the_same_in_both_extensions() -> None:
-    assert defaults.REGISTRY.pattern == rules.REGISTRY.pattern
-
-
 @pytest.mark.parametrize(
     ("name", "temporary"),
     [
@@ -141,9 +137,7 @@ def test_the_rule_for_a_registry_is_the_same_in_both_extensions() -> None:
     ],
 )
 def test_a_temporary_folder_names_no_project(name: str, temporary: bool, tmp_path: Path) -> None:
-    context: Any = {"_copier_conf": {"dst_path": tmp_path / name}}
-    found = defaults.name_of_destination(context)
-    assert (found == "My Project") == temporary
+    assert (defaults.name_of(tmp_path / name) == "My Project") == temporary
 
 
 def generate(template: Path, destination: Path | str, **data: str) -> dict[str, Any]:
