@@ -1,4 +1,4 @@
-"""What the destination holds already: an older version of the project, or somebody else's files."""
+"""The existing content of the destination: an older version of the project, or other files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .kinds import KINDS, kind_of
 from .rules import AnswerError, check_name
 from .services import BACKING_PORT
 
-#: The placeholder that a custom service starts with, if it has no Dockerfile of its own yet.
+#: The files of the placeholder with which a new custom service starts.
 PLACEHOLDER = ("Dockerfile", ".dockerignore", "app.py", "tests")
 
-#: A folder that holds one of these files is a service.
+#: A folder that contains one of these files is a service.
 SIGNS = ("Dockerfile", "pyproject.toml", "package.json")
 
 #: Folders at a project's root that are never services.
@@ -36,7 +36,7 @@ def previous_answers(root: Path, answers_file: str) -> dict[str, Any]:
 
 
 def holds_foreign_files(root: Path, previous: Mapping[str, Any]) -> bool:
-    """Whether the destination holds files, none of them from this template."""
+    """Whether the destination has files, none of them from this template."""
     if previous or not root.is_dir():
         return False
     return any(path.name != ".git" for path in root.iterdir())
@@ -46,8 +46,8 @@ def check_answers_file(root: Path, name: str, previous: Mapping[str, Any]) -> No
     """Refuse a folder whose answers file belongs to another template, as it would be overwritten."""
     if os.path.lexists(root / name) and not OURS <= previous.keys():
         raise AnswerError(
-            f"{name} belongs to another template and would be overwritten; rename it (tell that "
-            "template its new name with: copier update --answers-file), then run this again"
+            f"{name} belongs to another template and would be overwritten; rename it, then run "
+            "this again (to update the other template, add: --answers-file NEW-NAME)"
         )
 
 
@@ -64,7 +64,7 @@ def check_places(root: Path, layout: str) -> None:
             )
         if not (root / folder).resolve().is_relative_to(root.resolve()):
             raise AnswerError(
-                f"{folder} is a link to a place outside the project, and the template needs a folder "
+                f"{folder} is a link to a path outside the project, and the template needs a folder "
                 "of that name; rename it, then run this again"
             )
     for file in sorted(files):
@@ -76,7 +76,7 @@ def check_places(root: Path, layout: str) -> None:
 
 
 def _fixed_places() -> tuple[set[str], set[str]]:
-    """Return the folders and the files that every project has, whatever the answers."""
+    """Return the folders and the files that every project has, independent of the answers."""
     template = Path(__file__).parent.parent / "template"
     folders = {
         f"{forge}{folder}" for forge in (".github", ".gitea") for folder in ("", "/workflows")
@@ -90,12 +90,12 @@ def _fixed_places() -> tuple[set[str], set[str]]:
 
 
 def is_service(folder: Path) -> bool:
-    """Whether a folder holds a service that somebody has written."""
+    """Whether a folder contains a service that exists already."""
     return any((folder / sign).is_file() for sign in SIGNS)
 
 
 def services_in(root: Path) -> list[str]:
-    """Name the services in services/ and at the root, except those whose name breaks a rule."""
+    """List the services in services/ and at the root, except those whose name breaks a rule."""
     found: list[str] = []
     for parent in (root / "services", root):
         for folder in sorted(parent.glob("*/")):
@@ -109,9 +109,9 @@ def services_in(root: Path) -> list[str]:
 
 
 def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
-    """Write the one service of a single project as a list of services.
+    """Convert the only service of a single project to a list of services.
 
-    By default it stays `app`, and keeps its database and its addresses.
+    With the name `app`, it keeps its database and its addresses.
     """
     kind = str(previous.get("service_kind", "python-api"))
     if not KINDS[kind].is_own:
@@ -121,10 +121,10 @@ def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
 
 
 def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the services of the user's own that exist already."""
+    """List the custom services that exist already."""
 
     def exists(service: Mapping[str, Any]) -> bool:
-        # A folder at the root of a multi project is to be moved to services/.
+        # The user will move a folder at the root of a multi project to services/.
         elsewhere = "." if service["path"] == "." else service["name"]
         return is_service(root / service["path"]) or is_service(root / elsewhere)
 
@@ -134,9 +134,9 @@ def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> list[str]:
 def kept_files(
     root: Path, services: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[str]:
-    """List what is not rendered for the adopted services among some services, as patterns.
+    """List patterns of files that are not rendered, because a service is adopted.
 
-    Existing files stay as they are, and an adopted service gets no placeholder files.
+    Existing files stay unchanged, and an adopted service gets no placeholder files.
     """
     patterns = []
     for service in services:

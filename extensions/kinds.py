@@ -1,7 +1,7 @@
-"""The table of the kinds of services: all that the rest of the project needs to know of a kind.
+"""The table of the kinds of services, with all properties that other files need.
 
 The files of a kind are in its own folder of the template. Everything outside that folder (compose
-files, Makefiles, workflows, documentation) reads this table and never asks for a kind by its name.
+files, Makefiles, workflows, documentation) reads this table and never tests the name of a kind.
 """
 
 from __future__ import annotations
@@ -14,38 +14,35 @@ from dataclasses import dataclass, replace
 class Kind:
     """One kind of service.
 
-    In commands and mounts, `{source}` stands for the folder of the service's code and `{scripts}`
-    for the project's scripts/, both as seen from the service's folder.
+    In commands and mounts, `{source}` is replaced by the folder of the service's code and
+    `{scripts}` by the project's scripts/, both relative to the service's folder.
     """
 
-    title: str  #: what it is built with, for people
-    language: str  #: what its tools run on: python, node, or nothing that we know of
-    words: tuple[str, ...] = ()  #: a service with one of these words in its name is of this kind
+    language: str  #: the language of its tools: python, node, or empty if unknown
+    words: tuple[str, ...] = ()  #: a service with one of these words in its name has this kind
 
-    container_port: int = 0  #: where its container listens; 0: it does not answer HTTP
-    first_port: int = 0  #: the first port that services of this kind get on a developer's machine
-    dev_port: int = 0  #: where its container listens in dev, if not at `container_port`
-    front_door: int = 0  #: the integration tests enter by the service that has the highest value
+    container_port: int = 0  #: the port of its container; 0: it has no HTTP server
+    first_port: int = 0  #: on a developer's machine, the first port for services of this kind
+    dev_port: int = 0  #: the port of its container in dev, if it is not `container_port`
+    front_door: int = 0  #: the integration tests use the service with the highest value
 
-    needs: tuple[
-        str, ...
-    ] = ()  #: by default it needs the first service of the first of these kinds
-    has_database: bool = False  #: it has a database of its own if the project has a database
-    does_jobs: bool = False  #: it works on background jobs
-    defers_jobs: bool = False  #: it gives background jobs to a service that works on them
+    #: By default, it needs one service: the first service of the first of these kinds.
+    needs: tuple[str, ...] = ()
+    has_database: bool = False  #: it has its own database if the project has a database
+    does_jobs: bool = False  #: it runs background jobs
+    defers_jobs: bool = False  #: it sends background jobs to a service that runs them
     uses_cache: bool = False  #: it uses the cache if the project has one
     calls_api: bool = False  #: it calls the external API, which a stub replaces in tests
-    is_api: bool = (
-        False  #: offers /api/items (with a database), /api/rates, /api/jobs (with a worker)
-    )
-    is_page: bool = False  #: it runs in a browser; its web server passes /api on to a service
-    is_own: bool = False  #: it is the user's own: no skeleton but a placeholder
+    #: It has /api/rates, with a database also /api/items, and with a worker also /api/jobs.
+    is_api: bool = False
+    is_page: bool = False  #: it is a web page; its web server forwards /api to a service
+    is_own: bool = False  #: the user writes it; the template only has a placeholder
 
-    database_scheme: str = "postgresql"  #: how its database library spells the address
+    database_scheme: str = "postgresql"  #: the scheme of a database's address for its library
     migrate: str = ""  #: the command, as a YAML list, that migrates its database
 
     dev_target: bool = True  #: its Dockerfile has a stage `dev`, which reloads mounted sources
-    mounts: tuple[str, ...] = ()  #: what dev mounts, from the service's folder into /app
+    mounts: tuple[str, ...] = ()  #: paths in the service's folder that dev mounts into /app
 
     setup: str = ""
     test_unit: str = ""
@@ -57,7 +54,6 @@ class Kind:
 
 
 _PYTHON = Kind(
-    title="",
     language="python",
     database_scheme="postgresql+psycopg",
     mounts=("{source}",),
@@ -70,7 +66,6 @@ _PYTHON = Kind(
 )
 
 _NODE = Kind(
-    title="",
     language="node",
     setup="npm $(if $(wildcard package-lock.json),ci,install)",
     test_unit="npm run --silent test:unit -- $(TESTS) $(ARGS)",
@@ -84,7 +79,6 @@ _NODE = Kind(
 KINDS: Mapping[str, Kind] = {
     "python-api": replace(
         _PYTHON,
-        title="FastAPI",
         container_port=8000,
         first_port=8000,
         front_door=2,
@@ -98,14 +92,12 @@ KINDS: Mapping[str, Kind] = {
     ),
     "python-worker": replace(
         _PYTHON,
-        title="background jobs with SAQ",
         words=("worker", "jobs", "consumer", "scheduler"),
         does_jobs=True,
         uses_cache=True,
     ),
     "node-api": replace(
         _NODE,
-        title="Fastify, in TypeScript",
         container_port=8000,
         first_port=8000,
         front_door=2,
@@ -118,7 +110,6 @@ KINDS: Mapping[str, Kind] = {
     ),
     "node-web": replace(
         _NODE,
-        title="TypeScript, Vite and nginx",
         words=("frontend", "web", "ui", "dashboard"),
         container_port=8080,
         first_port=8080,
@@ -129,7 +120,6 @@ KINDS: Mapping[str, Kind] = {
         mounts=("index.html", "src"),
     ),
     "custom": Kind(
-        title="your own Dockerfile, any language",
         language="",
         container_port=8000,
         first_port=9000,
@@ -147,11 +137,11 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
-#: The kind of a service whose name says nothing about it.
+#: The kind of a service whose name has no word of another kind.
 DEFAULT_KIND = "python-api"
 
 
 def kind_of(name: str) -> str:
-    """Read a kind from the words of a service's name: `email-worker` is a python-worker."""
+    """Derive a kind from the words of a service's name: `email-worker` is a python-worker."""
     by_word = {word: kind for kind, row in KINDS.items() for word in row.words}
     return next((by_word[word] for word in name.split("-") if word in by_word), DEFAULT_KIND)

@@ -1,4 +1,4 @@
-"""How Copier loads this folder: as a package, under a name of its own for each copy of the template.
+"""Loads this folder as a package, under a different name for each copy of the template.
 
 Copier loads an extension by its path, outside any package, so a relative import would fail. Under
 a fixed name, an update would also mix versions: it loads two copies of the template into one process,

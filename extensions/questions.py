@@ -1,4 +1,4 @@
-"""The Jinja extension: what copier.yml and the templates call."""
+"""The Jinja extension: functions and filters for copier.yml and the templates."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     "project_slug": lambda answers: check_slug(answers["project_slug"]),
     "description": lambda answers: check_text("description", answers["description"]),
     "layout": lambda answers: check_layout(answers["layout"], _previous(answers)),
-    # The backing services are asked for after the services, so here both count as chosen.
+    # The questions about backing services come later, so this assumes that both are chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
     "registry": lambda answers: check_registry(answers["registry"]),
     "author_name": lambda answers: check_text("author_name", answers["author_name"]),
@@ -119,9 +119,9 @@ def git_config(key: str) -> str:
 def refusal_of(answers: Context, question: str) -> str:
     """Return why the answer to a question is refused; empty if it is accepted.
 
-    This is for prompts, where the answer stays editable. If nobody is asked, because the answer came
-    by `--data` or defaults are taken, this accepts everything: Copier would print a traceback, or
-    replace a remembered answer by the default. `service_list_of` refuses such an answer instead.
+    This is for prompts, where the answer stays editable. If there is no prompt, because of `--data`
+    or `--defaults`, this accepts everything. Otherwise Copier would print a traceback, or replace an
+    earlier answer with the default. `service_list_of` refuses such an answer instead.
     """
     conf = answers["_copier_conf"]
     if conf["defaults"] or question in conf["data"]:
@@ -135,7 +135,7 @@ def refusal_of(answers: Context, question: str) -> str:
 
 @pass_context
 def needs_cache(answers: Context) -> bool:
-    """Whether a service works on jobs and there is no database, so that the cache must store them."""
+    """Whether the cache must store jobs: a service runs jobs, and there is no database."""
     if answers["database"] != "none":
         return False
     if answers["layout"] == "single":
@@ -148,7 +148,7 @@ def needs_cache(answers: Context) -> bool:
 
 @pass_context
 def service_list_of(answers: Context) -> str:
-    """Return the list of services as JSON, which is how a computed answer is passed on.
+    """Return the list of services as JSON, because a computed answer must be text.
 
     Raises:
         UserMessageError: an answer is refused; Copier prints the line and writes nothing.
@@ -168,7 +168,7 @@ def service_list_of(answers: Context) -> str:
 
 @pass_context
 def adopting(answers: Context) -> bool:
-    """Whether the destination holds files, none of them from this template."""
+    """Whether the destination has files, none of them from this template."""
     return destination.holds_foreign_files(_destination(answers), _previous(answers))
 
 
@@ -176,7 +176,7 @@ def adopting(answers: Context) -> bool:
 def default_services(answers: Context) -> str:
     """Return the default for the services as JSON: those that exist, else an example.
 
-    It is a list, because Copier shows a line of text as a YAML document, with its end marker.
+    It is a list, because Copier displays a string as a YAML document, with an end marker.
     """
     previous = _previous(answers)
     if previous.get("layout") == "single":
@@ -220,13 +220,13 @@ def registry_of_origin(answers: Context, forge: str) -> str:
 
 @pass_context
 def adopted_services(answers: Context) -> str:
-    """Name, as JSON, the services of the user's own that exist already."""
+    """Return the custom services that exist already, as JSON."""
     return json.dumps(destination.adopted(_destination(answers), answers["service_list"]))
 
 
 @pass_context
 def kept_files(answers: Context) -> str:
-    """List what is not rendered for adopted services: a pattern a line, as `_exclude` accepts."""
+    """Return patterns for `_exclude` of files that are not rendered for adopted services."""
     patterns = destination.kept_files(
         _destination(answers), answers["service_list"], answers["adopted"]
     )

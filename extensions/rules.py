@@ -20,7 +20,7 @@ REGISTRY = re.compile(
     r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 )
 
-#: Names that a service cannot have, by what they already mean.
+#: Names that a service cannot have, by their existing meaning.
 RESERVED: Mapping[str, frozenset[str]] = {
     # Some are spelled out, because services may run on a newer Python than Copier does, and because
     # `sys.stdlib_module_names` does not contain `test`.
@@ -48,11 +48,11 @@ RESERVED: Mapping[str, frozenset[str]] = {
 
 
 class AnswerError(ValueError):
-    """An answer is refused. The text is one line: the value, the rule, and a way out."""
+    """An answer is refused. The text is one line: the value, the rule, and a way to fix it."""
 
 
 def slug(text: str) -> str:
-    """Make a project slug from any text; `my-project` if no character of the text is usable."""
+    """Convert any text to a project slug; `my-project` if the text has no usable character."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text).lstrip("-0123456789")
     return words[:MAX_SLUG].strip("-") or "my-project"
@@ -77,7 +77,7 @@ def check_text(question: str, value: str, *, required: bool = False) -> None:
     bad = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")]
     if bad:
         raise AnswerError(
-            f"{question} contains {bad[0]!a}; it must be one line of printable text, so remove that"
+            f"{question} contains {bad[0]!a}; it must be one line of printable text; remove the character"
         )
 
 
@@ -105,7 +105,7 @@ def check_registry(value: str) -> None:
 
 
 def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
-    """Refuse to turn a project of many services back into one of a single service."""
+    """Refuse to turn a multi project into a single one."""
     if layout == "single" and previous.get("layout") == "multi":
         raise AnswerError(
             "layout 'single': a multi project cannot become single, because its services have folders "

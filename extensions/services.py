@@ -17,7 +17,7 @@ BACKING_PORT = {"database": 5432, "cache": 6379}
 
 @dataclass(frozen=True)
 class Door:
-    """A service that answers HTTP, as the service that needs it sees it."""
+    """The address of an HTTP service, for the services that need it."""
 
     name: str
     env: str
@@ -32,41 +32,41 @@ class Service:
 
     name: str
     kind: str
-    language: str  #: what its tools run on: python, node, or nothing that we know of
-    path: str  #: its folder, from the project's root
+    language: str  #: the language of its tools: python, node, or empty if unknown
+    path: str  #: its folder, relative to the project's root
     package: str  #: its name as a Python package
-    source: str  #: the folder of its code, from `path`
-    src_root: str  #: what goes on Python's path, from `path`
+    source: str  #: the folder of its code, relative to `path`
+    src_root: str  #: the folder on PYTHONPATH, relative to `path`
     env: str  #: the prefix of its environment variables
     image: str  #: its name in the registry
-    container_port: int  #: 0: it does not answer HTTP
-    dev_port: int  #: `container_port`, as it is in dev
+    container_port: int  #: 0: it has no HTTP server
+    dev_port: int  #: the same in dev
     port: int  #: on the developer's machine; 0: none
-    needs: list[str]  #: the services that it talks to
-    doors: list[Door]  #: the services among its needs that answer HTTP
-    database: bool  #: has a database of its own
-    database_scheme: str  #: how its database library spells the address
-    migrate: str  #: the command, as a YAML list, that migrates its database; empty: there is none
+    needs: list[str]  #: the services that it calls
+    doors: list[Door]  #: the needed services with an HTTP server
+    database: bool  #: has its own database
+    database_scheme: str  #: the scheme of its database's address
+    migrate: str  #: the command, as a YAML list, that migrates its database; empty if there is none
     cache: bool  #: uses the cache
-    worker: str  #: the service that it defers jobs to
+    worker: str  #: the service that runs its jobs
     does_jobs: bool
-    queue: str  #: what stores the jobs that it defers or does: redis, postgres, or nothing
+    queue: str  #: where its jobs are stored: redis, postgres, or empty if it has none
     calls_api: bool  #: calls the external API, which a stub replaces in tests
-    is_page: bool  #: runs in a browser, so that no container of it needs an environment but in dev
-    is_own: bool  #: the user's own, with at most a placeholder from the template
+    is_page: bool  #: runs in a browser, so its container needs variables only in dev
+    is_own: bool  #: written by the user; the template has at most a placeholder
     stack: list[str]  #: the services of its service tests: itself and its direct needs
-    published: bool  #: reached from outside in prod, because no other service needs it
-    sections: list[str]  #: what it offers under /api, or what its page shows
-    api: Door | None  #: where the /api of a page leads
-    dev_target: bool
-    mounts: list[str]  #: what dev mounts, from `path`
+    published: bool  #: has a public port in prod, because no other service needs it
+    sections: list[str]  #: its routes under /api, or the sections of its page
+    api: Door | None  #: the service to which a page forwards /api
+    dev_target: bool  #: its Dockerfile has a stage `dev`
+    mounts: list[str]  #: paths that dev mounts, relative to `path`
     commands: dict[str, list[str]]  #: the commands of its Makefile, by target
     select: str  #: how its test tool selects tests by name
 
 
 @dataclass
 class _Item:
-    """A service as the answers give it: checked alone, not yet against the other services."""
+    """A service from the answers, not yet checked against the other services."""
 
     name: str
     kind: str
@@ -79,12 +79,12 @@ class _Item:
 
 
 def parse(services: Any) -> list[_Item]:
-    """Read the answer to `services` in any of its forms.
+    """Parse the answer to `services`, in any of its forms.
 
     Raises:
-        AnswerError: the answer has none of the forms, or one of its services breaks a rule.
+        AnswerError: the answer has no valid form, or a service breaks a rule.
     """
-    if services is None:  # What YAML makes of an empty text.
+    if services is None:  # YAML parses an empty text as None.
         services = ""
     if isinstance(services, str):
         services = [part for part in re.split(r"[,\n]", services) if part.strip()]
@@ -157,9 +157,9 @@ def _port(item: Mapping[str, Any]) -> int | None:
 
 
 def _assign_ports(items: list[_Item], taken: dict[int, str]) -> dict[str, int]:
-    """Give each service its port in dev: the port that it names, else the next free one of its kind.
+    """Assign the ports in dev: the port in the answer, else the next free port of the kind.
 
-    Each kind counts for itself, so that adding an API does not move the web page.
+    Each kind has its own range, so that a new API does not change the port of the web page.
     """
     ports: dict[str, int] = {}
     for item in items:
@@ -199,12 +199,12 @@ def _resolve_needs(items: list[_Item], backing: Mapping[str, bool]) -> dict[str,
                         f"have; choose one in the question {need!r}"
                     )
             elif need == item.name:
-                raise AnswerError(f"service {item.name!r} needs itself; remove that")
+                raise AnswerError(f"service {item.name!r} needs itself; remove this need")
             elif need not in names:
                 others = ", ".join(name for name in names if name != item.name)
                 raise AnswerError(
                     f"service {item.name!r} needs {need!r}, which is not a service of this project; "
-                    + (f"choose from {others}" if others else "remove that")
+                    + (f"choose from {others}" if others else "remove this need")
                 )
     needs = {item.name: item.needs or [] for item in items}
     _refuse_cycle(needs)
@@ -244,7 +244,7 @@ def resolve(
     project_slug: str,
     registry: str,
 ) -> list[Service]:
-    """Work out the list of services from the answers.
+    """Compute the list of services from the answers.
 
     Raises:
         AnswerError: an answer breaks a rule, alone or together with another answer.
@@ -263,7 +263,7 @@ def resolve(
     workers = [item.name for item in items if item.row.does_jobs]
     if workers and not queue:
         raise AnswerError(
-            f"service {workers[0]!r} works on background jobs, which are stored in the cache or in "
+            f"service {workers[0]!r} runs background jobs, which are stored in the cache or in "
             "the database; choose a cache, or database=postgres"
         )
     taken = {port: f"the {name}" for name, port in BACKING_PORT.items() if backing[name]}
@@ -359,14 +359,14 @@ def _env(name: str) -> str:
 
 
 def front_door(services: Sequence[Mapping[str, Any]]) -> str:
-    """Name the service that the integration tests enter by; empty if no service answers HTTP."""
+    """Name the service that the integration tests use; empty if no service has an HTTP server."""
     doors = [service for service in services if service["container_port"]]
     best = max(doors, key=lambda service: KINDS[service["kind"]].front_door, default=None)
     return str(best["name"]) if best else ""
 
 
 def by_kind(services: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the services of each kind, under names that a path of the template can use."""
+    """Return the services by kind. Template paths use the keys, so they have underscores."""
     return {
         kind.replace("-", "_"): [service for service in services if service["kind"] == kind]
         for kind in KINDS

@@ -1,4 +1,4 @@
-"""Waiting for what takes a moment: never by sleeping, always for a condition."""
+"""Wait for a condition, instead of sleeping for a fixed time."""
 
 import inspect
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from tenacity.retry import retry_if_exception_type, retry_if_not_result
 
 
 def wait_for[T](condition: Callable[[], T], timeout: float = 5, *, what: str = "") -> T:
-    """Return the first true value of a condition, as soon as there is one.
+    """Call a condition until it returns a true value, and return that value.
 
-    An exception counts as "not yet", so a condition may connect, look something up or assert.
+    An exception counts as a false value, so a condition may open a connection or assert.
 
     Args:
-        condition: asked again and again: at once, then every few milliseconds, then every 0.25 s.
-        timeout: after so many seconds it has failed.
-        what: what is awaited, for the failure; otherwise it shows the condition's source.
+        condition: is called at once, then every few milliseconds, then every 0.25 s.
+        timeout: in seconds.
+        what: describes the condition in the error; by default, the error shows its source code.
 
     Raises:
-        AssertionError: the time is over. Says what was awaited, and the last value or error.
+        AssertionError: the time is over; the text has the condition and its last value or error.
 
     Example:
-        job = wait_for(lambda: finished(client.get(f"/api/jobs/{id}")), what="the job's end")
+        job = wait_for(lambda: finished(client.get(f"/api/jobs/{id}")), what="the end of the job")
     """
     __tracebackhide__ = True
     attempts = Retrying(

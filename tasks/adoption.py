@@ -1,6 +1,6 @@
-"""The manual steps after the template was generated into a folder that had files before.
+"""The manual steps after a project was generated into a folder that had files before.
 
-Every file that existed is unchanged. This compares it with a new project of the same answers.
+All existing files are unchanged. This compares them with a new project of the same answers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import yaml
 #: Marks a file as the template's.
 MARK = "Kept by the template"
 
-#: Writes the template's FILE to the project, once the user's own is moved away.
+#: Writes the template's FILE to the project, after the user has renamed their own file.
 TAKE = (
     "uvx --with copier-template-extensions --with jinja2-time copier recopy \\\n"
     "  --trust --defaults --skip-tasks --exclude '**' --exclude '!FILE'"
 )
 
-#: Files that the template only needs some lines in.
+#: Files in which the template only needs some lines.
 LINES = (".gitignore", ".dockerignore", ".gitattributes")
 
 #: How many names a step lists, so that all steps fit on one screen.
@@ -33,7 +33,7 @@ Step = tuple[str, str]
 
 
 def manual_steps(project: Path, template: Path) -> list[Step]:
-    """Return the steps that are left to the user."""
+    """Return the steps that the user must do."""
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="template-") as folder:
         fresh = Path(folder)
@@ -51,7 +51,7 @@ def manual_steps(project: Path, template: Path) -> list[Step]:
 
 
 def steps_for_files(project: Path, fresh: Path) -> Iterator[Step]:
-    """Yield a step for the files that the template has too, and that are different there."""
+    """Yield the steps for existing files that differ from the template's."""
     kept = []
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
         name = path.relative_to(fresh).as_posix()
@@ -78,7 +78,7 @@ def steps_for_files(project: Path, fresh: Path) -> Iterator[Step]:
 
 
 def steps_for_services(project: Path, answers: Mapping[str, Any]) -> Iterator[Step]:
-    """Yield the steps that are left for the services that existed."""
+    """Yield the steps for the services that existed."""
     move, unbuilt, makefiles = [], [], []
     for name in answers.get("adopted") or []:
         folder = "." if answers["layout"] == "single" else f"services/{name}"
@@ -107,5 +107,5 @@ def listed(names: Sequence[str]) -> str:
 
 
 def holds_source(folder: Path) -> bool:
-    """Whether a folder holds more than the template wrote there."""
+    """Whether a folder contains more than the files of the template."""
     return any(path.name not in ("Makefile", "deploy") for path in folder.glob("*"))
