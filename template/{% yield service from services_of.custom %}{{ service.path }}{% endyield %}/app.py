@@ -1,4 +1,4 @@
-"""A stand-in: replace it with your own service, in any language."""
+"""A placeholder: replace it with your own service, in any language."""
 
 import json
 import signal
@@ -30,6 +30,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    # A container's first process gets no default action for a signal: it must say what it does.
+    # SIGTERM has no default action in the first process of a container, so it needs a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     ThreadingHTTPServer(("", PORT), Handler).serve_forever()

@@ -1,12 +1,12 @@
 // Kept by the template: copier update merges its changes into this file.
 import { defineConfig } from "vitest/config";
 
-// The test runner sets the path of its reporter.
+// The test runner sets this variable to the path of its reporter.
 const eventsReporter = process.env.TEST_EVENTS_REPORTER;
 
 export default defineConfig({
   test: {
-    // Without it, Vitest chooses its reporter itself.
+    // Without the variable, Vitest uses its default reporter.
     ...(eventsReporter && { reporters: [eventsReporter, "default"] }),
     projects: [
       {

@@ -1,1 +1,1 @@
-"""Tests of what the template renders: each file by itself, and the files with one another."""
+"""Tests of the rendered files, each alone and all together."""

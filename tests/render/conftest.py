@@ -33,13 +33,13 @@ class Project:
 
 @pytest.fixture(scope="session", params=SETS)
 def project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return a project for each set of answers."""
+    """A project for each set of answers."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 
 @pytest.fixture(scope="session", params=pairwise.NAMED)
 def named_project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return each of the few named projects."""
+    """Each of the named projects."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 
@@ -53,7 +53,7 @@ def one_of_each_kind() -> list[str]:
 
 @pytest.fixture(scope="session", params=one_of_each_kind())
 def varied_project(request: pytest.FixtureRequest, render: Callable[..., Path]) -> Project:
-    """Return one project for each kind of services, for slow tests."""
+    """One project for each kind of service, for slow tests."""
     return Project(request.param, SETS[request.param], render(SETS[request.param]))
 
 

@@ -1,7 +1,7 @@
 """Contracts between the files of a project.
 
-Each contract is a function that reads a rendered project and returns what breaks it, a line each.
-They read nothing but the files, so they can be tried on a project that is broken on purpose.
+Each contract is a function that reads a rendered project and yields its problems, one in each line.
+They only read the files, so they can be tested with a project that is broken on purpose.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Any
 
 import yaml
 
-#: The targets by which the pipeline knows a service, in each layout.
+#: The targets that the pipeline calls, in each layout.
 SERVICE_TARGETS = frozenset({"setup", "test-unit", "test-service", "lint", "format", "lock"})
 SINGLE_TARGETS = SERVICE_TARGETS - {"test-service"} | {"test-integration", "test-against-stack"}
 
-#: What Compose gives a value to by itself, and what scripts/stack.py gives one to.
+#: Variables that Compose itself or scripts/stack.py sets.
 BUILT_IN = {"dev": {"COMPOSE_PROJECT_NAME"}, "test": {"COMPOSE_PROJECT_NAME", "TEST_INSTANCE_ID"}}
 
-#: What Compose fills in: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar.
+#: What Compose replaces: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar.
 VARIABLE = re.compile(
     r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^{}]*))?\}|(?P<plain>[A-Za-z_]\w*))"
 )
-#: A line of an .env.example; commented out, it says the default.
+#: A line of an .env.example. A commented line shows the default.
 ASSIGNMENT = re.compile(r"(?P<off># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$")
 
-#: `make` where it is a command: between quotes, at a line's start, after what leads to a command;
-#: and anywhere with a target that no prose would have.
+#: `make` as a command: in quotes, at the start of a line, or after a word that introduces a command;
+#: also anywhere with a target that is not an English word.
 MAKE = re.compile(
     r"(?P<lead>^\s*|[`'\"(;&|:]\s*|\b(?:[Rr]un|[Tt]ry|[Tt]hen)\s+|\s)make"
     r"(?P<options>(?:\s+(?:-C\s+\S+|--?[a-z][\w-]*|[A-Z_]+=\S+))*)\s+(?P<target>[a-z][a-z0-9-]*)",
@@ -41,7 +41,7 @@ MAKE = re.compile(
 )
 PROSE = {"a", "an", "it", "its", "no", "one", "sure", "that", "the", "them", "up"}
 SCRIPT = re.compile(r"(?<![\w/.-])(?:\./)?scripts/([\w-]+(?:\.[a-z]+)?)(?![\w/*])")
-#: A script that is the same in both layouts, and what it names of the other one.
+#: A script that is the same in both layouts, and a name that it uses from the other layout.
 IN_BOTH_LAYOUTS = {("scripts/test-runner.py", "test-service.sh")}
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
@@ -100,7 +100,7 @@ class Compose:
         return (self.path.parent / found["context"]).resolve(), found.get("target", "")
 
     def variables(self) -> dict[str, set[tuple[str, str]]]:
-        """Return the variables that it reads, each with its operators and defaults."""
+        """Return the variables that the file reads, each with its operators and defaults."""
         found: dict[str, set[tuple[str, str]]] = {}
         for text in strings(self.data):
             for match in VARIABLE.finditer(text):
@@ -223,7 +223,7 @@ def texts(root: Path) -> Iterator[tuple[str, str]]:
             yield path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
 
 
-def has_everything(root: Path) -> Iterator[str]:
+def has_all_files(root: Path) -> Iterator[str]:
     """Every service that is built has its Dockerfile, its targets and its tests."""
     multi = (root / "services").is_dir()
     for compose in compose_files(root):
@@ -235,7 +235,7 @@ def has_everything(root: Path) -> Iterator[str]:
             if not dockerfile.is_file():
                 yield f"{compose.name}: {name} has no {dockerfile}"
             elif not stage(dockerfile, target):
-                yield f"{compose.name}: {name} is built from the stage {target!r}, which is not there"
+                yield f"{compose.name}: {name} is built from the stage {target!r}, which does not exist"
             if not (folder / ".dockerignore").is_file() and name in own_services(root):
                 yield f"{compose.name}: {name} has no .dockerignore"
     for name, folder in own_services(root).items():
@@ -245,7 +245,7 @@ def has_everything(root: Path) -> Iterator[str]:
             yield f"{makefile.relative_to(root)}: has no target {target}, for {name}"
         # Only an adopted service has this text, and these projects have none.
         if makefile.is_file() and "exit 1" in makefile.read_text(encoding="utf-8"):
-            yield f"{makefile.relative_to(root)}: leaves a target to its owner"
+            yield f"{makefile.relative_to(root)}: leaves a target to the user"
         for kind in ("unit", "integration"):
             if not any((folder / "tests" / kind).rglob("*test*")):
                 yield f"{name}: has no tests/{kind}"
@@ -259,7 +259,7 @@ def has_everything(root: Path) -> Iterator[str]:
             yield f"deploy/dev/docker-compose.yml: services/{folder.name} is not in it"
 
 
-def mounts_what_is_there(root: Path) -> Iterator[str]:
+def mounts_existing_files(root: Path) -> Iterator[str]:
     """Every file and folder of the project that a container mounts exists."""
     for compose in compose_files(root):
         for name, service in compose.services.items():
@@ -267,7 +267,7 @@ def mounts_what_is_there(root: Path) -> Iterator[str]:
                 source = volume if isinstance(volume, str) else volume.get("source", "")
                 source = source.split(":")[0]
                 if source.startswith(".") and not (compose.path.parent / source).exists():
-                    yield f"{compose.name}: {name} mounts {source}, which is not there"
+                    yield f"{compose.name}: {name} mounts {source}, which does not exist"
 
 
 def runs_safely(root: Path) -> Iterator[str]:
@@ -281,7 +281,7 @@ def runs_safely(root: Path) -> Iterator[str]:
             instructions = stage(dockerfile, found[1])
             user = last(instructions, "USER")
             if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", user):
-                yield f"{where}: USER is {user!r}, no number above 0"
+                yield f"{where}: USER is {user!r}, which is not a number above 0"
             if not last(instructions, "HEALTHCHECK").startswith("CMD ["):
                 yield f"{where}: has no HEALTHCHECK CMD [...] without options"
             command = last(instructions, "CMD")
@@ -295,13 +295,13 @@ def runs_safely(root: Path) -> Iterator[str]:
                     yield f"{where}: {compose.name} publishes {inside}, which is not in EXPOSE"
 
 
-def is_watched(root: Path) -> Iterator[str]:
+def has_health_checks(root: Path) -> Iterator[str]:
     """Every long-running container has a health check, with the interval of its environment."""
     for compose in compose_files(root):
         for name, service in compose.services.items():
             if name in compose.one_shots:
                 if "healthcheck" in service:
-                    yield f"{compose.name}: {name} runs once, and has a health check"
+                    yield f"{compose.name}: {name} runs once, but has a health check"
                 continue
             check = service.get("healthcheck")
             if not check:
@@ -314,7 +314,7 @@ def is_watched(root: Path) -> Iterator[str]:
                 yield f"{compose.name}: {name} has no healthcheck.test"
             test = " ".join(check.get("test", []))
             if "curl" in test or "wget" in test:
-                yield f"{compose.name}: {name} is checked with what its image may lack: {test}"
+                yield f"{compose.name}: {name} uses a program that its image may lack: {test}"
             interval = seconds(check.get("interval", "30s"))
             first = seconds(check.get("start_interval", "5s"))
             if compose.environment == "test" and (interval > 5 or first > 1):
@@ -341,17 +341,17 @@ def explains_variables(root: Path) -> Iterator[str]:
         where = example.relative_to(root).as_posix()
         if not example.is_file():
             for name in sorted(used):
-                yield f"{compose.name}: reads {name}, and there is no .env.example"
+                yield f"{compose.name}: reads {name}, but has no .env.example"
             continue
         explained = env_example(example)
         for name, count in Counter(variable.name for variable in explained).items():
             if count > 1:
-                yield f"{where}: {name} is there {count} times"
+                yield f"{where}: {name} occurs {count} times"
         for name in sorted(set(used) - {variable.name for variable in explained}):
             yield f"{where}: {name} is missing, which {compose.name} reads"
         for variable in explained:
             if variable.name not in used:
-                yield f"{where}: {variable.name} is nothing that {compose.name} reads"
+                yield f"{where}: {variable.name} is not read by {compose.name}"
                 continue
             if not re.search(r"# .*\w", variable.prose):
                 yield f"{where}: {variable.name} has no comment above it"
@@ -359,7 +359,7 @@ def explains_variables(root: Path) -> Iterator[str]:
                 if {operator for operator, _ in used[variable.name]} != {":?"}:
                     yield f"{where}: {variable.name} is empty, but {compose.name} does not require it"
                 if "Required" not in variable.prose:
-                    yield f"{where}: {variable.name} is required, and its comment does not say so"
+                    yield f"{where}: {variable.name} is required, but its comment does not say so"
             elif used[variable.name] != {(":-", variable.value)}:
                 given = sorted(rest for _, rest in used[variable.name])
                 yield f"{where}: {variable.name}={variable.value}, but {compose.name} has {given}"
@@ -376,10 +376,10 @@ def requires_secrets(root: Path) -> Iterator[str]:
     for name, service in compose.services.items():
         for key, value in (service.get("environment") or {}).items():
             if SECRET.search(key) and ":?" not in str(value):
-                yield f"{compose.name}: {name} gets {key}={value}, which is no required variable"
+                yield f"{compose.name}: {name} gets {key}={value}, which is not a required variable"
 
 
-def names_what_exists(root: Path) -> Iterator[str]:
+def names_existing_targets_and_files(root: Path) -> Iterator[str]:
     """Every make target, script and file that a text names exists."""
     top = make_targets(root / "Makefile")
     folders = {
@@ -403,19 +403,19 @@ def names_what_exists(root: Path) -> Iterator[str]:
             else:  # A script for both layouts may name files of the other one.
                 continue
             if target not in known:
-                yield f"{name}: make {target} is no target"
+                yield f"{name}: make {target} is not a target"
         for script in SCRIPT.findall(text):
             if (name, script) in IN_BOTH_LAYOUTS and not folders:
                 continue
             if not (root / "scripts" / script).is_file():
-                yield f"{name}: scripts/{script} is not there"
+                yield f"{name}: scripts/{script} does not exist"
         if name.endswith(".md"):
             for link in LINK.findall(text):
                 if not (root / name).parent.joinpath(link).exists():
-                    yield f"{name}: links to {link}, which is not there"
+                    yield f"{name}: links to {link}, which does not exist"
 
 
-def publishes_carefully(root: Path) -> Iterator[str]:
+def publishes_safe_ports(root: Path) -> Iterator[str]:
     """Ports: fixed, unique and local in dev; dynamic and local in test; the front doors in prod."""
     for compose in compose_files(root):
         waited_for = {
@@ -437,7 +437,7 @@ def publishes_carefully(root: Path) -> Iterator[str]:
                 else:
                     seen[match[1]] = name
             if compose.environment == "prod" and service.get("ports") and name in waited_for:
-                yield f"{compose.name}: {name} is published, although another service stands before it"
+                yield f"{compose.name}: {name} is published, but another service needs it"
             if compose.environment == "prod" and service.get("ports") and not is_own(compose, name):
                 yield f"{compose.name}: {name} is published, but is not a service of this project"
     dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
@@ -445,7 +445,7 @@ def publishes_carefully(root: Path) -> Iterator[str]:
     for name in own_services(root):
         has_door = bool(dev.services[name].get("ports"))
         if has_door and name not in before and not prod.services.get(name, {}).get("ports"):
-            yield f"{prod.name}: {name} is not published, and nothing stands before it"
+            yield f"{prod.name}: {name} is not published, and no other service needs it"
     published = {match for text in strings(dev.data) for match in re.findall(r"_PORT:-(\d+)", text)}
     readme = root / "README.md"
     for port in re.findall(
@@ -511,7 +511,7 @@ def isolates_tests(root: Path) -> Iterator[str]:
                 yield f"{compose.name}: {key} keeps its data on a disk: it has no tmpfs"
         for address, count in Counter(addresses).items():
             if count > 1:
-                yield f"{compose.name}: {count} containers are {address}"
+                yield f"{compose.name}: {count} containers have the address {address}"
 
 
 def reaches_addresses(root: Path) -> Iterator[str]:
@@ -577,12 +577,12 @@ def hardens_production(root: Path) -> Iterator[str]:
         for volume in service.get("volumes", []):
             source = volume.get("source", "") if isinstance(volume, dict) else volume
             if not re.match(r"\$\{\w+_DIR:\?", source):
-                yield f"{compose.name}: {name} keeps its data in {source}, no folder that is required"
+                yield f"{compose.name}: {name} keeps its data in {source}, which is not a required folder"
     if compose.data.get("volumes"):
         yield f"{compose.name}: has named volumes"
 
 
-def hides_no_volume(root: Path) -> Iterator[str]:
+def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
     """No container creates an anonymous volume: it mounts every volume that its image declares."""
     for compose in compose_files(root):
         targets: dict[str, set[str]] = {}
@@ -597,18 +597,18 @@ def hides_no_volume(root: Path) -> Iterator[str]:
         for name, service in compose.services.items():
             for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
                 if not (is_own(compose, name) or compose.build(name)):
-                    yield f"{compose.name}: {name} makes a nameless volume at {target}"
+                    yield f"{compose.name}: {name} creates an anonymous volume at {target}"
 
 
-def builds_what_it_runs(root: Path) -> Iterator[str]:
+def builds_the_images_of_prod(root: Path) -> Iterator[str]:
     """`make build` builds exactly the images that prod runs."""
     prod = compose_file(root, "prod")
     build = Compose(root, prod.path.with_name("docker-compose.build.yml"))
     if not build.path.is_file():
-        yield f"{build.name}: is not there"
+        yield f"{build.name}: does not exist"
         return
     for name in sorted(set(own_services(root)) ^ set(build.services)):
-        yield f"{build.name}: {name} is no service that is built, or it is missing"
+        yield f"{build.name}: {name} is not a service that is built, or is missing"
     for name, service in build.services.items():
         found = build.build(name)
         if not found or found[0] != own_services(root).get(name):
@@ -634,7 +634,7 @@ def agrees_on_images(root: Path) -> Iterator[str]:
         if len(found) > 1:
             yield f"{repository}: runs in the versions {', '.join(sorted(found))}"
         if any(not re.match(r"\d", tag) for tag in found):
-            yield f"{repository}: is pulled as {', '.join(sorted(found))}, which moves"
+            yield f"{repository}: is pulled as {', '.join(sorted(found))}, which can change"
 
 
 def starts_in_order(root: Path) -> Iterator[str]:
@@ -646,7 +646,7 @@ def starts_in_order(root: Path) -> Iterator[str]:
             for target, how in dependencies(service).items():
                 other = compose.services.get(target)
                 if other is None:
-                    yield f"{compose.name}: {name} waits for {target}, which is not there"
+                    yield f"{compose.name}: {name} waits for {target}, which does not exist"
                 elif how == "service_started":
                     yield f"{compose.name}: {name} waits only until {target} is started, not ready"
                 elif how == "service_healthy" and "healthcheck" not in other:
@@ -666,7 +666,7 @@ def uses_no_old_compose(root: Path) -> Iterator[str]:
             if key in compose.data:
                 yield f"{compose.name}: has {key}:"
         if "name" not in compose.data:
-            yield f"{compose.name}: has no name, so that of its folder is taken"
+            yield f"{compose.name}: has no name, so Compose uses the name of its folder"
         for name, service in compose.services.items():
             words = (
                 "container_name",
@@ -689,13 +689,13 @@ def uses_no_old_compose(root: Path) -> Iterator[str]:
             yield f"{name}: uses {match}"
 
 
-def runs_what_is_executable(root: Path) -> Iterator[str]:
+def sets_executable_bits(root: Path) -> Iterator[str]:
     """A file is executable if and only if its first line names an interpreter."""
     for path in sorted(root.rglob("*")):
         if path.is_file():
             has_interpreter = path.read_bytes().startswith(b"#!")
             if has_interpreter != bool(path.stat().st_mode & 0o100):
-                what = "cannot be executed" if has_interpreter else "is executable, and no script"
+                what = "cannot be executed" if has_interpreter else "is executable, but not a script"
                 yield f"{path.relative_to(root)}: {what}"
 
 
@@ -711,24 +711,24 @@ def commands(job: dict[str, Any]) -> str:
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
-def tests_what_changes(root: Path) -> Iterator[str]:
+def tests_changed_services(root: Path) -> Iterator[str]:
     """CI has a job for each service, which its changes start, and a gate that needs all jobs."""
     services = set(own_services(root))
     for name, jobs in workflows(root, "ci"):
         gate = jobs.get("gate", {})
         if not (root / "services").is_dir():
             if set(jobs) != {"gate"} or "if" in gate:
-                yield f"{name}: is not a single job that runs always"
+                yield f"{name}: is not a single job that always runs"
             for step in gate["steps"]:
                 if "make" in step.get("run", "") and "integration == 'true'" not in step["if"]:
-                    yield f"{name}: {step['run']} runs whatever has changed"
+                    yield f"{name}: {step['run']} runs even if no change affects it"
             continue
         listed = commands(jobs["changes"]).rpartition("\\")[2].split()
         if set(listed) != services:
-            yield f"{name}: what has a job of its own is {listed}"
+            yield f"{name}: the services with a job are {listed}"
         expected = {f"service-{service}" for service in services}
         for job in sorted({job for job in jobs if job.startswith("service-")} ^ expected):
-            yield f"{name}: {job} is no service's job, or it is missing"
+            yield f"{name}: {job} is not the job of a service, or is missing"
         for service in services & {job.removeprefix("service-") for job in jobs}:
             job = jobs[f"service-{service}"]
             if job["if"] != f"contains(fromJSON(needs.changes.outputs.affected), '{service}')":
@@ -743,7 +743,7 @@ def tests_what_changes(root: Path) -> Iterator[str]:
             yield f"{name}: gate needs {gate['needs']}, and runs if {gate['if']}"
 
 
-def releases_what_it_runs(root: Path) -> Iterator[str]:
+def releases_the_images_of_prod(root: Path) -> Iterator[str]:
     """A release builds exactly the images that prod runs, and then promotes them."""
     prod = compose_file(root, "prod")
     images = {service.get("image", "") for service in prod.services.values()}
@@ -768,16 +768,16 @@ def releases_what_it_runs(root: Path) -> Iterator[str]:
             yield f"{name}: promotes {moved}, and {prod.name} runs {sorted(runs)}"
         order = [jobs[job].get("needs") for job in ("test", "build", "promote")]
         if order != [None, "test", "build"]:
-            yield f"{name}: does not test, then build, then promote, but {order}"
+            yield f"{name}: the jobs test, build and promote need {order}"
 
 
-def trusts_little(root: Path) -> Iterator[str]:
+def limits_permissions(root: Path) -> Iterator[str]:
     """Jobs have minimal permissions and a timeout, one step gets the secret, actions are pinned."""
     for kind in ("ci", "release"):
         for name, jobs in workflows(root, kind):
             whole = yaml.safe_load((root / name).read_text(encoding="utf-8"))
             if whole.get("permissions") != {} or "concurrency" not in whole:
-                yield f"{name}: has other permissions than none for all jobs, or no concurrency"
+                yield f"{name}: grants permissions to all jobs, or has no concurrency"
             for key, job in jobs.items():
                 allowed = {"contents": "read"}
                 if kind == "release" and key in ("build", "promote"):
@@ -791,36 +791,36 @@ def trusts_little(root: Path) -> Iterator[str]:
                     if action and not re.fullmatch("[0-9a-f]{40}", version):
                         yield f"{name}: {key} uses {action} in the version {version!r}"
                     if action == "actions/checkout" and step["with"]["persist-credentials"]:
-                        yield f"{name}: {key} leaves the token where other steps find it"
+                        yield f"{name}: {key} leaves the token where other steps can read it"
                     if "${{" in step.get("run", ""):
                         yield f"{name}: {key} has an expression in a script"
                     rest = {word: value for word, value in step.items() if word != "name"}
-                    told = re.findall(r"secrets\.\w+\b(?! != '')", str(rest))
-                    if told and action != "docker/login-action":
-                        yield f"{name}: {key} gives {told} to {step.get('name', action)}"
+                    given = re.findall(r"secrets\.\w+\b(?! != '')", str(rest))
+                    if given and action != "docker/login-action":
+                        yield f"{name}: {key} gives {given} to {step.get('name', action)}"
 
 
 CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
-    has_everything,
-    mounts_what_is_there,
+    has_all_files,
+    mounts_existing_files,
     runs_safely,
-    is_watched,
+    has_health_checks,
     explains_variables,
     requires_secrets,
-    names_what_exists,
-    publishes_carefully,
+    names_existing_targets_and_files,
+    publishes_safe_ports,
     isolates_tests,
     reaches_addresses,
     hardens_production,
-    hides_no_volume,
-    builds_what_it_runs,
+    creates_no_anonymous_volume,
+    builds_the_images_of_prod,
     agrees_on_images,
     starts_in_order,
     uses_no_old_compose,
-    runs_what_is_executable,
-    tests_what_changes,
-    releases_what_it_runs,
-    trusts_little,
+    sets_executable_bits,
+    tests_changed_services,
+    releases_the_images_of_prod,
+    limits_permissions,
 )
 
 

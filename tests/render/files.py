@@ -23,7 +23,7 @@ PLUGINS_PYTHON = (3, 8)
 NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|json |range |println )[^{}]*\}\}|\$\{#")
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 
-#: A comment that disables a rule of a linter. It needs a reason, above it or after it.
+#: A comment that disables a linter's rule. It needs a reason above or after it.
 IGNORE = re.compile(
     r"(?:hadolint ignore=|shellcheck disable=|yamllint disable|eslint-disable)[\w=,:@/ -]*(?P<rest>.*)"
 )
@@ -78,7 +78,7 @@ def syntax(name: str, text: str) -> Iterator[str]:
             promised = re.search(r'^# requires-python = ">=(\d+)\.(\d+)"$', text, re.MULTILINE)
             promise = (int(promised[1]), int(promised[2])) if promised else None
             if text.startswith("#!") and promise != SCRIPTS_PYTHON:
-                yield f"{name}: does not say that it runs on Python {SCRIPTS_PYTHON}"
+                yield f"{name}: does not require Python {SCRIPTS_PYTHON}"
     except (yaml.YAMLError, ValueError, SyntaxError) as error:
         yield f"{name}: {str(error).splitlines()[0]}"
 
@@ -97,7 +97,7 @@ def portable(name: str, text: str) -> Iterator[str]:
     """Yield the parts of a path that are not valid on Windows or macOS."""
     for part in PurePosixPath(name).parts:
         if re.search(r'[<>:"|?*\\]', part) or part[-1] in ". " or len(part.encode()) > 255:
-            yield f"{name}: the name {part!r} is not legal everywhere"
+            yield f"{name}: the name {part!r} is not valid everywhere"
 
 
 CHECKS = (litter, leftovers, syntax, reasons, portable)

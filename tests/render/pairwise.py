@@ -1,9 +1,9 @@
-"""The answers that projects are rendered with for the tests.
+"""The answers for the projects that the tests render.
 
-`NAMED` holds a few whole projects. `pairwise()` makes sets in which every two answers to any two
-questions meet once, where they can meet. It reads the questions and their choices from copier.yml,
-so a new choice is tested by itself; a new question without choices needs a few answers in
-`REPRESENTATIVES`, and a test says so.
+`NAMED` has a few complete projects. `pairwise()` creates sets of answers that contain every possible
+pair of answers to two questions. It reads the questions and their choices from copier.yml, so it
+includes a new choice automatically. A new question without choices needs a few answers in
+`REPRESENTATIVES`; without them, a test fails.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Answers = dict[str, Any]
 
-#: Answers to the questions that have no choices. `{{` in a name is left to the tests of hostile
-#: answers: here it would look like a template's leftover.
+#: Answers to the questions that have no choices. Only tests/unit/test_answers.py has a name with
+#: `{{`, because the tests here would report it as Jinja that was not rendered.
 REPRESENTATIVES: Mapping[str, list[Any]] = {
     "project_name": [
         "My Project",
@@ -76,10 +76,10 @@ NAMED: Mapping[str, Answers] = {
     "single-python-worker": {"layout": "single", "service_kind": "python-worker"},
 }
 
-#: The questions that decide about one another: by a `when`, or by the template's own rules.
+#: The questions that depend on one another, by a `when` or by the template's rules.
 BOUND = ("layout", "services", "service_kind", "database", "cache")
 
-#: Stands for the answer to a question that the other answers keep from being asked.
+#: The value for a question that is not asked because of another answer.
 NOT_ASKED = "(not asked)"
 
 _JINJA = NativeEnvironment(undefined=StrictUndefined)
@@ -95,13 +95,13 @@ def settings() -> dict[str, Any]:
 
 @functools.cache
 def questions() -> dict[str, dict[str, Any]]:
-    """Return every question of copier.yml, the computed ones too."""
+    """Return every question of copier.yml, including computed answers."""
     return {name: value for name, value in settings().items() if not name.startswith("_")}
 
 
 @functools.cache
 def asked() -> dict[str, dict[str, Any]]:
-    """Return the questions that a user can meet."""
+    """Return the questions that a user can be asked."""
     return {
         name: question
         for name, question in questions().items()
@@ -110,30 +110,30 @@ def asked() -> dict[str, dict[str, Any]]:
 
 
 def values(name: str, question: Mapping[str, Any]) -> list[Any]:
-    """Return the answers to a question that are tested.
+    """Return the answers to a question that the tests use.
 
     Raises:
-        LookupError: it has no choices, and nobody has said what to answer.
+        LookupError: the question has neither choices nor representatives.
     """
     choices = question.get("choices")
     if isinstance(choices, Mapping):
         choices = list(choices.items())
     if isinstance(choices, list):
-        # A choice is its value, a pair of label and value, or such a pair with more about it.
+        # A choice is a value, or a label and a value; the value may be a mapping with more keys.
         found = [choice[1] if isinstance(choice, list | tuple) else choice for choice in choices]
         return [value["value"] if isinstance(value, Mapping) else value for value in found]
     if question.get("type") == "bool":
         return [True, False]
     if name not in REPRESENTATIVES:
         raise LookupError(
-            f"copier.yml asks {name!r}, which has no choices that could be tested: "
-            "give a few answers to it in REPRESENTATIVES in tests/render/pairwise.py"
+            f"copier.yml asks {name!r}, which has no choices: "
+            "add a few answers to REPRESENTATIVES in tests/render/pairwise.py"
         )
     return REPRESENTATIVES[name]
 
 
 def parameters() -> dict[str, list[Any]]:
-    """Return what each question may be answered with, by its name."""
+    """Return the possible answers to each question, by its name."""
     return {
         name: values(name, question) + ([NOT_ASKED] if "when" in question else [])
         for name, question in asked().items()
@@ -141,7 +141,7 @@ def parameters() -> dict[str, list[Any]]:
 
 
 def evaluate(expression: Any, row: Mapping[str, Any]) -> Any:
-    """Return what an expression of copier.yml gives for some answers."""
+    """Evaluate an expression of copier.yml for some answers."""
     return _template(expression).render(row) if isinstance(expression, str) else expression
 
 
@@ -151,7 +151,7 @@ def names_in(expression: Any) -> set[str]:
 
 
 def refusal(row: Mapping[str, Any]) -> str:
-    """Return why the template refuses some answers, by its own rule; nothing where it does not."""
+    """Return why the template refuses some answers; empty if it accepts them."""
     given = {name: "none" if row[name] == NOT_ASKED else row[name] for name in BOUND}
     try:
         resolve(**given, project_slug="my-project", registry="ghcr.io/my-org")
@@ -162,7 +162,7 @@ def refusal(row: Mapping[str, Any]) -> str:
 
 @functools.cache
 def settings_of_the_bound() -> list[dict[str, Any]]:
-    """Return every way to answer the questions that decide about one another."""
+    """Return every combination of answers to the dependent questions."""
     conditions = {name: asked()[name].get("when", True) for name in BOUND}
     read = {name for when in conditions.values() for name in names_in(when)}
     computed = {name: questions()[name]["default"] for name in sorted(read - set(asked()))}
@@ -180,23 +180,23 @@ def settings_of_the_bound() -> list[dict[str, Any]]:
 
 
 def possible(row: Mapping[str, Any]) -> bool:
-    """Whether answers, perhaps to a few of the questions only, may be given together."""
+    """Whether some answers, to all questions or only to a few, are possible together."""
     bound = {name: value for name, value in row.items() if name in BOUND}
     return any(bound.items() <= setting.items() for setting in settings_of_the_bound())
 
 
 @functools.cache
 def rows() -> list[dict[str, Any]]:
-    """Make the rows in which every possible pair of answers occurs."""
-    # What decides about one another is one parameter of the pairs, as far as it can be without
-    # making many rows: allpairspy has its difficulties with pairs that are impossible.
+    """Create rows that contain every possible pair of answers."""
+    # allpairspy misses pairs if many pairs are impossible. Therefore the first three dependent
+    # questions are one parameter; more than three would result in many rows.
     ways = unique({name: row[name] for name in BOUND[:3]} for row in settings_of_the_bound())
     choices = [
         ways,
         *([{n: v} for v in found] for n, found in parameters().items() if n not in ways[0]),
     ]
 
-    # By their places, since allpairspy compares values, and some of ours are lists.
+    # By their indexes, because allpairspy compares values, and some of our values are lists.
     def row_of(places: list[int]) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for choice, place in zip(choices, places, strict=False):
@@ -206,7 +206,7 @@ def rows() -> list[dict[str, Any]]:
     places = [range(len(choice)) for choice in choices]
     found = AllPairs(places, filter_func=lambda part: possible(row_of(part)))
     rows = [row_of(list(row)) for row in found]
-    # It stops before it has them all: what is missing takes the place of something in a row.
+    # allpairspy stops too early, so this writes each missing pair into a copy of a row.
     while missing := [
         pair for pair in pairs() if not any(pair.items() <= row.items() for row in rows)
     ]:
@@ -224,7 +224,7 @@ def rows() -> list[dict[str, Any]]:
 
 @functools.cache
 def pairs() -> list[dict[str, Any]]:
-    """Return every two answers that may be given together."""
+    """Return every possible pair of answers."""
     return [
         pair
         for one, other in combinations(parameters().items(), 2)
@@ -234,7 +234,7 @@ def pairs() -> list[dict[str, Any]]:
 
 
 def unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each row once, in the order in which they came."""
+    """Return each row once, in the same order."""
     found: list[dict[str, Any]] = []
     for row in rows:
         if row not in found:
@@ -244,7 +244,7 @@ def unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @functools.cache
 def pairwise() -> dict[str, Answers]:
-    """Return the sets of answers, by a name that a test can have."""
+    """Return the sets of answers, by a name for the test's id."""
     return {
         f"pairwise-{number:02}": {name: value for name, value in row.items() if value != NOT_ASKED}
         for number, row in enumerate(rows(), 1)

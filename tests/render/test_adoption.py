@@ -1,4 +1,4 @@
-"""An existing custom service keeps its files, and gets the missing ones."""
+"""An existing custom service keeps its files and gets the missing files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STACK = {"deploy/test/docker-compose.yml": "services: {}\n"}
 
 
 @pytest.mark.parametrize("more", [{}, MAKEFILE, STACK, MAKEFILE | STACK])
-def test_only_what_is_missing_is_added(
+def test_only_missing_files_are_added(
     template_copy: Path, tmp_path: Path, more: dict[str, str]
 ) -> None:
     service = tmp_path / "services/billing"
@@ -48,7 +48,7 @@ def test_only_what_is_missing_is_added(
     assert listed(service) == {*FILES, "Makefile", "deploy/test/docker-compose.yml"}
 
 
-def test_the_makefile_says_what_it_lacks(template_copy: Path, tmp_path: Path) -> None:
+def test_the_makefile_names_the_missing_command(template_copy: Path, tmp_path: Path) -> None:
     service = tmp_path / "services/billing"
     put(service, FILES)
     generate(template_copy, tmp_path, services="billing:custom")

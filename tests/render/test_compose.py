@@ -1,4 +1,4 @@
-"""Every compose file, as Docker Compose parses it. This needs no engine."""
+"""Docker Compose accepts every compose file. This needs no engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from .conftest import Project
 from .contracts import compose_files, env_example
 
-#: What each required variable of prod gets, by how its name ends.
+#: Values for the required variables of prod, by the end of the name.
 FILLED_IN = {"VERSION": "1.2.3", "_DIR": "/srv/data", "_PASSWORD": "cafe0123"}
 
 pytestmark = pytest.mark.programs
@@ -59,16 +59,16 @@ def filled_in(folder: Path, to: Path, **values: str) -> Path:
     return to
 
 
-def test_compose_takes_every_file_without_a_word(varied_project: Project, tmp_path: Path) -> None:
+def test_compose_accepts_every_file_without_a_warning(varied_project: Project, tmp_path: Path) -> None:
     problems = []
     for compose in compose_files(varied_project.root):
         folder = compose.path.parent
         if compose.environment == "dev":
-            found, complaint = config(folder, folder / ".env.example")
+            found, errors = config(folder, folder / ".env.example")
         elif compose.environment == "test":
-            found, complaint = config(folder, TEST_INSTANCE_ID="main-0a1b2c")
+            found, errors = config(folder, TEST_INSTANCE_ID="main-0a1b2c")
         else:
-            found, complaint = config(
+            found, errors = config(
                 folder, filled_in(folder, tmp_path / "env", **required(folder))
             )
         slug = varied_project.answers.get("project_slug", "my-project")
@@ -77,25 +77,25 @@ def test_compose_takes_every_file_without_a_word(varied_project: Project, tmp_pa
             "test": f"{slug}-test-main-0a1b2c-{compose.scope}",
             "prod": slug,
         }
-        if complaint or found.get("name") != names[compose.environment]:
-            problems.append(f"{compose.name}: {found.get('name')} {complaint}")
+        if errors or found.get("name") != names[compose.environment]:
+            problems.append(f"{compose.name}: {found.get('name')} {errors}")
     varied_project.check(problems)
 
 
-def test_dev_is_the_same_with_its_defaults_and_with_the_example(named_project: Project) -> None:
+def test_the_example_file_has_the_defaults_of_dev(named_project: Project) -> None:
     folder = named_project.root / "deploy/dev"
     assert config(folder) == config(folder, folder / ".env.example")
 
 
 def test_a_test_stack_needs_its_instance(named_project: Project) -> None:
-    _, complaint = config(named_project.root / "deploy/test")
-    assert "TEST_INSTANCE_ID" in complaint and "scripts/stack.py" in complaint
+    _, errors = config(named_project.root / "deploy/test")
+    assert "TEST_INSTANCE_ID" in errors and "scripts/stack.py" in errors
 
 
-def test_compose_takes_the_file_of_make_build(named_project: Project) -> None:
+def test_compose_accepts_the_file_of_make_build(named_project: Project) -> None:
     files = {"COMPOSE_FILE": "docker-compose.build.yml"}
-    found, complaint = config(named_project.root / "deploy/prod", VERSION="1.2.3", **files)
-    assert complaint == ""
+    found, errors = config(named_project.root / "deploy/prod", VERSION="1.2.3", **files)
+    assert errors == ""
     assert all(service["image"].endswith(":1.2.3") for service in found["services"].values())
 
 
@@ -107,7 +107,7 @@ def test_prod_runs_the_released_images(named_project: Project, tmp_path: Path) -
     assert all(image.startswith("ghcr.io/my-org/my-project") for image in released)
 
 
-def test_prod_refuses_to_start_without_what_it_requires(
+def test_prod_does_not_start_without_a_required_variable(
     named_project: Project, tmp_path: Path
 ) -> None:
     folder = named_project.root / "deploy/prod"
@@ -116,7 +116,7 @@ def test_prod_refuses_to_start_without_what_it_requires(
     problems = []
     for missing in values:
         given = {name: value for name, value in values.items() if name != missing}
-        found, complaint = config(folder, filled_in(folder, tmp_path / "env", **given))
-        if found or missing not in complaint or "set it in .env" not in complaint:
-            problems.append(f"without {missing}: {complaint or 'starts'}")
+        found, errors = config(folder, filled_in(folder, tmp_path / "env", **given))
+        if found or missing not in errors or "set it in .env" not in errors:
+            problems.append(f"without {missing}: {errors or 'starts'}")
     named_project.check(problems)

@@ -1,4 +1,4 @@
-"""The files of a project agree with one another, and each check of that finds what is broken."""
+"""The files of a project fit together, and each check finds a broken project."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ PROD_ENV = "deploy/prod/.env.example"
 CI = ".github/workflows/ci.yml"
 RELEASE = ".github/workflows/release.yml"
 
-#: How the project of the default answers is broken: the file, a pattern and what replaces its first
-#: match (nothing: the file goes), and what the contract has to say.
+#: How the project of the default answers is broken: the file, a pattern, the replacement of its first
+#: match (None: the file is removed), and the problem that the contract must report.
 MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
-    "has_everything": [
+    "has_all_files": [
         ("services/worker/Dockerfile", "", None, "worker has no"),
         ("services/api/Makefile", r"^test-service:", "test-services:", "no target test-service"),
         (DEV, r"target: dev", "target: development", "the stage 'development'"),
         (PROD, r"^  worker:", "  jobs:", "worker is missing"),
-        ("services/api/Makefile", r"^lint:", "lint:\n\t@exit 1", "leaves a target to its owner"),
+        ("services/api/Makefile", r"^lint:", "lint:\n\t@exit 1", "leaves a target to the user"),
     ],
-    "mounts_what_is_there": [
+    "mounts_existing_files": [
         (
             DEV,
             r"/index.html:/app",
@@ -52,7 +52,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("services/api/Dockerfile", r"^EXPOSE .*$", "EXPOSE 80", "publishes 8000"),
         ("deploy/test/stub/Dockerfile", r"^USER .*$", "", "USER is ''"),
     ],
-    "is_watched": [
+    "has_health_checks": [
         (TEST, r"    healthcheck: \*healthcheck\n", "", "has no healthcheck"),
         (DEV, r"interval: 30s", "interval: 5s", "is checked every 5 s"),
         (TEST, r"start_interval: .*", "start_interval: 5s", "5 s at start"),
@@ -60,7 +60,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     ],
     "explains_variables": [
         (DEV_ENV, r"# CACHE_PORT=", "# CASH_PORT=", "CACHE_PORT is missing"),
-        (DEV_ENV, r"# CACHE_PORT=", "# CASH_PORT=", "CASH_PORT is nothing that"),
+        (DEV_ENV, r"# CACHE_PORT=", "# CASH_PORT=", "CASH_PORT is not read by"),
         (DEV_ENV, r"# API_PORT=8000", "# API_PORT=8001", "API_PORT=8001, but"),
         (DEV_ENV, r"# The port of api.*\n", "", "API_PORT has no comment"),
         (PROD_ENV, r"^VERSION=$", "# VERSION=latest", "VERSION=latest, but"),
@@ -82,7 +82,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ),
         (PROD, r"\$\{VERSION:\?[^}]*\}", "${VERSION-latest}", "VERSION is not required"),
     ],
-    "names_what_exists": [
+    "names_existing_targets_and_files": [
         ("README.md", r"`make test-unit`", "`make unit-tests`", "README.md: make unit-tests"),
         ("README.md", r"    make setup", "    make install", "README.md: make install"),
         ("README.md", r"\Z", "\nSee [this](docs/gone.md).\n", "links to docs/gone.md"),
@@ -93,9 +93,9 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             "scripts/get-id.sh is",
         ),
         ("scripts/check-tools.sh", r"\Z", "# Then run make fix-all.\n", "make fix-all"),
-        ("Makefile", r"\Z", "# As in make -C services/api tests.\n", "make tests is no target"),
+        ("Makefile", r"\Z", "# As in make -C services/api tests.\n", "make tests is not a target"),
     ],
-    "publishes_carefully": [
+    "publishes_safe_ports": [
         (DEV, r"127\.0\.0\.1:\$\{API_PORT", "0.0.0.0:${API_PORT", "api publishes '0.0.0.0"),
         (DEV, r"API_PORT:-8000", "API_PORT:-8080", "both publish 8080"),
         (TEST, r"127\.0\.0\.1::8000", "127.0.0.1:8000:8000", "publishes '127.0.0.1:8000:8000'"),
@@ -141,15 +141,15 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (PROD, r":\$\{VERSION:\?[^}]*\}", ":latest", "not a required VERSION"),
         (PROD, r"source: \$\{DATABASE_DIR.*", "source: ./data", "keeps its data in ./data"),
     ],
-    "hides_no_volume": [
+    "creates_no_anonymous_volume": [
         (
             DEV,
             r"    volumes:\n      - database:\S+\n",
             "    tmpfs: [/srv]\n",
-            "nameless volume at /srv",
+            "anonymous volume at /srv",
         ),
     ],
-    "builds_what_it_runs": [
+    "builds_the_images_of_prod": [
         (BUILD, r"-worker:\$", "-workers:$", "worker is built as"),
         (
             BUILD,
@@ -157,14 +157,14 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             "build: ../../services/frontend",
             "api is built from",
         ),
-        (BUILD, r"^  worker:", "  jobs:", "worker is no service that is built, or it is missing"),
+        (BUILD, r"^  worker:", "  jobs:", "worker is not a service that is built, or is missing"),
     ],
     "agrees_on_images": [
         (DEV, r"redis:\S+-alpine", "redis:7-alpine", "redis: runs in the versions 7-alpine, 8"),
-        (DEV, r"redis:\S+-alpine", "redis:latest", "latest, which moves"),
+        (DEV, r"redis:\S+-alpine", "redis:latest", "latest, which can change"),
     ],
     "starts_in_order": [
-        (DEV, r"^      cache:\n", "      cash:\n", "waits for cash, which is not there"),
+        (DEV, r"^      cache:\n", "      cash:\n", "waits for cash, which does not exist"),
         (DEV, r"condition: service_healthy", "condition: service_started", "started, not ready"),
         (PROD, r"(?s)    restart: \"no\"\n", "    restart: always\n", "which restarts"),
         (
@@ -180,24 +180,24 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (DEV, r"^  api:\n", "  api:\n    container_name: api\n", "api has container_name"),
         ("Makefile", r"docker compose logs", "docker-compose logs", "which is Compose 1"),
     ],
-    "tests_what_changes": [
-        (CI, r"  service-api:\n", "  service-app:\n", "service-api is no service's job, or it is"),
+    "tests_changed_services": [
+        (CI, r"  service-api:\n", "  service-app:\n", "service-api is not the job of a service, or is"),
         (CI, r"affected\), 'worker'\)", "affected), 'api')", "service-worker runs if"),
         (CI, r"SERVICE=worker", "SERVICE=api", "does not run make test-service SERVICE=worker"),
-        (CI, r"            api worker frontend", "            api worker", "of its own is"),
+        (CI, r"            api worker frontend", "            api worker", "the services with a job are"),
         (CI, r"      - service-worker\n", "", "integration needs"),
         (CI, r"      - integration\n", "", "gate needs"),
         (CI, r"    if: always\(\)\n", "    if: success()\n", "and runs if success()"),
     ],
-    "releases_what_it_runs": [
+    "releases_the_images_of_prod": [
         (RELEASE, r"          - worker\n", "", "builds ["),
         (RELEASE, r"/my-project-\$", "/my-projects-$", "builds ["),
         (RELEASE, r"context: services/", "context: service/", "builds from"),
         (RELEASE, r"-worker \\\n", "-workers \\\n", "promotes"),
-        (RELEASE, r"    needs: build\n", "    needs: test\n", "but [None, 'test', 'test']"),
+        (RELEASE, r"    needs: build\n", "    needs: test\n", "need [None, 'test', 'test']"),
     ],
-    "trusts_little": [
-        (RELEASE, r"^permissions: \{\}", "permissions: write-all", "permissions than none"),
+    "limits_permissions": [
+        (RELEASE, r"^permissions: \{\}", "permissions: write-all", "grants permissions to all jobs"),
         (CI, r"concurrency:\n  .*\n  .*\n", "", "no concurrency"),
         (CI, r"      contents: read", "      contents: write", "has the permissions"),
         (CI, r"    timeout-minutes: 5\n", "", "changes has no timeout"),
@@ -211,8 +211,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             "gives ['secrets.REGISTRY_TOKEN'] to Check whether",
         ),
     ],
-    "runs_what_is_executable": [
-        ("scripts/check-tools.sh", r"\A#!.*\n", "", "is executable, and no script"),
+    "sets_executable_bits": [
+        ("scripts/check-tools.sh", r"\A#!.*\n", "", "is executable, but not a script"),
         ("README.md", r"\A", "#!/bin/sh\n", "cannot be executed"),
     ],
 }
@@ -235,12 +235,12 @@ def contract_of(name: str) -> Callable[[Path], Iterator[str]]:
 
 
 @pytest.mark.parametrize(
-    ("contract", "file", "pattern", "text", "complaint"),
+    ("contract", "file", "pattern", "text", "problem"),
     CASES,
     ids=[f"{number:02}-{case[0]}" for number, case in enumerate(CASES, 1)],
 )
 def test_a_broken_project_is_found(
-    copy: Path, contract: str, file: str, pattern: str, text: str | None, complaint: str
+    copy: Path, contract: str, file: str, pattern: str, text: str | None, problem: str
 ) -> None:
     before = set(contract_of(contract)(copy))
     path = copy / file
@@ -252,23 +252,23 @@ def test_a_broken_project_is_found(
         assert changed != found, f"the pattern is not in {file}"
         path.write_text(changed, encoding="utf-8")
     new = set(contract_of(contract)(copy)) - before
-    assert any(complaint in line for line in new), sorted(new)
+    assert any(problem in line for line in new), sorted(new)
 
 
-def test_every_contract_is_tried_on_a_broken_project() -> None:
+def test_every_contract_is_tested_with_a_broken_project() -> None:
     assert set(MUTATIONS) == {contract.__name__ for contract in contracts.CONTRACTS}
 
 
-def test_a_service_that_compose_forgot_is_found(copy: Path) -> None:
+def test_a_service_that_is_missing_in_compose_is_found(copy: Path) -> None:
     shutil.copytree(copy / "services/api", copy / "services/forgotten")
-    assert any("services/forgotten is not in it" in x for x in contracts.has_everything(copy))
+    assert any("services/forgotten is not in it" in x for x in contracts.has_all_files(copy))
 
 
-def test_tests_that_are_missing_are_found(copy: Path) -> None:
+def test_missing_tests_are_found(copy: Path) -> None:
     shutil.rmtree(copy / "services/worker/tests/integration")
-    assert any("worker: has no tests/integration" in x for x in contracts.has_everything(copy))
+    assert any("worker: has no tests/integration" in x for x in contracts.has_all_files(copy))
 
 
-def test_a_file_that_lost_its_executable_bit_is_found(copy: Path) -> None:
+def test_a_missing_executable_bit_is_found(copy: Path) -> None:
     (copy / "scripts/stack.py").chmod(0o644)
-    assert any("stack.py: cannot be executed" in x for x in contracts.runs_what_is_executable(copy))
+    assert any("stack.py: cannot be executed" in x for x in contracts.sets_executable_bits(copy))

@@ -70,13 +70,13 @@ def test_every_file_is_tidy(project: Project) -> None:
     )
 
 
-def test_hadolint_likes_every_dockerfile(project: Project, first: Callable[[str], bool]) -> None:
+def test_every_dockerfile_passes_hadolint(project: Project, first: Callable[[str], bool]) -> None:
     names = (name for name, _ in texts(project.root) if Path(name).name == "Dockerfile")
     if found := new_files(project, "hadolint", names, first):
         project.check(run("hadolint", "--no-color", *found, cwd=project.root))
 
 
-def test_shellcheck_likes_every_script(project: Project, first: Callable[[str], bool]) -> None:
+def test_every_script_passes_shellcheck(project: Project, first: Callable[[str], bool]) -> None:
     names = (
         name
         for name, text in texts(project.root)
@@ -87,7 +87,7 @@ def test_shellcheck_likes_every_script(project: Project, first: Callable[[str], 
         project.check(run("shellcheck", "--format=gcc", *found, cwd=project.root))
 
 
-def test_yamllint_likes_every_yaml_file(project: Project, first: Callable[[str], bool]) -> None:
+def test_every_yaml_file_passes_yamllint(project: Project, first: Callable[[str], bool]) -> None:
     # Image names and the messages in `:?` cannot be wrapped.
     rules = {"extends": str(ROOT / ".yamllint.yaml"), "rules": {"line-length": "disable"}}
     config = YamlLintConfig(json.dumps(rules))
@@ -102,7 +102,7 @@ def test_yamllint_likes_every_yaml_file(project: Project, first: Callable[[str],
     project.check(problems)
 
 
-def test_ruff_likes_every_python_file(project: Project, first: Callable[[str], bool]) -> None:
+def test_every_python_file_passes_ruff(project: Project, first: Callable[[str], bool]) -> None:
     problems = []
     commands = (["check", "--output-format=concise"], ["format", "--check"])
     paths = sorted(linted(project.root))
@@ -134,18 +134,18 @@ BAD = {
     "TOML": ("a.toml", "a = \n", "a.toml: "),
     "JSON": ("a.json", "{,}\n", "a.json: "),
     "a script for a newer Python": ("scripts/a.py", "type A = int\n", "scripts/a.py: "),
-    "a script without its Python": ("scripts/a.py", "#!x\na = 1\n", "does not say that it runs on"),
+    "a script without its Python": ("scripts/a.py", "#!x\na = 1\n", "does not require Python"),
     "a plugin for a newer Python": ("scripts/a/plugins/b.py", "match a:\n case 1: b\n", "b.py: "),
-    "a rule left out without a reason": ("Dockerfile", "# hadolint ignore=DL3008\n", "no reason"),
-    "a name that Windows refuses": ("a/b:c", "a\n", "not legal everywhere"),
-    "a name that ends with a dot": ("a./b", "a\n", "not legal everywhere"),
+    "a disabled rule without a reason": ("Dockerfile", "# hadolint ignore=DL3008\n", "no reason"),
+    "a name that is invalid on Windows": ("a/b:c", "a\n", "not valid everywhere"),
+    "a name that ends with a dot": ("a./b", "a\n", "not valid everywhere"),
 }
 
 
-@pytest.mark.parametrize(("name", "text", "complaint"), BAD.values(), ids=BAD)
-def test_a_bad_file_is_found(name: str, text: str, complaint: str) -> None:
+@pytest.mark.parametrize(("name", "text", "problem"), BAD.values(), ids=BAD)
+def test_a_bad_file_is_found(name: str, text: str, problem: str) -> None:
     found = [line for check in files.CHECKS for line in check(name, text)]
-    assert any(complaint in line for line in found), found
+    assert any(problem in line for line in found), found
 
 
 GOOD = {
@@ -156,7 +156,7 @@ GOOD = {
     "GitHub's expressions": (".github/workflows/a.yml", "a: ${{ github.ref }}\n"),
     "Docker's format strings": ("a.sh", "docker ps --format '{{.Names}}' '{{json .}}'\n"),
     "the length of an array": ("a.sh", "echo ${#a[@]}\n"),
-    "a rule left out with its reason": (
+    "a disabled rule with a reason": (
         "Dockerfile",
         "# We need the newest patch.\n# hadolint ignore=DL3008\n",
     ),
@@ -164,5 +164,5 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("name", "text"), GOOD.values(), ids=GOOD)
-def test_a_good_file_is_left_alone(name: str, text: str) -> None:
+def test_a_good_file_has_no_problem(name: str, text: str) -> None:
     assert [line for check in files.CHECKS for line in check(name, text)] == []

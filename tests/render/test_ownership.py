@@ -1,4 +1,4 @@
-"""Whose file is whose: the template's say so on top, and an update goes by that."""
+"""Each file belongs to the template or to the user. A line at the top of the file decides."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .conftest import Project
 
 MARK = b"Kept by the template"
 
-#: The template's files that have no place to say so; `migrations/` knows them too.
+#: Files of the template that cannot contain that line. `migrations/` has the same list.
 UNMARKED = (".python-version", ".copier-answers.yml")
 
-#: What is the user's of a custom service, besides its source.
+#: Files of a custom service that belong to the user, in addition to its source.
 CUSTOM = ("Dockerfile", ".dockerignore", "Makefile")
 
 
 def users() -> GitIgnoreSpec:
-    """What copier.yml says is written once."""
+    """Return the patterns of the files that copier.yml lets Copier write only once."""
     patterns = [line for line in pairwise.settings()["_skip_if_exists"] if "{{" not in line]
     return GitIgnoreSpec.from_lines(patterns)
 
@@ -35,7 +35,7 @@ def custom_folders(project: Project) -> list[str]:
     return [service.path for service in services if service.is_own]
 
 
-def test_every_file_is_somebody_s(project: Project) -> None:
+def test_every_file_has_one_owner(project: Project) -> None:
     spec, problems = users(), []
     customs = {
         name if folder == "." else f"{folder}/{name}"
@@ -51,7 +51,7 @@ def test_every_file_is_somebody_s(project: Project) -> None:
         if path.name in UNMARKED:
             continue
         if marked and written_once:
-            problems.append(f"{name}: says it is the template's, and is written once")
+            problems.append(f"{name}: is marked as the template's, but is written once")
         if not marked and not written_once:
-            problems.append(f"{name}: does not say that it is the template's")
+            problems.append(f"{name}: is neither marked as the template's nor written once")
     project.check(problems)

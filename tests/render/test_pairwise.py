@@ -1,4 +1,4 @@
-"""The answers that the other tests render projects with leave nothing out."""
+"""The answers for the rendered projects are complete."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_every_choice_of_every_question_occurs() -> None:
     assert missing == []
 
 
-def test_every_two_answers_that_can_meet_do() -> None:
+def test_every_possible_pair_of_answers_occurs() -> None:
     rows = list(pairwise.rows())
     parameters = pairwise.parameters()
-    # The rules hold between these; every other answer goes with any of their possible settings.
+    # Rules exist only between these. Every other answer is possible with each of their settings.
     bound = [name for name, question in pairwise.asked().items() if "when" in question] + ["layout"]
     settings = [
         setting
@@ -55,7 +55,7 @@ def test_a_row_is_never_refused(answers: pairwise.Answers) -> None:
     assert pairwise.possible(answers)
 
 
-def test_a_worker_without_a_store_is_left_out() -> None:
+def test_a_worker_without_a_queue_is_impossible() -> None:
     alone = {"layout": "single", "services": pairwise.NOT_ASKED, "service_kind": "python-worker"}
     assert pairwise.possible(alone | {"database": "postgres", "cache": "none"})
     assert not pairwise.possible(alone | {"database": "none", "cache": "none"})
@@ -74,17 +74,17 @@ def test_a_new_question_without_representatives_fails_with_its_name() -> None:
         pairwise.values("mascot", {"type": "str", "default": "whale"})
 
 
-def test_a_new_choice_is_tested_by_itself() -> None:
+def test_a_new_choice_is_tested_automatically() -> None:
     choices = {"a label": "value", "another": {"value": "other", "validator": ""}}
     assert pairwise.values("new", {"type": "str", "choices": choices}) == ["value", "other"]
     assert pairwise.values("new", {"type": "str", "choices": ["a", ["label", "b"]]}) == ["a", "b"]
     assert pairwise.values("new", {"type": "bool"}) == [True, False]
 
 
-def test_every_question_that_is_not_always_asked_is_bound() -> None:
+def test_every_conditional_question_is_bound() -> None:
     conditional = {name for name, question in pairwise.asked().items() if "when" in question}
     assert conditional <= set(pairwise.BOUND), "add it to BOUND in tests/render/pairwise.py"
 
 
-def test_no_representative_is_left_of_a_question_that_is_gone() -> None:
+def test_every_representative_is_for_an_existing_question() -> None:
     assert set(pairwise.REPRESENTATIVES) - set(pairwise.asked()) == set()

@@ -11,7 +11,7 @@ import yaml
 from . import pairwise
 from .conftest import Project
 
-#: What automation passes with --data: docs and users rely on these keys.
+#: Automation passes these keys with --data, so they must not change.
 STABLE = {
     *("project_name", "project_slug", "description", "layout", "services", "service_kind"),
     *("database", "cache", "forge", "registry", "python_version", "node_version"),
@@ -31,15 +31,15 @@ FILES = sorted(
 
 
 @pytest.mark.parametrize("name", pairwise.questions())
-def test_the_keys_of_a_question_come_in_one_order(name: str) -> None:
+def test_the_keys_of_a_question_are_in_order(name: str) -> None:
     found = list(pairwise.questions()[name])
     assert found == [key for key in KEYS if key in found]
 
 
 @pytest.mark.parametrize("name", pairwise.asked())
-def test_a_help_text_is_the_question_and_then_the_reasons(name: str) -> None:
+def test_a_help_text_starts_with_the_question(name: str) -> None:
     question, *reasons = pairwise.asked()[name]["help"].split("\n")
-    # Copier puts its mark and a space before it, which are three columns, and does not wrap.
+    # Copier prints its mark and a space before it, which take three columns, and does not wrap.
     assert re.fullmatch(r"[A-Z][^?:]*\?", question)
     assert len(question) <= 60
     for line in reasons:
@@ -65,17 +65,17 @@ def test_every_question_has_a_type_and_a_default(name: str) -> None:
     assert {"type", "default"} <= set(pairwise.questions()[name])
 
 
-def test_what_is_asked_is_the_stable_interface() -> None:
+def test_the_questions_are_the_stable_interface() -> None:
     assert set(pairwise.asked()) == STABLE
 
 
-def test_nothing_else_is_remembered(project: Project) -> None:
+def test_only_the_stable_answers_are_stored(project: Project) -> None:
     remembered = yaml.safe_load((project.root / ".copier-answers.yml").read_text(encoding="utf-8"))
     assert {name for name in remembered if not name.startswith("_")} <= STABLE | {"year", "adopted"}
     assert {name: remembered[name] for name in project.answers} == project.answers
 
 
-def test_the_banners_come_in_order_and_each_holds_its_own() -> None:
+def test_the_banners_are_in_order_and_have_the_right_keys() -> None:
     text = (pairwise.ROOT / "copier.yml").read_text(encoding="utf-8")
     found = re.findall(r"^# ([A-Z]+) -+$", text, re.MULTILINE)
     assert found == [banner for banner in BANNERS if banner in found]
@@ -89,7 +89,7 @@ def test_the_banners_come_in_order_and_each_holds_its_own() -> None:
     }
     for name in pairwise.questions():
         asked = name in pairwise.asked()
-        # What decides whether the next question is asked stands before it.
+        # An answer that decides whether a question is asked must come before the question.
         assert where[name] in (["QUESTIONS"] if asked else ["COMPUTED", "QUESTIONS"]), name
     assert where.get("_tasks", "TASKS") == "TASKS"
     assert where.get("_migrations", "MIGRATIONS") == "MIGRATIONS"
@@ -97,17 +97,17 @@ def test_the_banners_come_in_order_and_each_holds_its_own() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_file_of_the_template_has_a_name_that_works(path: PurePosixPath) -> None:
+def test_a_file_of_the_template_has_a_valid_name(path: PurePosixPath) -> None:
     for part in path.parts:
-        assert not re.search(r'[<>:"|?*\\]', part), "Windows refuses it"
-        assert part[-1] not in ". ", "Windows cuts it"
+        assert not re.search(r'[<>:"|?*\\]', part), "invalid on Windows"
+        assert part[-1] not in ". ", "invalid on Windows"
         assert len(part.encode()) <= 255
-        assert part.count("{% yield") <= 1, "Copier takes one yield in a part"
-        assert not re.search(r"\.jinja\{% end", part), "the suffix belongs behind the condition"
+        assert part.count("{% yield") <= 1, "Copier accepts one yield in a part of a path"
+        assert not re.search(r"\.jinja\{% end", part), "the suffix must follow the condition"
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_only_a_file_with_jinja_in_it_has_the_suffix(path: PurePosixPath) -> None:
+def test_only_a_file_with_jinja_has_the_suffix(path: PurePosixPath) -> None:
     text = (pairwise.ROOT / "template" / path).read_text(encoding="utf-8")
     if path.suffix == ".jinja":
         assert re.search(r"\{\{|\{%", text), "static files stay static: leave the suffix out"

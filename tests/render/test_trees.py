@@ -37,10 +37,10 @@ def test_a_project_has_exactly_these_files(named_project: Project) -> None:
     named_project.check(difference(expected, found).splitlines())
 
 
-def test_each_list_is_of_a_named_project() -> None:
+def test_each_list_belongs_to_a_named_project() -> None:
     assert {path.stem for path in TREES.iterdir()} == set(pairwise.NAMED)
 
 
-def test_a_file_too_many_and_one_too_few_are_both_shown() -> None:
+def test_added_and_missing_files_are_shown() -> None:
     shown = difference("a\nb\n", "a\nc\n").splitlines()
     assert "-b" in shown and "+c" in shown

@@ -56,7 +56,7 @@ def typed(node: Any) -> Any:
 
 
 @pytest.mark.programs
-def test_linters_like_every_workflow(
+def test_every_workflow_passes_the_linters(
     project: Project, schema: Draft7Validator, first: Callable[[str], bool]
 ) -> None:
     new = []
@@ -74,7 +74,7 @@ def test_linters_like_every_workflow(
 
 @pytest.mark.programs
 @pytest.mark.parametrize(
-    ("pattern", "text", "complaint"),
+    ("pattern", "text", "problem"),
     [
         (r"          persist-credentials: false\n", "", "artipacked"),
         (r"checkout@\S+ # v\S+", "checkout@v7", "unpinned-uses"),
@@ -88,7 +88,7 @@ def test_linters_like_every_workflow(
 )
 def test_a_bad_workflow_is_found(
     render: Callable[..., Path], schema: Draft7Validator, tmp_path: Path, pattern: str, text: str,
-    complaint: str,
+    problem: str,
 ) -> None:  # fmt: skip
     found = (render({}) / ".github/workflows/release.yml").read_text()
     bad = re.sub(pattern, lambda _: text, found, count=1, flags=re.MULTILINE)
@@ -97,7 +97,7 @@ def test_a_bad_workflow_is_found(
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text(bad)
     (tmp_path / ".git").mkdir()
-    assert re.search(complaint, "\n".join(lint(tmp_path, [name], schema)))
+    assert re.search(problem, "\n".join(lint(tmp_path, [name], schema)))
 
 
 def test_the_forge_decides_where_workflows_are(project: Project) -> None:
@@ -109,7 +109,7 @@ def test_the_forge_decides_where_workflows_are(project: Project) -> None:
 
 @pytest.mark.parametrize("layout", ["multi", "single"])
 @pytest.mark.parametrize("registry", ["ghcr.io/my-org", "registry.example.com:5000/my-org"])
-def test_both_forges_run_the_same_text(
+def test_both_forges_have_the_same_workflows(
     render: Callable[..., Path], layout: str, registry: str
 ) -> None:
     """Only the token differs: GitHub's job token may push, and only to GitHub's registry."""
@@ -178,7 +178,7 @@ def test_the_gate(render: Callable[..., Path], results: str, passes: bool) -> No
 
 @pytest.mark.parametrize("layout", ["multi", "single"])
 @pytest.mark.parametrize("forge", ["github", "gitea"])
-def test_two_architectures_can_be_switched_on(
+def test_a_second_architecture_can_be_enabled(
     render: Callable[..., Path], schema: Draft7Validator, tmp_path: Path, layout: str, forge: str
 ) -> None:
     root = render({"layout": layout, "forge": forge})
@@ -198,7 +198,7 @@ def test_two_architectures_can_be_switched_on(
     assert "cache-image: false" in on
 
 
-def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> None:
+def test_renovate_is_configured(render: Callable[..., Path]) -> None:
     found = json.loads((render({}) / "renovate.json").read_text())
     schema = get_builtin_schema("vendor.renovate")
     assert [error.message for error in Draft7Validator(schema).iter_errors(found)] == []
@@ -213,7 +213,7 @@ def test_updates_of_dependencies_are_configured(render: Callable[..., Path]) -> 
     assert found["ignorePaths"] == ["**/node_modules/**", "scripts/**"]
 
 
-def test_what_the_template_renders_is_updated_too() -> None:
+def test_renovate_also_updates_the_template() -> None:
     """Renovate only reads files that match the patterns of its managers."""
     config = json.loads((ROOT / ".github/renovate.json").read_text())
     pins = {
@@ -230,7 +230,7 @@ def test_what_the_template_renders_is_updated_too() -> None:
                     assert any(re.search(one, name) for one in patterns), (manager, name)
 
 
-def test_the_workflow_that_the_docs_show(schema: Draft7Validator, tmp_path: Path) -> None:
+def test_the_workflow_in_the_docs_is_valid(schema: Draft7Validator, tmp_path: Path) -> None:
     page = (ROOT / "docs/ci.md").read_text()
     (shown,) = re.findall(r"<!-- renovate-workflow -->\n```yaml\n(.*?)```\n", page, re.DOTALL)
     name = ".gitea/workflows/renovate.yml"

@@ -14,12 +14,12 @@ import pytest
 
 COLUMNS, LINES = 80, 24
 
-#: Seconds that the program may take to show what is waited for.
+#: Timeout in seconds until the screen shows the expected text.
 PATIENCE = 30
 
 
 class Screen(pyte.Screen):
-    """A screen that answers the program: prompt_toolkit asks where the cursor is."""
+    """A screen that answers prompt_toolkit's request for the position of the cursor."""
 
     def __init__(self, program: pexpect.spawn[str]) -> None:
         super().__init__(COLUMNS, LINES)
@@ -55,7 +55,7 @@ class Terminal:
         return " ".join(" ".join(self.shown).split())
 
     def send(self, keys: str) -> None:
-        """Type."""
+        """Send keys to the program."""
         self.program.send(keys)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -86,8 +86,8 @@ class Terminal:
 def terminal(template_copy: Path, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     """Return the function that runs `copier copy` to a folder, with more options if given.
 
-    The run finds no other program, so no lock file takes time, and Copier does not start git for
-    each file. Every step that the task after the copy has to skip is then on the last screen.
+    PATH is empty, so the run creates no lock files, which would take time, and Copier does not start
+    git for each file. The last screen then lists every step that the task after the copy skipped.
     """
     started: list[Terminal] = []
 

@@ -21,7 +21,7 @@ Copy = Callable[..., Terminal]
 
 ENTER, DOWN, CLEAR = "\r", "\x1b[B", "\x15"
 
-#: The questions that each layout asks, in their order, and the keys that answer them.
+#: The questions of each layout, in order, and the keys that answer them.
 MULTI = dict.fromkeys((key for key in pairwise.asked() if key != "service_kind"), ENTER)
 SINGLE = dict.fromkeys((key for key in pairwise.asked() if key != "services"), ENTER) | {
     "layout": DOWN + ENTER
@@ -47,7 +47,7 @@ def lines_of(key: str) -> list[str]:
 
 def in_order(wanted: Iterable[str], shown: Iterable[str]) -> bool:
     """Whether each wanted text is a line of its own, in this order, whole and unwrapped."""
-    # Before a text there may be Copier's mark or the pointer of a list.
+    # Copier's mark or the pointer of a list may precede a text.
     rest = iter(shown)
     return all(any(re.sub(r"^[🎤»\s]+", "", line) == text for line in rest) for text in wanted)
 
@@ -64,7 +64,7 @@ def wait_for_question(terminal: Terminal, key: str) -> None:
     terminal.wait(asked, f"the whole question {key!r}")
 
 
-def test_each_question_is_whole_on_the_screen_and_the_last_screen_is_the_next_steps(
+def test_each_question_is_complete_and_the_last_screen_shows_the_next_steps(
     terminal: Copy, tmp_path: Path
 ) -> None:
     run = terminal("shop-backend", "--quiet")
@@ -91,7 +91,7 @@ def test_each_question_is_whole_on_the_screen_and_the_last_screen_is_the_next_st
     assert answers["project_name"] == "Shop Backend"
 
 
-def test_a_single_service_is_asked_in_the_same_way(terminal: Copy) -> None:
+def test_each_question_for_a_single_service_is_complete(terminal: Copy) -> None:
     run = terminal("shop-backend")
     for key, keys in SINGLE.items():
         wait_for_question(run, key)
@@ -106,7 +106,7 @@ def test_without_quiet_the_last_screen_ends_with_the_next_steps(terminal: Copy) 
     assert run.shown[-len(NEXT_STEPS) :] == NEXT_STEPS
 
 
-#: By question: answers that are refused, with the reason where it is not a rule's of extensions/.
+#: By question: refused answers, with the reason if it does not come from extensions/.
 REFUSED = {
     "project_name": [("", "")],
     "project_slug": [("A-Slug-Of-Forty-Characters-Is-Very-Long-x", "")],
@@ -117,7 +117,7 @@ REFUSED = {
     "registry": [("https://GHCR.io/some-organization/", "")],
 }
 
-#: The answers that are taken instead.
+#: Valid answers to the same questions.
 ACCEPTED = {"services": "api", "registry": "ghcr.io/shop"}
 
 

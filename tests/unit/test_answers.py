@@ -89,12 +89,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name: next line": ({"project_name": "a\x85b"}, r"x85.*one line"),
     "name: bell": ({"project_name": "a\x07b"}, r"x07.*one line"),
     "name: escape": ({"project_name": "\x1b[31mred"}, r"x1b.*one line"),
-    "description: newline": ({"description": "a\nb"}, "description holds"),
-    "author: newline": ({"author_name": "a\nb"}, "author_name holds"),
-    "email: newline": ({"author_email": "a\nb"}, "author_email holds"),
+    "description: newline": ({"description": "a\nb"}, "description contains"),
+    "author: newline": ({"author_name": "a\nb"}, "author_name contains"),
+    "email: newline": ({"author_email": "a\nb"}, "author_email contains"),
     "slug: empty": ({"project_slug": ""}, "project_slug ''.*try"),
     "slug: upper case": ({"project_slug": "MyShop"}, "'MyShop'.*try 'myshop'"),
-    "slug: 41 characters": ({"project_slug": "a" * 41}, "41 characters, 40 at most"),
+    "slug: 41 characters": ({"project_slug": "a" * 41}, "41 characters, but 40 is the maximum"),
     "slug: leading digit": ({"project_slug": "3shop"}, "'3shop'.*start with a letter"),
     "slug: trailing hyphen": ({"project_slug": "shop-"}, "'shop-'.*try 'shop'"),
     "slug: double hyphen": ({"project_slug": "my--shop"}, "try 'my-shop'"),
@@ -102,15 +102,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "slug: newline": ({"project_slug": "shop\n"}, r"'shop\\n'.*try 'shop'"),
     "registry: upper case": ({"registry": "ghcr.io/MyOrg"}, "'ghcr.io/MyOrg'.*lower case"),
     "registry: scheme": ({"registry": "https://ghcr.io/me"}, "without a scheme"),
-    "registry: slash at the end": ({"registry": "ghcr.io/me/"}, "slash at its end"),
+    "registry: slash at the end": ({"registry": "ghcr.io/me/"}, "slash at the end"),
     "registry: empty": ({"registry": ""}, "registry ''"),
     "services: empty": ({"services": ""}, "services is empty.*'api'"),
     "services: empty list": ({"services": []}, "services is empty"),
-    "services: number": ({"services": 5}, "services 5 is a int; give a line"),
+    "services: number": ({"services": 5}, "services 5 is a int; enter a line"),
     "services: fraction": ({"services": 1.5}, "services 1.5"),
-    "services: boolean": ({"services": True}, "services True is a bool; give a line"),
+    "services: boolean": ({"services": True}, "services True is a bool; enter a line"),
     "services: null": ({"services": None}, "services is empty"),
-    "services: mapping": ({"services": {"api": "python-api"}}, "no space after the colon"),
+    "services: mapping": ({"services": {"api": "python-api"}}, "without a space after the colon"),
     "services: numbers": ({"services": [1, 2]}, "service 1 is a int; write its name"),
     "services: lists": ({"services": [["api"]]}, r"service \['api'\] is a list"),
     "services: null in a list": ({"services": [None]}, "service None"),
@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "services: boolean key": ({"services": [{True: "x"}]}, "key 'True'"),
     "services: unknown key": ({"services": [{"name": "api", "ports": 1}]}, "key 'ports'.*needs"),
     "services: unknown kind": ({"services": "api:ruby"}, "kind 'ruby'; choose one of python-api"),
-    "services: no kind": ({"services": "api:"}, "no space after the colon"),
+    "services: no kind": ({"services": "api:"}, "without a space after the colon"),
     "services: kind is a list": ({"services": [{"name": "api", "kind": ["custom"]}]}, "choose one"),
     "services: no name": ({"services": [{"kind": "custom"}]}, "has no name"),
     "services: empty name": ({"services": ":custom"}, "has no name"),
@@ -141,34 +141,34 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "service: expression": ({"services": ["{{ x }}"]}, r"'\{\{ x \}\}'"),
     "service: emoji": ({"services": "🚀"}, "'🚀'.*try 'api'"),
     "service: full-width": ({"services": "ａｐｉ"}, "must start with a letter"),
-    "service: 31 characters": ({"services": "a" * 31}, "31 characters, 30 at most"),
+    "service: 31 characters": ({"services": "a" * 31}, "31 characters, but 30 is the maximum"),
     "port: 0": ({"services": [{"name": "api", "port": 0}]}, "port 0;.*1 to 65535"),
     "port: negative": ({"services": [{"name": "api", "port": -1}]}, "port -1;.*1 to 65535"),
     "port: 70000": ({"services": [{"name": "api", "port": 70000}]}, "port 70000;.*1 to 65535"),
     "port: text": ({"services": [{"name": "api", "port": "80"}]}, "port '80';.*whole number"),
     "port: boolean": ({"services": [{"name": "api", "port": True}]}, "port True;.*whole number"),
     "port: fraction": ({"services": [{"name": "api", "port": 80.5}]}, "port 80.5;.*whole number"),
-    "port: of a worker": ({"services": [{"name": "worker", "port": 1}]}, "leave its port out"),
+    "port: of a worker": ({"services": [{"name": "worker", "port": 1}]}, "remove its port"),
     "port: twice": (
         {"services": [{"name": "api", "port": 8000}, {"name": "web", "port": 8000}]},
-        "'web' has the port 8000, which is api's",
+        "'web' has the port 8000, which api uses",
     ),
-    "port: the database's": ({"services": [{"name": "api", "port": 5432}]}, "5432.*the database's"),
-    "port: the cache's": ({"services": [{"name": "api", "port": 6379}]}, "6379.*the cache's"),
-    "needs: nobody": (
+    "port: the database's": ({"services": [{"name": "api", "port": 5432}]}, "5432.*the database uses"),
+    "port: the cache's": ({"services": [{"name": "api", "port": 6379}]}, "6379.*the cache uses"),
+    "needs: an unknown service": (
         {"services": ["web", {"name": "api", "needs": ["ghost"]}]},
         "'api' needs 'ghost'.*choose from web",
     ),
-    "needs: nobody else there": (
+    "needs: an unknown service, without others": (
         {"services": [{"name": "api", "needs": ["ghost"]}]},
-        "'ghost'.*leave that out",
+        "'ghost'.*remove this need",
     ),
     "needs: itself": ({"services": [{"name": "api", "needs": ["api"]}]}, "'api' needs itself"),
-    "needs: a ring of two": (
+    "needs: a cycle of two": (
         {"services": [{"name": "api", "needs": "core"}, {"name": "core", "needs": "api"}]},
-        r"ring \((api -> core -> api|core -> api -> core)\)",
+        r"cycle \((api -> core -> api|core -> api -> core)\)",
     ),
-    "needs: a ring of three": (
+    "needs: a cycle of three": (
         {
             "services": [
                 {"name": "a", "needs": "b"},
@@ -176,18 +176,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 {"name": "c", "needs": "a"},
             ]
         },
-        r"ring \(\w -> \w -> \w -> \w\); leave one",
+        r"cycle \(\w -> \w -> \w -> \w\); remove one",
     ),
     "needs: number": ({"services": [{"name": "api", "needs": 5}]}, "needs 5; give a list"),
     "needs: mapping": ({"services": [{"name": "api", "needs": {"a": 1}}]}, "give a list"),
     "needs: numbers": ({"services": [{"name": "api", "needs": [1]}]}, "give a list"),
-    "needs: a database that is not there": (
+    "needs: a missing database": (
         {"services": [{"name": "core", "kind": "custom", "needs": "database"}], "database": "none"},
         "'core' needs the database.*question 'database'",
     ),
     "a worker without a queue": (
         {"services": "worker", "database": "none", "cache": "none"},
-        "'worker'.*choose cache=redis or database=postgres",
+        "'worker'.*choose a cache, or database=postgres",
     ),
     "a single worker without a queue": (
         {
@@ -196,17 +196,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             "database": "none",
             "cache": "none",
         },
-        "choose cache=redis or database=postgres",
+        "choose a cache, or database=postgres",
     ),
     **{
-        f"service: {name}": ({"services": ["web", name]}, f"'{name}' is taken: it is .*; try '")
+        f"service: {name}": ({"services": ["web", name]}, f"'{name}' is reserved: it is .*; try '")
         for name in (
             *("json", "test", "class", "match", "type", "compression", "this"),
             *("database", "cache", "stub", "migrate", "full", "rates", "database-setup"),
             *("tags", "git", "con", "com1", "fastapi", "saq", "networks", "src", "tests"),
         )
     },
-    "service: pg-backup": ({"services": "pg-backup:custom"}, "'pg_…'.*try 'postgres-backup'"),
+    "service: pg-backup": ({"services": "pg-backup:custom"}, "'pg_'.*try 'postgres-backup'"),
     "service: api-migrate": ({"services": "api-migrate"}, "'-migrate'.*try 'api-mover'"),
 }
 

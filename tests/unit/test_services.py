@@ -1,4 +1,4 @@
-"""The service list: what the extension makes of good answers. The bad ones are in test_answers."""
+"""The service list for valid answers. The tests of refused answers are in test_answers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_all_ways_to_write_the_services_mean_the_same(resolve: Resolve, services
     assert resolve(services) == resolve()
 
 
-def test_what_templates_read_of_a_service(resolve: Resolve) -> None:
+def test_the_properties_of_a_service(resolve: Resolve) -> None:
     api = resolve("price-db, worker")["price-db"]
     assert (api.path, api.source, api.src_root) == ("services/price-db", "price_db", ".")
     assert (api.package, api.env) == ("price_db", "PRICE_DB")
@@ -108,7 +108,7 @@ def test_the_single_layout_is_one_service_called_app(
         ("frontend, core:custom", {"frontend": ["core"], "core": []}),
         ("frontend, core:custom, api", {"frontend": ["api"], "core": [], "api": []}),
         ("frontend", {"frontend": []}),
-        # What is said by hand is neither completed nor bent into a ring.
+        # Explicit needs are not changed, and a default must not cause a cycle.
         ([{"name": "api", "needs": []}, "worker"], {"api": [], "worker": []}),
         (["api", {"name": "worker", "needs": ["api"]}], {"api": [], "worker": ["api"]}),
         (
@@ -135,7 +135,7 @@ def test_doors_are_the_needs_that_answer_http(resolve: Resolve) -> None:
     assert (door.name, door.env, door.container_port) == ("orders", "ORDERS", 8000)
 
 
-def test_only_doors_that_nobody_needs_are_published(resolve: Resolve) -> None:
+def test_only_services_that_no_other_service_needs_are_published(resolve: Resolve) -> None:
     services = resolve("api, worker, frontend, admin")
     published = [name for name, service in services.items() if service.published]
     assert published == ["frontend", "admin"]
@@ -149,7 +149,7 @@ def test_only_doors_that_nobody_needs_are_published(resolve: Resolve) -> None:
         ("postgres", "none", "postgres", True),
     ],
 )
-def test_jobs_are_kept_in_the_cache_or_else_in_the_database(
+def test_jobs_are_stored_in_the_cache_or_else_in_the_database(
     resolve: Resolve, database: str, cache: str, queue: str, worker_database: bool
 ) -> None:
     services = resolve(database=database, cache=cache)
@@ -187,7 +187,7 @@ def ports(services: Mapping[str, Any]) -> dict[str, int]:
     return {name: service.port for name, service in services.items()}
 
 
-def test_ports_count_by_kind(resolve: Resolve) -> None:
+def test_each_kind_has_its_own_range_of_ports(resolve: Resolve) -> None:
     services = resolve("api, worker, frontend, orders, core:custom, ui")
     assert ports(services) == {
         "api": 8000,
@@ -200,7 +200,7 @@ def test_ports_count_by_kind(resolve: Resolve) -> None:
 
 
 @pytest.mark.parametrize("other", ["frontend", "worker", "core:custom"])
-def test_a_service_of_another_kind_moves_no_port(resolve: Resolve, other: str) -> None:
+def test_a_service_of_another_kind_changes_no_port(resolve: Resolve, other: str) -> None:
     name = other.split(":")[0]
     before = ports(resolve("api, orders"))
     after = ports(resolve(f"{other}, api, orders"))
@@ -208,12 +208,12 @@ def test_a_service_of_another_kind_moves_no_port(resolve: Resolve, other: str) -
     assert after == before
 
 
-def test_a_service_at_the_end_moves_no_port(resolve: Resolve) -> None:
+def test_a_new_service_at_the_end_changes_no_port(resolve: Resolve) -> None:
     before = ports(resolve())
     assert ports(resolve("api, worker, frontend, orders, ui")).items() >= before.items()
 
 
-def test_a_port_given_by_hand_is_kept_and_avoided(resolve: Resolve) -> None:
+def test_an_explicit_port_is_kept_and_not_assigned_again(resolve: Resolve) -> None:
     services = resolve(["api", {"name": "orders", "port": 8000}, {"name": "billing", "port": 8001}])
     assert ports(services) == {"api": 8002, "orders": 8000, "billing": 8001}
 
@@ -258,7 +258,7 @@ def test_the_list_survives_json(resolve: Resolve) -> None:
         ("", "my-project"),
     ],
 )
-def test_a_slug_is_made_of_any_name(text: str, slug: str) -> None:
+def test_any_name_has_a_slug(text: str, slug: str) -> None:
     assert rules.slug(text) == slug
     rules.check_slug(slug)
 
@@ -275,7 +275,7 @@ def test_a_slug_is_made_of_any_name(text: str, slug: str) -> None:
         "127.0.0.1:5000/a__b",
     ],
 )
-def test_registries_that_are_fine(registry: str) -> None:
+def test_valid_registries_are_accepted(registry: str) -> None:
     rules.check_registry(registry)
 
 
@@ -292,7 +292,7 @@ def test_registries_that_are_fine(registry: str) -> None:
     ],
     ids=repr,
 )
-def test_registries_that_no_image_can_be_in(registry: str) -> None:
+def test_invalid_registries_are_refused(registry: str) -> None:
     with pytest.raises(rules.AnswerError, match="registry"):
         rules.check_registry(registry)
 
@@ -317,11 +317,11 @@ def test_no_reserved_name_is_accepted() -> None:
                 rules.check_name(word.replace("_", "-"))
 
 
-def test_what_a_refusal_suggests_is_accepted() -> None:
+def test_the_suggestion_of_a_refusal_is_accepted() -> None:
     names = [word for words in rules.RESERVED.values() for word in words]
     names += ["Api", "2fast", "-x", "x-", "a--b", "a_b", "", "🚀", "api-migrate", "pg-x"]
     for name in names:
-        # What is misspelt may be taken as well: then the second suggestion is the one.
+        # The corrected name may be reserved, so its refusal has another suggestion.
         for _ in range(3):
             try:
                 rules.check_name(name)
@@ -332,7 +332,7 @@ def test_what_a_refusal_suggests_is_accepted() -> None:
         rules.check_name(name)
 
 
-def test_git_gives_the_author(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_author_comes_from_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Zoë")
@@ -342,7 +342,7 @@ def test_git_gives_the_author(monkeypatch: pytest.MonkeyPatch) -> None:
     assert questions.git_config("user.name") == ""
 
 
-def test_an_author_in_another_encoding_is_no_error(
+def test_an_author_in_another_encoding_causes_no_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     config = tmp_path / "config"

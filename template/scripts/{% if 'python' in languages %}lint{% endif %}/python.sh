@@ -5,7 +5,7 @@
 set -euo pipefail
 
 linter() {
-  # Adds the template's linters to the environment of the code, where mypy finds its imports.
+  # Runs a linter in the environment of the code, where mypy finds the imported packages.
   uv run --with-requirements "$(dirname "${BASH_SOURCE[0]}")/requirements.txt" "$@"
 }
 

@@ -19,6 +19,6 @@ export function errorHandler(
   const status = error.statusCode ?? 500;
   const detail = error.statusCode ? error.message : "Internal Server Error";
   if (status >= 500) request.log.error(error);
-  // 400 is Fastify's answer to a body that cannot be parsed, which is invalid like any other.
+  // Fastify answers 400 if it cannot parse a body. All other invalid requests get 422, so this does too.
   return reply.code(status === 400 ? 422 : status).send({ detail });
 }

@@ -1,7 +1,7 @@
-"""A sign of life: the worker touches a file as long as it reaches its queue.
+"""The worker's heartbeat: it touches a file as long as it can reach its queue.
 
-The container's health check is `python -m` this module, which looks only at the file's age: it is
-asked twice a second while a stack starts, too often for a program that connects to the queue.
+The container's health check runs this module with `python -m`, which only reads the file's age. While
+a stack starts, the check runs twice a second, too often for a program that connects to the queue.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 async def start_heartbeat(ctx: dict[str, Any]) -> None:
-    """Begin to beat; SAQ's startup hook."""
+    """Start the heartbeat. SAQ calls this when the worker starts."""
     ctx["heartbeat"] = asyncio.create_task(_beat(ctx["worker"].queue))
 
 
 async def stop_heartbeat(ctx: dict[str, Any]) -> None:
-    """Stop beating; SAQ's shutdown hook."""
+    """Stop the heartbeat. SAQ calls this when the worker stops."""
     ctx["heartbeat"].cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ctx["heartbeat"]
@@ -43,13 +43,13 @@ async def _beat(queue: Queue) -> None:
         try:
             await queue.count("queued")
             HEARTBEAT.touch()
-        except Exception as error:  # Whatever it is, the worker may recover from it.
+        except Exception as error:  # The worker may recover from any error.
             logger.warning("the queue cannot be reached: %s", error)
         await asyncio.sleep(EVERY_SECONDS)
 
 
 def is_alive() -> bool:
-    """Tell whether the last beat is recent."""
+    """Return whether the last heartbeat is recent."""
     try:
         return time.time() - HEARTBEAT.stat().st_mtime < DEAD_AFTER_SECONDS
     except FileNotFoundError:

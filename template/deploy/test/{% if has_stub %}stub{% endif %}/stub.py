@@ -1,4 +1,4 @@
-"""Answers the tests in place of the external HTTP API: add what your services ask for."""
+"""A stub of the external HTTP API for tests. Add the answers that your services need."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +14,10 @@ ANSWERS = {
 
 
 class Stub(BaseHTTPRequestHandler):
-    """Answers a known path with its JSON, any other with 404."""
+    """Answers a known path with its JSON, and any other path with 404."""
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Answer a GET request."""
         answer = ANSWERS.get(self.path)
         body = json.dumps(answer or {"result": "error"}).encode()
         self.send_response(200 if answer else 404)

@@ -1,4 +1,4 @@
-"""Unit tests: no container, nothing but the code."""
+"""Unit tests of the code, without a container."""
 
 import unittest
 
@@ -6,14 +6,14 @@ from app import answer
 
 
 class AnswerTest(unittest.TestCase):
-    """What the service answers."""
+    """Tests of the service's answers."""
 
     def test_is_healthy(self) -> None:
-        """The health check sees that it is up."""
+        """The health check passes."""
         self.assertEqual(answer("/health"), (200, {"status": "ok"}))
 
-    def test_knows_no_other_path(self) -> None:
-        """Anything else is refused."""
+    def test_other_paths_are_not_found(self) -> None:
+        """The answer is 404."""
         self.assertEqual(answer("/elsewhere")[0], 404)
 
 

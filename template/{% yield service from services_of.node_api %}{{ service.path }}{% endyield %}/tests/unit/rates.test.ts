@@ -3,13 +3,13 @@ import { expect, test, vi } from "vitest";
 import { fetchRates } from "../../src/rates.ts";
 import { mockedApp } from "./helpers.ts";
 
-/** Builds the application and has a function answer in place of the external API. */
+/** Builds the application with a function that replaces the external API. */
 function appWithExternalApi(answer: (url: string) => Promise<Response> | Response) {
   vi.stubGlobal("fetch", vi.fn(answer));
   return mockedApp({ getRates: () => fetchRates("http://rates") });
 }
 
-test("a rate is the external API's", async () => {
+test("a rate comes from the external API", async () => {
   const app = await appWithExternalApi((url) => {
     expect(url).toBe("http://rates/EUR");
     return Response.json({ rates: { USD: 1.08 } });
@@ -36,7 +36,7 @@ test.for<[string, () => Promise<Response> | Response]>([
   ["a page", () => new Response("<html>")],
   ["an answer without rates", () => Response.json({ result: "error" })],
   ["a list", () => Response.json(["USD"])],
-])("%s of the external API is a bad gateway", async ([, answer]) => {
+])("%s from the external API causes a 502", async ([, answer]) => {
   const app = await appWithExternalApi(answer);
 
   const response = await app.inject("/api/rates/USD");

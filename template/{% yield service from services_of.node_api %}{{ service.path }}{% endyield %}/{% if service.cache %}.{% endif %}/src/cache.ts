@@ -1,6 +1,6 @@
 import { createClient } from "@redis/client";
 
-/** As much of the client as is used. */
+/** The part of the client that this service uses. */
 export interface Cache {
   get(key: string): Promise<string | null>;
   set(key: string, value: string, options: { EX: number }): Promise<unknown>;

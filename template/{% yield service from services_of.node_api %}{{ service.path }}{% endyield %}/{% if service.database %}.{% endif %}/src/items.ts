@@ -21,7 +21,7 @@ export type Item = z.infer<typeof Item>;
 /** Where items are stored. */
 export interface ItemStore {
   add(name: string): Promise<Item>;
-  /** Returns every item, the oldest first. */
+  /** Returns all items, the oldest first. */
   list(): Promise<Item[]>;
 }
 
@@ -38,7 +38,7 @@ interface Options {
   items: ItemStore;
 }
 
-/** Items: stored and listed. */
+/** Routes to store and list items. */
 export const itemRoutes: FastifyPluginCallbackZod<Options> = (app, { items }, done) => {
   app.post(
     "",

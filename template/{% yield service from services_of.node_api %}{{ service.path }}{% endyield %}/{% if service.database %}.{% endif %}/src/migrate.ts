@@ -1,4 +1,4 @@
-/** Brings the database to the newest migration: node src/migrate.ts */
+/** Runs the migrations that the database lacks: node src/migrate.ts */
 import { promises as fs } from "node:fs";
 import path from "node:path";
 

@@ -15,7 +15,7 @@ test("is healthy", async () => {
 });
 
 test.for(["/", "/a/page/of/the/app"])(
-  "serves the page at %s, never from a stale cache",
+  "serves the page at %s, which browsers must not cache",
   async (path) => {
     const response = await fetch(`${baseUrl}${path}`);
 
@@ -26,7 +26,7 @@ test.for(["/", "/a/page/of/the/app"])(
   },
 );
 
-test("serves the built script, for browsers to keep", async () => {
+test("serves the built script, which browsers may cache", async () => {
   const response = await fetch(`${baseUrl}${await scriptPath()}`);
 
   expect(response.status).toBe(200);
@@ -34,7 +34,7 @@ test("serves the built script, for browsers to keep", async () => {
   expect(response.headers.get("cache-control")).toContain("immutable");
 });
 
-test("says that an asset is missing, rather than serve the page in its place", async () => {
+test("answers 404 for a missing asset, not with the page", async () => {
   const response = await fetch(`${baseUrl}/assets/missing.js`);
 
   expect(response.status).toBe(404);

@@ -7,7 +7,7 @@ interface Item {
   created_at: string;
 }
 
-/** Lists the items and adds to them. */
+/** Lists the items, with a form to add one. */
 export function itemsSection(): HTMLElement {
   const list = document.createElement("ul");
 

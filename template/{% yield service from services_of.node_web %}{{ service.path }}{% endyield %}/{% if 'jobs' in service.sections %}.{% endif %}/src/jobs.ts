@@ -10,7 +10,7 @@ interface Job {
 const POLL_INTERVAL_MS = 500;
 const POLL_LIMIT = 60;
 
-/** Sends a text to be worked on in the background and shows the result when it is there. */
+/** Counts the words of a text in a background job, and displays the result. */
 export function jobsSection(): HTMLElement {
   const field = document.createElement("textarea");
   const form = createForm("Text", field, "Count words", async (text) => {
@@ -27,5 +27,5 @@ async function countedWords(id: string): Promise<number> {
     if (status === "failed" || status === "aborted") throw new Error(`The job ${status}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
   }
-  throw new Error("The job is not done yet: is the worker running?");
+  throw new Error("The job has not finished yet. Is the worker running?");
 }

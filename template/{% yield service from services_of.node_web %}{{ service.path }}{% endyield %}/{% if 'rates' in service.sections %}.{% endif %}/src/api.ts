@@ -1,4 +1,4 @@
-/** Gets JSON from the API or, with a body, posts to it; throws when the API refuses. */
+/** Requests JSON from the API, by POST if there is a body. Throws if the API reports an error. */
 export async function request<T>(path: string, body?: unknown): Promise<T> {
   const response = await fetch(
     path,

@@ -1,4 +1,4 @@
-/** A section of the page, under a heading of its own. */
+/** Creates a section of the page, with a heading. */
 export function createSection(title: string, ...children: HTMLElement[]): HTMLElement {
   const heading = document.createElement("h2");
   heading.append(title);
@@ -8,8 +8,8 @@ export function createSection(title: string, ...children: HTMLElement[]): HTMLEl
 }
 
 /**
- * A form of one labelled field. What `submit` resolves to is shown beside it, and so is the
- * reason when it fails; `<output>` has screen readers say it.
+ * Creates a form with one labelled field. The form displays the text that `submit` returns, or its
+ * error, in an `<output>`, which screen readers announce.
  */
 export function createForm(
   label: string,
@@ -42,7 +42,7 @@ export function createForm(
   return form;
 }
 
-/** What to show of something that was thrown. */
+/** Returns the text to display for an error. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -11,7 +11,7 @@ export function ratesSection(): HTMLElement {
   const field = document.createElement("input");
   field.value = "USD";
   field.pattern = "[A-Za-z]{3}";
-  field.title = "A currency's three letters";
+  field.title = "The three letters of a currency";
 
   const form = createForm("Currency", field, "Look up", async (entered) => {
     const path = `/api/rates/${encodeURIComponent(entered.toUpperCase())}`;

@@ -1,7 +1,7 @@
 from fastapi.testclient import TestClient
 
 
-def test_health_needs_nothing_else(client: TestClient) -> None:
+def test_health_needs_no_other_service(client: TestClient) -> None:
     response = client.get("/health")
 
     assert response.status_code == 200

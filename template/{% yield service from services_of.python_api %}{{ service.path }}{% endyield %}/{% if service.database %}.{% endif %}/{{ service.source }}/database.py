@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 @contextmanager
 def open_sessions(url: str) -> Iterator[sessionmaker[Session]]:
-    """Lend what opens sessions on a database, and close its connections at the end."""
-    # pool_pre_ping: a connection that a restart of the database has cut is replaced unnoticed.
+    """Yield a session factory for a database, and close its connections at the end."""
+    # pool_pre_ping replaces connections that were lost, for example in a restart of the database.
     engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     try:
         yield sessionmaker(engine)
@@ -21,7 +21,7 @@ def open_sessions(url: str) -> Iterator[sessionmaker[Session]]:
 
 
 def get_session(request: Request) -> Iterator[Session]:
-    """Lend a request its own session."""
+    """Yield a session for one request."""
     with request.state.sessions() as session:
         yield session
 

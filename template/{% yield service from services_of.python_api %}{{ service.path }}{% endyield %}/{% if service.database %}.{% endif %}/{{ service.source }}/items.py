@@ -1,4 +1,4 @@
-"""Items: stored and listed."""
+"""Routes to store and list items."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,13 +16,13 @@ router = APIRouter(prefix="/api/items", tags=["items"])
 
 
 class NewItem(BaseModel):
-    """An item to be stored."""
+    """A request to store an item."""
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class StoredItem(BaseModel):
-    """An item as it is stored."""
+    """A stored item."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -40,7 +40,7 @@ def add_item(session: Session, name: str) -> Item:
 
 
 def all_items(session: Session) -> Sequence[Item]:
-    """Return every item, the oldest first."""
+    """Return all items, the oldest first."""
     return session.scalars(select(Item).order_by(Item.id)).all()
 
 

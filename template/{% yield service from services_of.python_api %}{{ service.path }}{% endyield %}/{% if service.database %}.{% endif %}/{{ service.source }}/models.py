@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """What every table is derived from."""
+    """The base class of all tables."""
 
 
 class Item(Base):

@@ -16,7 +16,7 @@ test("a stored item is listed", async () => {
   expect(items).toContainEqual(await created.json());
 });
 
-test("the database gives the id and the time", async ({ transaction }) => {
+test("the database sets the id and the time", async ({ transaction }) => {
   const item = await itemStore(transaction).add("lamp");
 
   expect(item.id).toBeGreaterThan(0);

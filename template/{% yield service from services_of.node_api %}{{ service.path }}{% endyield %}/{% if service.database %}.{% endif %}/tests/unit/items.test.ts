@@ -40,7 +40,7 @@ test.for([
   ["a name of spaces", '{"name": "   "}'],
   ["a name that is too long", JSON.stringify({ name: "x".repeat(201) })],
   ["a name with NUL", '{"name": "a\\u0000b"}'],
-  ["half a character", '{"name": "\\ud800"}'],
+  ["a lone surrogate", '{"name": "\\ud800"}'],
   ["a number", '{"name": 1}'],
   ["no name", "{}"],
   ["no JSON", "{"],

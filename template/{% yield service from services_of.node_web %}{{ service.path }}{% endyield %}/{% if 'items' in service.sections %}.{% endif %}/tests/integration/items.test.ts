@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { baseUrl } from "./setup.ts";
 
-test("keeps an item that was added through the page's address", async () => {
+test("stores an item through the page's own address", async () => {
   const name = crypto.randomUUID();
 
   const added = await fetch(`${baseUrl}/api/items`, {

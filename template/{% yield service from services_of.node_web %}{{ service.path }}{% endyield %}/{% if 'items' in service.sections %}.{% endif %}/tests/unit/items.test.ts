@@ -29,7 +29,7 @@ test("adds an item and shows the new list", async () => {
   );
 });
 
-test("says so when the API does not answer", async () => {
+test("shows an error of the API", async () => {
   mockApi({});
 
   const section = itemsSection();

@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("shows the number of words once the job is done", async () => {
+test("shows the number of words when the job is complete", async () => {
   const answers: Record<string, unknown> = {
     "POST /api/jobs": { id: "7" },
     "GET /api/jobs/7": { id: "7", status: "queued", words: null },
@@ -29,7 +29,7 @@ test("shows the number of words once the job is done", async () => {
   });
 });
 
-test("says so when the job fails", async () => {
+test("shows that the job failed", async () => {
   mockApi({
     "POST /api/jobs": { id: "7" },
     "GET /api/jobs/7": { id: "7", status: "failed", words: null },
@@ -41,7 +41,7 @@ test("says so when the job fails", async () => {
   await vi.waitFor(() => expect(section.textContent).toContain("The job failed"));
 });
 
-test("gives up when no worker takes the job", async () => {
+test("shows an error if no worker takes the job", async () => {
   mockApi({
     "POST /api/jobs": { id: "7" },
     "GET /api/jobs/7": { id: "7", status: "queued", words: null },
@@ -52,6 +52,6 @@ test("gives up when no worker takes the job", async () => {
 
   await vi.waitFor(async () => {
     await vi.runAllTimersAsync();
-    expect(section.textContent).toContain("is the worker running?");
+    expect(section.textContent).toContain("Is the worker running?");
   });
 });

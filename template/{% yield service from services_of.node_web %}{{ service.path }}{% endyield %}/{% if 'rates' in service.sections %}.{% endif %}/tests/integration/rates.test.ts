@@ -9,7 +9,7 @@ test("reaches the API through the page's own address", async () => {
   expect(await response.json()).toEqual({ currency: "USD", rate: expect.any(Number) as number });
 });
 
-test("passes on what the API refuses", async () => {
+test("passes on errors of the API", async () => {
   const response = await fetch(`${baseUrl}/api/rates/XXX`);
 
   expect(response.status).toBe(404);

@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 
-/** Puts a mock in fetch's place that gives `answers["METHOD path"]` as JSON, or else a 404. */
+/** Mocks fetch: it answers with `answers["METHOD path"]` as JSON, or with 404. */
 export function mockApi(answers: Record<string, unknown>) {
   const mock = vi.fn((path: string, init?: RequestInit) => {
     const key = `${init?.method ?? "GET"} ${path}`;

@@ -12,7 +12,7 @@ test("shows the rate of a currency", async () => {
   await vi.waitFor(() => expect(section.textContent).toContain("1 EUR = 1.25 USD"));
 });
 
-test("shows why there is no rate, and can be used again", async () => {
+test("shows an error, then enables the form again", async () => {
   mockApi({});
   const section = ratesSection();
 

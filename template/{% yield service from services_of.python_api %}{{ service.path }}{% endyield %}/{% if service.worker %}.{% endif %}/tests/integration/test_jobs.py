@@ -4,9 +4,9 @@ from tests.waiting import wait_for
 
 
 def test_the_worker_counts_the_words(api: httpx2.Client) -> None:
-    deferred = api.post("/api/jobs", json={"text": "three short words"})
-    assert deferred.status_code == 202
-    path = f"/api/jobs/{deferred.json()['id']}"
+    created = api.post("/api/jobs", json={"text": "three short words"})
+    assert created.status_code == 202
+    path = f"/api/jobs/{created.json()['id']}"
 
     wait_for(
         lambda: api.get(path).json()["status"] == "complete", timeout=10, what=f"the end of {path}"
@@ -16,4 +16,4 @@ def test_the_worker_counts_the_words(api: httpx2.Client) -> None:
 
 
 def test_an_unknown_job_is_not_found(api: httpx2.Client) -> None:
-    assert api.get("/api/jobs/nobody").status_code == 404
+    assert api.get("/api/jobs/unknown").status_code == 404
