@@ -695,7 +695,9 @@ def sets_executable_bits(root: Path) -> Iterator[str]:
         if path.is_file():
             has_interpreter = path.read_bytes().startswith(b"#!")
             if has_interpreter != bool(path.stat().st_mode & 0o100):
-                what = "cannot be executed" if has_interpreter else "is executable, but not a script"
+                what = (
+                    "cannot be executed" if has_interpreter else "is executable, but not a script"
+                )
                 yield f"{path.relative_to(root)}: {what}"
 
 

@@ -59,7 +59,9 @@ def filled_in(folder: Path, to: Path, **values: str) -> Path:
     return to
 
 
-def test_compose_accepts_every_file_without_a_warning(varied_project: Project, tmp_path: Path) -> None:
+def test_compose_accepts_every_file_without_a_warning(
+    varied_project: Project, tmp_path: Path
+) -> None:
     problems = []
     for compose in compose_files(varied_project.root):
         folder = compose.path.parent
@@ -68,9 +70,7 @@ def test_compose_accepts_every_file_without_a_warning(varied_project: Project, t
         elif compose.environment == "test":
             found, errors = config(folder, TEST_INSTANCE_ID="main-0a1b2c")
         else:
-            found, errors = config(
-                folder, filled_in(folder, tmp_path / "env", **required(folder))
-            )
+            found, errors = config(folder, filled_in(folder, tmp_path / "env", **required(folder)))
         slug = varied_project.answers.get("project_slug", "my-project")
         names = {
             "dev": f"{slug}-dev",

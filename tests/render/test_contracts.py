@@ -181,10 +181,20 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("Makefile", r"docker compose logs", "docker-compose logs", "which is Compose 1"),
     ],
     "tests_changed_services": [
-        (CI, r"  service-api:\n", "  service-app:\n", "service-api is not the job of a service, or is"),
+        (
+            CI,
+            r"  service-api:\n",
+            "  service-app:\n",
+            "service-api is not the job of a service, or is",
+        ),
         (CI, r"affected\), 'worker'\)", "affected), 'api')", "service-worker runs if"),
         (CI, r"SERVICE=worker", "SERVICE=api", "does not run make test-service SERVICE=worker"),
-        (CI, r"            api worker frontend", "            api worker", "the services with a job are"),
+        (
+            CI,
+            r"            api worker frontend",
+            "            api worker",
+            "the services with a job are",
+        ),
         (CI, r"      - service-worker\n", "", "integration needs"),
         (CI, r"      - integration\n", "", "gate needs"),
         (CI, r"    if: always\(\)\n", "    if: success()\n", "and runs if success()"),
@@ -197,7 +207,12 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (RELEASE, r"    needs: build\n", "    needs: test\n", "need [None, 'test', 'test']"),
     ],
     "limits_permissions": [
-        (RELEASE, r"^permissions: \{\}", "permissions: write-all", "grants permissions to all jobs"),
+        (
+            RELEASE,
+            r"^permissions: \{\}",
+            "permissions: write-all",
+            "grants permissions to all jobs",
+        ),
         (CI, r"concurrency:\n  .*\n  .*\n", "", "no concurrency"),
         (CI, r"      contents: read", "      contents: write", "has the permissions"),
         (CI, r"    timeout-minutes: 5\n", "", "changes has no timeout"),

@@ -153,7 +153,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"services": [{"name": "api", "port": 8000}, {"name": "web", "port": 8000}]},
         "'web' has the port 8000, which api uses",
     ),
-    "port: the database's": ({"services": [{"name": "api", "port": 5432}]}, "5432.*the database uses"),
+    "port: the database's": (
+        {"services": [{"name": "api", "port": 5432}]},
+        "5432.*the database uses",
+    ),
     "port: the cache's": ({"services": [{"name": "api", "port": 6379}]}, "6379.*the cache uses"),
     "needs: an unknown service": (
         {"services": ["web", {"name": "api", "needs": ["ghost"]}]},
