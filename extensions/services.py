@@ -90,7 +90,7 @@ def parse(services: Any) -> list[_Item]:
         services = [part for part in re.split(r"[,\n]", services) if part.strip()]
     if not isinstance(services, Sequence):
         raise AnswerError(
-            f"services {services!r} is a {type(services).__name__}; enter a line such as "
+            f"services {services!r} is of type {type(services).__name__}; enter a line such as "
             "'api, worker, frontend' or 'api:python-api, web:node-web' (without a space after the "
             "colon), or a YAML list"
         )
@@ -113,15 +113,15 @@ def _parse_item(item: Any) -> _Item:
         item = {"name": before, "kind": after} if colon else {"name": before}
     if not isinstance(item, Mapping):
         raise AnswerError(
-            f"service {item!r} is a {type(item).__name__}; write its name, 'NAME:KIND', or a "
+            f"service {item!r} is of type {type(item).__name__}; write its name, 'NAME:KIND', or a "
             "mapping with name, kind, needs and port"
         )
     unknown = sorted(str(key) for key in item if key not in ("name", "kind", "needs", "port"))
     if unknown:
         hint = ""
         [(key, value), *more] = item.items()
-        if not more and value in KINDS:
-            hint = f"; for a {value} of that name write {f'{key}:{value}'!r}"
+        if not more and isinstance(value, str) and value in KINDS:
+            hint = f"; to choose the kind, write {f'{key}:{value}'!r}"
         raise AnswerError(
             f"service {dict(item)!r} has the unknown key {unknown[0]!r}; the keys are name, kind, "
             f"needs and port{hint}"
@@ -131,7 +131,7 @@ def _parse_item(item: Any) -> _Item:
         raise AnswerError(f"service {dict(item)!r} has no name; give it one, such as 'api'")
     check_name(name)
     kind = item.get("kind", kind_of(name))
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise AnswerError(
             f"service {name!r} has the unknown kind {kind!r}; choose one of {', '.join(KINDS)}"
         )
