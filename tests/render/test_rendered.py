@@ -1,7 +1,7 @@
-"""What two projects look like: rendered/ has their files, so that a pull request shows what changes.
+"""The rendered files of two projects, in rendered/, so that a pull request shows what changes.
 
-Each file has the suffix .txt, so that no tool takes it for its own. Files that the template copies
-without rendering are left out. `nox -s rendered` renews them, and the lists in trees/.
+Each file has the suffix .txt, so that other tools ignore it. Files that the template copies without
+rendering are not stored. `nox -s rendered` renews the files, and the lists in trees/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .test_trees import difference
 
 RENDERED = Path(__file__).with_name("rendered")
 
-#: The named projects whose text is kept.
+#: The named projects whose files are stored.
 KEPT = ("multi", "single-python-api")
 
 #: These contain the year and the address of the template.
@@ -38,7 +38,7 @@ def texts(project: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_a_project_looks_as_it_is_kept(name: str, render: Callable[..., Path]) -> None:
+def test_the_stored_files_are_up_to_date(name: str, render: Callable[..., Path]) -> None:
     project = Project(name, SETS[name], render(SETS[name]))
     folder = RENDERED / name
     found = texts(project.root)
