@@ -19,6 +19,6 @@ export function errorHandler(
   const status = error.statusCode ?? 500;
   const detail = error.statusCode ? error.message : "Internal Server Error";
   if (status >= 500) request.log.error(error);
-  // Fastify answers 400 if it cannot parse a body. All other invalid requests get 422, so this does too.
+  // Fastify answers 400 if it cannot parse a body. All invalid requests get 422, this one too.
   return reply.code(status === 400 ? 422 : status).send({ detail });
 }

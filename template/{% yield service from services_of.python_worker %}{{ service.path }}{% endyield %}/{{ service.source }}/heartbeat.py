@@ -1,7 +1,7 @@
 """The heartbeat: the worker touches a file as long as it can reach its queue.
 
-The container's health check runs this module with `python -m`, which only reads the file's age. While
-a stack starts, the check runs twice a second, too often for a program that connects to the queue.
+The container's health check runs this module with `python -m`, which only reads the file's age.
+While a stack starts, the check runs twice a second, too often for connecting to the queue.
 """
 
 from __future__ import annotations
