@@ -39,7 +39,7 @@ MAKE = re.compile(
     r"(?P<options>(?:\s+(?:-C\s+\S+|--?[a-z][\w-]*|[A-Z_]+=\S+))*)\s+(?P<target>[a-z][a-z0-9-]*)",
     re.MULTILINE,
 )
-PROSE = {"a", "an", "it", "its", "no", "one", "sure", "that", "the", "them", "up"}
+PROSE = {"a", "an", "it", "its", "itself", "no", "one", "sure", "that", "the", "them", "up"}
 SCRIPT = re.compile(r"(?<![\w/.-])(?:\./)?scripts/([\w-]+(?:\.[a-z]+)?)(?![\w/*])")
 #: A script that is the same in both layouts, and a name that it uses from the other layout.
 IN_BOTH_LAYOUTS = {("scripts/test-runner.py", "test-service.sh")}

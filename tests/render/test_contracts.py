@@ -90,7 +90,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             "scripts/test_runner/compose.py",
             r"scripts/get-test-instance-id",
             "scripts/get-id",
-            "scripts/get-id.sh is",
+            "scripts/get-id.sh does not exist",
         ),
         ("scripts/check-tools.sh", r"\Z", "# Then run make fix-all.\n", "make fix-all"),
         ("Makefile", r"\Z", "# As in make -C services/api tests.\n", "make tests is not a target"),
