@@ -1,11 +1,11 @@
-"""What copier.yml and the templates call: the answers are checked and resolved here, once.
+"""Functions that copier.yml and the templates call. They check and resolve the answers, once.
 
 - `kinds`: the table of the kinds of services
-- `rules`: what a single answer may be
+- `rules`: the rules for a single answer
 - `services`: the list of services, from the answers
-- `destination`: what the destination folder holds already
-- `defaults`: what the folder's name and its remote say
-- `prompts`: shows a refusal in as many lines as it needs
-- `questions`: the Jinja extension, which offers all of that to copier.yml and to the templates
-- `load`: how Copier finds the extension
+- `destination`: the existing content of the destination folder
+- `defaults`: defaults from the folder's name and from its remote
+- `prompts`: displays the complete text of a refusal below the prompt
+- `questions`: the Jinja extension, which offers these functions to copier.yml and the templates
+- `load`: loads the extension for Copier
 """

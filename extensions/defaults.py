@@ -1,7 +1,6 @@
-"""Facts from before the first question: the folder's name and the remote of its repository.
+"""Defaults that come from the folder's name and from the remote of its repository.
 
-The defaults of some questions come from them. Copier only renders the default of a question without
-an answer: the command line and the answers file come first.
+Copier only renders a default if neither the command line nor the answers file has an answer.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ GITEA_REGISTRY = "gitea.example.com/my-org"
 #: Public hosts that run Gitea or Forgejo under another name.
 GITEA_HOSTS = frozenset({"codeberg.org"})
 
-#: Folders that Copier and our own scripts render into and delete. The name is not the project's.
+#: Temporary folders of Copier and of our scripts. Their names are not the project's name.
 TEMPORARY = re.compile(r"copier\._\w+\..*|template-[a-z0-9_]{8}")
 
-#: `user@host:owner/repository`, which is no URL.
+#: `user@host:owner/repository`, which is not a URL.
 SCP_LIKE = re.compile(r"(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?!//)(?P<path>.+)")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a repository is pushed to."""
+    """The host and the owner of a remote repository."""
 
     host: str  #: in lower case; with the port of its web server, if the address names one
     owner: str  #: in lower case, as registries require
@@ -43,12 +42,12 @@ class Remote:
 
     @property
     def is_gitea(self) -> bool:
-        """Whether the host is known to run Gitea or Forgejo, or its name says so."""
+        """Whether the host is known to run Gitea or Forgejo, or has one of these words in its name."""
         return self.host in GITEA_HOSTS or bool(re.search("gitea|forgejo", self.host))
 
 
 def project_name(folder: str) -> str:
-    """Make a project name of a folder's name: `shop-backend` becomes `Shop Backend`."""
+    """Convert a folder's name to a project name: `shop-backend` becomes `Shop Backend`."""
     printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in folder)
     words = re.split(r"[-_\s]+", printable.strip(" ._-"))
     name = " ".join(word[:1].upper() + word[1:] for word in words if word)
@@ -58,7 +57,7 @@ def project_name(folder: str) -> str:
 def parse_remote(address: str) -> Remote | None:
     """Read the host and the owner from a remote's address.
 
-    Returns nothing for a local path and for every other address that names no host or no owner.
+    Returns None for a local path, and for any other address without a host or an owner.
     """
     if "://" in address:
         try:
@@ -86,7 +85,7 @@ def parse_remote(address: str) -> Remote | None:
 
 
 def origin(folder: Path) -> Remote | None:
-    """Read where a folder's repository is pushed to: nothing if there is no such remote."""
+    """Read the remote `origin` of a folder's repository; None if there is none."""
     if not folder.is_dir():
         return None
     try:
@@ -102,7 +101,7 @@ def origin(folder: Path) -> Remote | None:
 
 
 def default_forge(remote: Remote | None) -> str:
-    """Choose the forge: Gitea if the remote is known to be one, else GitHub."""
+    """Choose the forge: Gitea if the remote's host is known to run it, else GitHub."""
     return "gitea" if remote and remote.is_gitea else "github"
 
 

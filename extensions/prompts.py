@@ -2,8 +2,8 @@
 
 prompt_toolkit, which Copier asks with, shows the reason in a toolbar of one line and cuts it at the
 edge of the terminal. Copier begins that line with 40 characters of its own. This replaces the
-toolbar by one that wraps the reason between words. Nothing else about the prompts is changed, and
-if a later prompt_toolkit has no such toolbar, its own is shown.
+toolbar with one that wraps the reason between words, and changes nothing else. If a later
+prompt_toolkit does not use this toolbar, it displays its own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, Window
 from prompt_toolkit.widgets import ValidationToolbar
 
-#: What Copier puts before a refusal. The question is on the screen already.
+#: Copier's prefix of a refusal. The question is on the screen already.
 PREFIX = re.compile(r"Validation error for question '\w+': ")
 
-
-#: What Copier says if the answer to a question of the type `yaml` cannot be parsed.
+#: Copier's message if an answer of the type `yaml` cannot be parsed.
 NOT_YAML = "Invalid input"
 
 
@@ -54,5 +53,5 @@ class WrappingToolbar(ValidationToolbar):
 
 def wrap_refusals() -> None:
     """Replace the toolbar of all prompts."""
-    # Not `import prompt_toolkit.shortcuts.prompt`: that name is also a function's.
+    # Not `import prompt_toolkit.shortcuts.prompt`: that name is also a function.
     vars(import_module("prompt_toolkit.shortcuts.prompt"))["ValidationToolbar"] = WrappingToolbar

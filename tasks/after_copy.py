@@ -1,7 +1,7 @@
 """Finishes a project right after it is generated: git repository, lock files, next steps.
 
 Copier deletes a new project if a task of its template fails, so this never fails: it reports what
-did not work, with the command that does it later, and exits with 0. All of its output fits on a
+failed, with the command to do it later, and exits with 0. All of its output fits on a
 screen of 24 lines by 80 columns and ends with the next steps.
 """
 
@@ -48,7 +48,7 @@ FOREIGN = {".git", ".venv", "node_modules"}
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a command. Return in one line why it failed, or nothing if it passed."""
+    """Run a command. Return why it failed, in one line; empty if it passed."""
     if shutil.which(command[0]) is None:
         return f"{command[0]} is not installed"
     try:
@@ -68,7 +68,7 @@ def run(*command: str, cwd: Path) -> str:
         return f"{command[0]} failed to start: {error.strerror}"
     if done.returncode == 0:
         return ""
-    # uv and npm print the reason first and the circumstances after it.
+    # uv and npm print the reason first, then details.
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     reasons = [line for line in lines if "error" in line.lower()] or lines
     if not reasons:
@@ -78,7 +78,7 @@ def run(*command: str, cwd: Path) -> str:
 
 
 def say(mark: str, text: str, command: str = "") -> None:
-    """Print a mark and a text, wrapped below its own start, and a command in a line of its own.
+    """Print a mark and a text, wrapped with a hanging indent, and a command on a separate line.
 
     A command is never wrapped, so that it can be copied.
     """
@@ -129,7 +129,7 @@ def make_executable(project: Path) -> None:
     """Give the scripts their executable bits, which some file systems and archives drop."""
     try:
         for script in [*project.glob("scripts/**/*.sh"), *project.glob("scripts/*.py")]:
-            # The folder may hold scripts of the user's own.
+            # The folder may also contain scripts of the user.
             if MARK in script.read_bytes():
                 script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError as error:

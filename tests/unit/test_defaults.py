@@ -34,12 +34,12 @@ from extensions import defaults, rules
         ("", "My Project"),
     ],
 )
-def test_a_folder_names_its_project(folder: str, name: str) -> None:
+def test_a_folder_has_a_project_name(folder: str, name: str) -> None:
     assert defaults.project_name(folder) == name
 
 
 @given(st.text(st.characters(exclude_characters="/\0")))
-def test_every_folder_gives_a_name_that_is_accepted(
+def test_every_folder_has_a_valid_project_name(
     folder: str,
 ) -> None:
     rules.check_text("project_name", defaults.project_name(folder), required=True)
@@ -58,7 +58,7 @@ def test_every_folder_gives_a_name_that_is_accepted(
         ("https://acme.dev/gitea/owner/repo.git", "acme.dev", "owner"),
     ],
 )
-def test_a_remote_names_a_host_and_an_owner(address: str, host: str, owner: str) -> None:
+def test_an_address_with_a_host_and_an_owner_is_parsed(address: str, host: str, owner: str) -> None:
     assert defaults.parse_remote(address) == defaults.Remote(host, owner)
 
 
@@ -78,7 +78,7 @@ def test_a_remote_names_a_host_and_an_owner(address: str, host: str, owner: str)
         "https://[broken/owner/repo.git",
     ],
 )
-def test_other_addresses_name_nothing(address: str) -> None:
+def test_other_addresses_are_ignored(address: str) -> None:
     assert defaults.parse_remote(address) is None
 
 
@@ -104,7 +104,7 @@ def test_other_addresses_name_nothing(address: str) -> None:
             },
         ),
         ("git@codeberg.org:team/repo.git", "gitea", {"gitea": "codeberg.org/team"}),
-        # The host may run anything, so it counts only where Gitea is chosen.
+        # It is unknown what this host runs, so it is only used if Gitea is chosen.
         (
             "git@git.acme.dev:team/repo.git",
             "github",
@@ -136,7 +136,9 @@ def test_a_remote_decides_the_forge_and_the_registry(
         ("copier", False),
     ],
 )
-def test_a_temporary_folder_names_no_project(name: str, temporary: bool, tmp_path: Path) -> None:
+def test_a_temporary_folder_does_not_name_the_project(
+    name: str, temporary: bool, tmp_path: Path
+) -> None:
     assert (defaults.name_of(tmp_path / name) == "My Project") == temporary
 
 
@@ -157,7 +159,7 @@ def generate(template: Path, destination: Path | str, **data: str) -> dict[str, 
     return found
 
 
-def test_copier_takes_the_defaults(
+def test_copier_uses_the_defaults(
     template_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "shop-backend"
@@ -172,7 +174,7 @@ def test_copier_takes_the_defaults(
     assert answers["forge"] == "gitea"
     assert answers["registry"] == "codeberg.org/team"
 
-    # An answer that was given before wins, and one on the command line wins over that.
+    # A stored answer takes precedence over a default, and the command line over both.
     subprocess.run(["git", "remote", "remove", "origin"], check=True)
     renamed = project.rename(tmp_path / "other")
     answers = generate(template_copy, renamed, registry="localhost:5000")
