@@ -446,7 +446,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     verb = add("add-service", "add services")
     verb.add_argument("names", nargs="+", metavar="NAME", help="a name, or NAME:KIND")
-    verb.add_argument("--kind", help="python-api, python-worker, node-web or custom")
+    verb.add_argument("--kind", help="their kind, such as python-api (default: from the name)")
     verb.add_argument("--needs", metavar="NAMES", help="the services that the new ones call")
     verb.add_argument("--needed-by", metavar="NAMES", help="the services that call the new ones")
     verb = add(
