@@ -19,6 +19,7 @@ class Kind:
     """
 
     language: str  #: the language of its tools: python, node, or empty if unknown
+    minimum_version: tuple[int, ...] = ()  #: the oldest Node.js that its commands run on
     words: tuple[str, ...] = ()  #: a service with one of these words in its name has this kind
 
     container_port: int = 0  #: the port of its container; 0: it has no HTTP server
@@ -67,6 +68,8 @@ _PYTHON = Kind(
 
 _NODE = Kind(
     language="node",
+    # ESLint 10 needs it, and Vitest 5 needs almost the same.
+    minimum_version=(22, 13),
     setup="npm $(if $(wildcard package-lock.json),ci,install)",
     test_unit="npm run --silent test:unit -- $(TESTS) $(ARGS)",
     test_service="npm run --silent test:integration -- $(TESTS) $(ARGS)",
@@ -98,6 +101,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "node-api": replace(
         _NODE,
+        # Its sources use `import.meta.main`.
+        minimum_version=(24, 2),
         container_port=8000,
         first_port=8000,
         front_door=2,

@@ -33,6 +33,7 @@ class Service:
     name: str
     kind: str
     language: str  #: the language of its tools: python, node, or empty if unknown
+    minimum_version: list[int]  #: the oldest Node.js that its commands run on
     path: str  #: its folder, relative to the project's root
     package: str  #: its name as a Python package
     source: str  #: the folder of its code, relative to `path`
@@ -310,6 +311,7 @@ def resolve(
             name=item.name,
             kind=item.kind,
             language=row.language,
+            minimum_version=list(row.minimum_version),
             path=f"services/{item.name}" if multi else ".",
             package=package,
             source=source,

@@ -3,6 +3,7 @@
 #
 # check-tools.sh TOOL…: checks that docker, uv or node is installed and recent enough. If not, prints
 # one line that says how to install or update it.
+# `node=24.2` requires that version of Node.js, or a later one.
 set -euo pipefail
 
 fail() {
@@ -32,19 +33,26 @@ check_uv() {
     fail "uv is not installed; install it with 'pipx install uv', or see https://docs.astral.sh/uv/"
 }
 
+# check_node [MINIMUM]
 check_node() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-    fail "node or npm is not installed, and the tests of a Node service need both; see https://nodejs.org/"
+    fail "node or npm is not installed, and the tests of a Node service need both; install Node.js${1:+ $1 or later}: https://nodejs.org/"
   fi
+  if ((!$#)); then return; fi
+  local version
+  version=$(node --version) || fail "node --version fails; install Node.js again: https://nodejs.org/"
+  at_least "${version#v}" "$1" ||
+    fail "Node.js $version is too old: the Node services need $1 or later; update it: https://nodejs.org/"
 }
 
 if ((!$#)); then
-  echo "usage: check-tools.sh docker|uv|node …" >&2
+  echo "usage: check-tools.sh docker|uv|node[=MINIMUM] …" >&2
   exit 2
 fi
 for tool; do
   case $tool in
     docker | uv | node) "check_$tool" ;;
+    node=?*) check_node "${tool#*=}" ;;
     *)
       echo "check-tools.sh: unknown tool '$tool'; choose from docker, uv and node" >&2
       exit 2

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -533,6 +534,108 @@ def reaches_addresses(root: Path) -> Iterator[str]:
                         yield f"{path.relative_to(root)}: {compose.name} offers no {address}"
 
 
+def settings(folder: Path) -> set[str]:
+    """Return the environment variables that a service's code reads."""
+    found: set[str] = set()
+    for path in sorted(folder.rglob("*")):
+        # In a single project, the service's folder is the project's.
+        if path.relative_to(folder).parts[0] in ("tests", "scripts", "deploy"):
+            continue
+        if path.name == "settings.py":
+            found |= {name.upper() for name in read(r"^    (\w+): \w+", path)}
+        elif path.name == "settings.ts":
+            found |= set(read(r"^  ([A-Z_]+): z\b", path))
+        elif path.suffix == ".py":
+            found |= set(read(r'\bos\.environ\["([A-Z_]+)"\]', path))
+    return found
+
+
+def read(pattern: str, path: Path) -> list[str]:
+    """Return what a pattern finds in a file."""
+    return re.findall(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def host(value: object) -> str | None:
+    """Return the host of an address in a compose file."""
+    return urlsplit(VARIABLE.sub("variable", str(value))).hostname
+
+
+def gives_settings(root: Path) -> Iterator[str]:
+    """Each environment gives a service exactly the variables that its code reads.
+
+    The addresses of other services are extra: a skeleton need not use them.
+    """
+    own = own_services(root)
+    for compose in compose_files(root):
+        for name in sorted(set(own) & set(compose.services)):
+            needed = settings(own[name])
+            if not needed:  # A page reads no settings, and a custom service has only a placeholder.
+                continue
+            given = {
+                key
+                for key, value in (compose.services[name].get("environment") or {}).items()
+                if host(value) not in own
+            }
+            for key in sorted(needed - given):
+                yield f"{compose.name}: {name} reads {key}, which it does not get"
+            for key in sorted(given - needed):
+                yield f"{compose.name}: {name} gets {key}, which it does not read"
+
+
+def replaces_the_outside(root: Path) -> Iterator[str]:
+    """In tests, every address that a service gets is a container's, which is ready before it starts."""
+    own = own_services(root)
+    for compose in compose_files(root):
+        if compose.environment != "test":
+            continue
+        for name, service in compose.services.items():
+            before = all_dependencies(compose, name)
+            for key, value in (service.get("environment") or {}).items():
+                if "://" not in str(value):
+                    continue
+                target = host(value)
+                if target not in compose.services and target not in own:
+                    yield f"{compose.name}: {name} gets {key}={value}, which is no container"
+                elif target in compose.services and target not in before:
+                    yield f"{compose.name}: {name} gets {key}={value}, and does not wait for {target}"
+
+
+def all_dependencies(compose: Compose, name: str) -> set[str]:
+    """Return the containers that a container waits for, directly or not."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        for target in set(dependencies(compose.services.get(left.pop(), {}))) - found:
+            found.add(target)
+            left.append(target)
+    return found
+
+
+def migrates_first(root: Path) -> Iterator[str]:
+    """A service that has migrations starts after they have run, in its own image, on its database."""
+    own = own_services(root)
+    for compose in compose_files(root):
+        for name in sorted(set(own) & set(compose.services)):
+            if not any(own[name].rglob("migrations")):
+                continue
+            service = compose.services[name]
+            runs = [
+                compose.services[target]
+                for target, how in dependencies(service).items()
+                if how == "service_completed_successfully"
+                and compose.services.get(target, {}).get("image") == service["image"]
+            ]
+            if len(runs) != 1:
+                yield f"{compose.name}: {name} waits for {len(runs)} containers that migrate"
+                continue
+            url = service["environment"]["DATABASE_URL"]
+            if runs[0].get("environment") != {"DATABASE_URL": url}:
+                yield f"{compose.name}: the migrations of {name} get {runs[0].get('environment')}"
+            for word in runs[0].get("command") or ["nothing/"]:
+                if "/" in word and not (own[name] / word).is_file():
+                    yield f"{compose.name}: the migrations of {name} run {word}, which is not there"
+
+
 def hardens_production(root: Path) -> Iterator[str]:
     """In prod, containers have limits, logging and restarts; our own also drop all privileges."""
     compose = compose_file(root, "prod")
@@ -813,6 +916,9 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     publishes_safe_ports,
     isolates_tests,
     reaches_addresses,
+    gives_settings,
+    replaces_the_outside,
+    migrates_first,
     hardens_production,
     creates_no_anonymous_volume,
     builds_the_images_of_prod,

@@ -42,6 +42,7 @@ REPRESENTATIVES: Mapping[str, list[Any]] = {
         "worker",
         "frontend",
         "price-db:custom",
+        "orders:node-api, web",
         [
             "worker",
             {"name": "api", "needs": ["worker", "engine"]},
@@ -54,7 +55,8 @@ REPRESENTATIVES: Mapping[str, list[Any]] = {
             {"name": "shop-front-web", "needs": ["price-feed-api"]},
         ],
         [
-            *("users", "orders", "billing"),
+            *("users", "orders"),
+            {"name": "billing", "kind": "node-api", "needs": ["users", "mail-worker"]},
             *("mail-worker", "report-worker"),
             *("shop-web", "admin-ui"),
             {"name": "gateway", "kind": "custom", "needs": ["users", "orders"]},
@@ -70,8 +72,10 @@ REPRESENTATIVES: Mapping[str, list[Any]] = {
 NAMED: Mapping[str, Answers] = {
     "multi": {"cache": "redis"},
     "multi-custom": {"services": "api, engine:custom"},
+    "multi-node-api": {"cache": "redis", "services": "api, orders:node-api, worker, frontend"},
     "multi-no-database": {"database": "none"},
     "single-python-api": {"layout": "single", "service_kind": "python-api"},
+    "single-node-api": {"layout": "single", "service_kind": "node-api"},
     "single-node-web": {"layout": "single", "service_kind": "node-web"},
     "single-python-worker": {"layout": "single", "service_kind": "python-worker"},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from . import contracts
+from . import contracts, pairwise
 from .conftest import Project
 
 
@@ -20,6 +20,7 @@ def test_the_files_of_a_project_agree(project: Project) -> None:
 DEV = "deploy/dev/docker-compose.yml"
 TEST = "deploy/test/docker-compose.yml"
 API_TEST = "services/api/deploy/test/docker-compose.yml"
+ORDERS_TEST = "services/orders/deploy/test/docker-compose.yml"
 PROD = "deploy/prod/docker-compose.yml"
 BUILD = "deploy/prod/docker-compose.build.yml"
 DEV_ENV = "deploy/dev/.env.example"
@@ -50,6 +51,10 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("services/api/Dockerfile", r"^USER .*$", "USER 0:0", "USER is '0:0'"),
         ("services/worker/Dockerfile", r"^HEALTHCHECK .*$", "", "has no HEALTHCHECK"),
         ("services/api/Dockerfile", r"^EXPOSE .*$", "EXPOSE 80", "publishes 8000"),
+        ("services/orders/Dockerfile", r"^USER .*$", "USER node", "USER is 'node'"),
+        ("services/orders/Dockerfile", r"^HEALTHCHECK .*$", "", "has no HEALTHCHECK"),
+        ("services/orders/Dockerfile", r"^EXPOSE .*$", "EXPOSE 3000", "publishes 8000"),
+        ("services/orders/Dockerfile", r"^CMD \[\"node\", .*$", "CMD npm start", "exec form"),
         ("deploy/test/stub/Dockerfile", r"^USER .*$", "", "USER is ''"),
     ],
     "has_health_checks": [
@@ -100,7 +105,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (DEV, r"API_PORT:-8000", "API_PORT:-8080", "both publish 8080"),
         (TEST, r"127\.0\.0\.1::8000", "127.0.0.1:8000:8000", "publishes '127.0.0.1:8000:8000'"),
         (PROD, r"^  api:\n", '  api:\n    ports: ["8000:8000"]\n', "api is published"),
-        (PROD, r"    ports:\n.*\n", "", "frontend is not published"),
+        (PROD, r"    ports:\n.*FRONTEND.*\n", "", "frontend is not published"),
         ("README.md", r"127\.0\.0\.1:8000", "127.0.0.1:8010", "nothing is on port 8010"),
     ],
     "isolates_tests": [
@@ -126,6 +131,24 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     ],
     "reaches_addresses": [
         (API_TEST, r"TEST_API_URL", "TEST_APP_URL", "offers no TEST_API_URL"),
+    ],
+    "gives_settings": [
+        (PROD, r"      RATES_URL: .*\n", "", "api reads RATES_URL, which it does not get"),
+        (ORDERS_TEST, r"      CACHE_URL: .*\n", "", "orders reads CACHE_URL, which it does not"),
+        ("services/orders/src/settings.ts", r"^  CACHE_URL: .*\n", "", "orders gets CACHE_URL"),
+        ("services/api/api/settings.py", r"^    cache_url: .*\n", "", "api gets CACHE_URL"),
+        (TEST, r"      QUEUE_URL: .*\n", "", "api reads QUEUE_URL"),
+    ],
+    "replaces_the_outside": [
+        (TEST, r"http://stub:8000", "https://open.er-api.com", "which is no container"),
+        (ORDERS_TEST, r"http://stub:8000", "https://open.er-api.com", "which is no container"),
+        (ORDERS_TEST, r"      stub:\n        condition: .*\n", "", "does not wait for stub"),
+        (ORDERS_TEST, r"      orders-migrate:\n        condition: .*\n", "", "wait for database"),
+    ],
+    "migrates_first": [
+        (PROD, r"      orders-migrate:\n.*\n", "", "orders waits for 0 containers that migrate"),
+        (TEST, r"src/migrate\.ts", "src/migration.ts", "run src/migration.ts, which is not"),
+        (DEV, r"postgresql://orders:", "postgresql://api:", "the migrations of orders get"),
     ],
     "hardens_production": [
         (PROD, r"  read_only: true", "  read_only: false", "read_only: False, not True"),
@@ -191,8 +214,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (CI, r"SERVICE=worker", "SERVICE=api", "does not run make test-service SERVICE=worker"),
         (
             CI,
-            r"            api worker frontend",
-            "            api worker",
+            r"            api orders worker frontend",
+            "            api",
             "the services with a job are",
         ),
         (CI, r"      - service-worker\n", "", "integration needs"),
@@ -237,7 +260,7 @@ CASES = [(contract, *case) for contract, cases in MUTATIONS.items() for case in 
 
 @pytest.fixture(scope="session")
 def whole(render: Callable[..., Path]) -> Path:
-    return render({"cache": "redis"})
+    return render(pairwise.NAMED["multi-node-api"])
 
 
 @pytest.fixture

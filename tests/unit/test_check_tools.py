@@ -41,6 +41,10 @@ class Tools:
     def docker(self, engine: str, compose: str) -> None:
         self.add("docker", DOCKER.format(engine=engine, compose=compose))
 
+    def node(self, version: str) -> None:
+        self.add("node", f"#!/bin/sh\necho {version}\n")
+        self.add("npm")
+
     def check(self, *arguments: str) -> tuple[int, str]:
         done = subprocess.run(
             [self.folder / "bash", SCRIPT, *arguments],
@@ -86,11 +90,11 @@ def test_an_unusable_docker(tools: Tools, engine: str, compose: str, says: str) 
     assert "https://" in line or "check with: " in line
 
 
-@pytest.mark.parametrize("tool", ["docker", "uv", "node"])
+@pytest.mark.parametrize("tool", ["docker", "uv", "node", "node=24.2"])
 def test_a_missing_tool(tools: Tools, tool: str) -> None:
     code, line = tools.check(tool)
     assert code == 1
-    assert line.startswith(tool)
+    assert line.startswith(tool.partition("=")[0])
     assert "not installed" in line
     assert "https://" in line
     assert len(line.splitlines()) == 1
@@ -101,6 +105,37 @@ def test_uv(tools: Tools, there: list[str], code: int) -> None:
     for name in there:
         tools.add(name)
     assert tools.check("uv")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum"),
+    [("v24.2.0", "24.2"), ("v24.19.0", "24.2"), ("v26.0.0", "24.2"), ("v22.13.1", "22.13")],
+)
+def test_a_node_that_is_new_enough(tools: Tools, version: str, minimum: str) -> None:
+    tools.node(version)
+    assert tools.check(f"node={minimum}") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum"),
+    [("v20.20.2", "24.2"), ("v24.1.0", "24.2"), ("v9.0.0", "22.13"), ("v22.2.0", "22.13")],
+)
+def test_a_node_that_is_too_old(tools: Tools, version: str, minimum: str) -> None:
+    tools.node(version)
+    code, line = tools.check(f"node={minimum}")
+    assert code == 1
+    assert line.startswith(f"Node.js {version} is too old: ")
+    assert f"need {minimum} or later" in line
+    assert "https://" in line
+    assert len(line.splitlines()) == 1
+
+
+def test_a_node_that_does_not_start(tools: Tools) -> None:
+    tools.add("node", "#!/bin/sh\nexit 127\n")
+    tools.add("npm")
+    code, line = tools.check("node=24.2")
+    assert code == 1
+    assert line.startswith("node --version fails; install Node.js again")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +161,7 @@ def test_the_first_missing_tool_is_reported(tools: Tools) -> None:
     assert len(line.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["dcoker"], ["uv", "-h"], [""]])
+@pytest.mark.parametrize("arguments", [["dcoker"], ["uv", "-h"], [""], ["node="], ["uv=1"]])
 def test_an_unknown_tool(tools: Tools, arguments: list[str]) -> None:
     tools.add("uv")
     code, line = tools.check(*arguments)
@@ -136,4 +171,4 @@ def test_an_unknown_tool(tools: Tools, arguments: list[str]) -> None:
 
 
 def test_no_tool(tools: Tools) -> None:
-    assert tools.check() == (2, "usage: check-tools.sh docker|uv|node …\n")
+    assert tools.check() == (2, "usage: check-tools.sh docker|uv|node[=MINIMUM] …\n")

@@ -6,7 +6,6 @@ import type { Kysely } from "kysely";
 import { FileMigrationProvider, Migrator } from "kysely/migration";
 
 import { openDatabase, type Tables } from "./database.ts";
-import { readSettings } from "./settings.ts";
 
 /** Runs the migrations that the database lacks, all in one transaction. */
 export async function migrate(database: Kysely<Tables>): Promise<void> {
@@ -18,6 +17,9 @@ export async function migrate(database: Kysely<Tables>): Promise<void> {
 }
 
 if (import.meta.main) {
-  await using database = openDatabase(readSettings().DATABASE_URL);
+  // Not by readSettings, because the container that migrates has no other setting.
+  const url = process.env.DATABASE_URL;
+  if (!url) throw new Error("DATABASE_URL is not set");
+  await using database = openDatabase(url);
   await migrate(database);
 }
