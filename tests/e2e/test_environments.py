@@ -50,7 +50,7 @@ def wait_for_text(url: str, text: str, seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    project = generate(cache="redis")
+    project = generate(services="api, orders:node-api, worker, frontend", cache="redis")
     project.make("setup")
     return project
 
@@ -58,7 +58,7 @@ def project(generate: Callable[..., Project]) -> Project:
 @pytest.fixture
 def ports(project: Project) -> Iterator[dict[str, int]]:
     """Free ports for the development environment, written into its .env."""
-    names = ["API_PORT", "FRONTEND_PORT", "DATABASE_PORT", "CACHE_PORT"]
+    names = ["API_PORT", "ORDERS_PORT", "FRONTEND_PORT", "DATABASE_PORT", "CACHE_PORT"]
     chosen = dict(zip(names, free_ports(len(names)), strict=True))
     env = project.path / "deploy/dev/.env"
     before = env.read_text()
@@ -69,27 +69,41 @@ def ports(project: Project) -> Iterator[dict[str, int]]:
 
 
 def test_development_reloads_and_keeps_its_data(project: Project, ports: dict[str, int]) -> None:
-    api, page = (f"http://127.0.0.1:{ports[name]}" for name in ("API_PORT", "FRONTEND_PORT"))
+    api, orders, page = (
+        f"http://127.0.0.1:{ports[name]}" for name in ("API_PORT", "ORDERS_PORT", "FRONTEND_PORT")
+    )
     project.make("dev")
     started = {c["Id"]: c["State"]["StartedAt"] for c in dev_containers(project)}
 
-    main = project.path / "services/api/api/main.py"
-    main.write_text(main.read_text().replace('"ok"', '"reloaded"'))
-    wait_for_text(f"{api}/health", "reloaded")
-    main.write_text(main.read_text().replace('"reloaded"', '"ok"'))
-    wait_for_text(f"{api}/health", '"ok"')
+    for url, name in ((api, "api/api/main.py"), (orders, "orders/src/app.ts")):
+        source = project.path / "services" / name
+        replace(source, '"ok"', '"reloaded"')
+        wait_for_text(f"{url}/health", "reloaded")
+        replace(source, '"reloaded"', '"ok"')
+        wait_for_text(f"{url}/health", '"ok"')
 
     source = project.path / "services/frontend/src/main.ts"
     source.write_text(source.read_text() + '\nconsole.info("edited by hand");\n')
     wait_for_text(f"{page}/src/main.ts", "edited by hand")
     assert {c["Id"]: c["State"]["StartedAt"] for c in dev_containers(project)} == started
 
-    fetch(f"{page}/api/items", {"name": "kept"})
+    for url in (page, orders):
+        fetch(f"{url}/api/items", {"name": "kept"})
     project.make("dev-down")
     assert not dev_containers(project)
     project.make("dev")
-    wait_for_text(f"{page}/api/items", "kept")
+    for url in (page, orders):
+        wait_for_text(f"{url}/api/items", "kept")
     project.make("dev-down")
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file as many editors do: they write a new file and rename it."""
+    text = path.read_text()
+    assert old in text
+    copy = path.with_name(f".{path.name}.new")
+    copy.write_text(text.replace(old, new))
+    copy.replace(path)
 
 
 def dev_containers(project: Project) -> list[dict[str, Any]]:
@@ -113,7 +127,8 @@ def test_production_refuses_without_secrets_and_is_hardened(
         Path(values[name]).mkdir()
         # Whatever user an image runs as may keep its data there.
         Path(values[name]).chmod(0o777)
-    values["FRONTEND_PORT"] = str(free_ports(1)[0])
+    doors = ("FRONTEND_PORT", "ORDERS_PORT")
+    values |= dict(zip(doors, map(str, free_ports(len(doors))), strict=True))
 
     for missing in required:
         there = {name: value for name, value in values.items() if name != missing}
@@ -129,11 +144,12 @@ def test_production_refuses_without_secrets_and_is_hardened(
             **values,
         )
         assert up.returncode == 0, up.stdout
-        assert json.loads(fetch(f"http://127.0.0.1:{values['FRONTEND_PORT']}/api/items")) == []
+        for door in doors:
+            assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
         label = f"label=com.docker.compose.project={project.slug}"
         containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
         own = [c for c in containers if project.slug in c["Config"]["Image"]]
-        assert len(own) == 4  # api, its migrations, worker, frontend
+        assert len(own) == 6  # api and orders, each with its migrations, worker, frontend
         for container in own:
             check_hardened(container)
         servers = {"redis-server", "postgres"}

@@ -18,8 +18,13 @@ from .conftest import NOTHING, Project, clean_environment, docker_holds
 PROJECTS = {
     "multi": {"cache": "redis"},
     "multi-custom": {"services": "api:python-api, billing:custom"},
-    "multi-without-database": {"database": "none"},
+    "multi-node-api": {"services": "api:node-api, frontend", "cache": "valkey"},
+    "multi-without-database": {
+        "services": "api, orders:node-api, worker, frontend",
+        "database": "none",
+    },
     "single-api": {"layout": "single", "service_kind": "python-api"},
+    "single-node-api": {"layout": "single", "service_kind": "node-api"},
     "single-web": {"layout": "single", "service_kind": "node-web"},
 }
 
@@ -50,7 +55,7 @@ def test_a_new_project_passes_and_leaves_nothing_behind(
 
 
 def test_lint_and_format_find_nothing_to_fix(generate: Callable[..., Project]) -> None:
-    project = generate(services="api, worker, frontend, billing:custom")
+    project = generate(services="api, orders:node-api, worker, frontend, billing:custom")
     project.make("setup")
     project.commit()
     project.make("lint")

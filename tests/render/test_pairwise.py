@@ -6,6 +6,9 @@ from itertools import combinations, product
 
 import pytest
 
+from extensions.kinds import KINDS
+from extensions.services import parse
+
 from . import pairwise
 
 
@@ -48,6 +51,13 @@ def test_every_possible_pair_of_answers_occurs() -> None:
         and not met(name, value, other, other_value, rows)
     ]
     assert missing == []
+
+
+def test_every_kind_occurs_alone_and_among_other_services() -> None:
+    assert set(pairwise.parameters()["service_kind"]) - {pairwise.NOT_ASKED} == set(KINDS)
+    lists = [parse(services) for services in pairwise.REPRESENTATIVES["services"]]
+    among = {item.kind for items in lists for item in items if len(items) > 1}
+    assert among == set(KINDS)
 
 
 @pytest.mark.parametrize("answers", pairwise.pairwise().values(), ids=pairwise.pairwise())

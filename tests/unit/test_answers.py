@@ -323,7 +323,7 @@ def test_valid_services_at_the_limits(render: Render, services: Any) -> None:
 
 # PROPERTIES -------------------------------------------------------------------
 labels = st.from_regex(r"[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,4}){0,2}", fullmatch=True)
-kinds = st.sampled_from(["python-api", "python-worker", "node-web", "custom"])
+kinds = st.sampled_from(["python-api", "python-worker", "node-api", "node-web", "custom"])
 items = st.one_of(
     labels,
     st.builds("{}:{}".format, labels, kinds),

@@ -97,7 +97,7 @@ def test_a_rename_changes_only_the_name(
 
 
 NAMES = ["api", "users", "worker", "jobs", "web", "admin-ui", "engine", "gateway"]
-KINDS = ["python-api", "python-worker", "node-web", "custom"]
+KINDS = ["python-api", "python-worker", "node-api", "node-web", "custom"]
 
 
 @st.composite

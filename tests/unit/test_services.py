@@ -40,6 +40,7 @@ Resolve = Callable[..., dict[str, Any]]
         ("webshop", "python-api"),
         ("coworkers", "python-api"),
         ("guild", "python-api"),
+        ("node-api", "python-api"),
     ],
 )
 def test_a_kind_is_read_from_the_words_of_a_name(resolve: Resolve, name: str, kind: str) -> None:
@@ -80,6 +81,7 @@ def test_the_properties_of_a_service(resolve: Resolve) -> None:
     [
         ("python-api", 8000, True, ""),
         ("python-worker", 0, False, "redis"),
+        ("node-api", 8000, True, ""),
         ("node-web", 8080, False, ""),
         ("custom", 8000, True, ""),
     ],
@@ -108,6 +110,16 @@ def test_the_single_layout_is_one_service_called_app(
         ("frontend, core:custom", {"frontend": ["core"], "core": []}),
         ("frontend, core:custom, api", {"frontend": ["api"], "core": [], "api": []}),
         ("frontend", {"frontend": []}),
+        # A page needs the first python-api, else the first node-api. A node-api defers no jobs.
+        ("frontend, orders:node-api", {"frontend": ["orders"], "orders": []}),
+        (
+            "core:custom, b:node-api, a:node-api, frontend",
+            {"core": [], "b": [], "a": [], "frontend": ["b"]},
+        ),
+        (
+            "frontend, orders:node-api, api, worker",
+            {"frontend": ["api"], "orders": [], "api": ["worker"], "worker": []},
+        ),
         # Explicit needs are not changed, and a default must not cause a cycle.
         ([{"name": "api", "needs": []}, "worker"], {"api": [], "worker": []}),
         (["api", {"name": "worker", "needs": ["api"]}], {"api": [], "worker": ["api"]}),
@@ -183,12 +195,40 @@ def test_a_custom_service_may_need_backing_services(resolve: Resolve) -> None:
     assert core.needs == ["api"]
 
 
+@pytest.mark.parametrize(
+    ("database", "sections"), [("postgres", ["items", "rates"]), ("none", ["rates"])]
+)
+def test_a_page_shows_what_its_node_api_offers(
+    resolve: Resolve, database: str, sections: list[str]
+) -> None:
+    services = resolve(
+        ["web", {"name": "orders", "kind": "node-api", "needs": "worker"}, "worker"],
+        database=database,
+    )
+    orders, web = services["orders"], services["web"]
+    # It does not defer jobs, even if it needs a worker.
+    assert (orders.worker, orders.queue) == ("", "")
+    assert orders.sections == web.sections == sections
+    assert web.api.name == "orders"
+    assert (orders.published, web.published) == (False, True)
+
+
+def test_a_node_api_stores_items_and_calls_the_external_api(resolve: Resolve) -> None:
+    orders = resolve("orders:node-api")["orders"]
+    assert (orders.database, orders.cache, orders.calls_api) == (True, True, True)
+    assert orders.database_scheme == "postgresql"
+    assert orders.migrate == "[node, src/migrate.ts]"
+    assert orders.mounts == ["src"]
+    lone = resolve("orders:node-api", database="none", cache="none")["orders"]
+    assert (lone.database, lone.cache, lone.migrate) == (False, False, "")
+
+
 def ports(services: Mapping[str, Any]) -> dict[str, int]:
     return {name: service.port for name, service in services.items()}
 
 
 def test_each_kind_has_its_own_range_of_ports(resolve: Resolve) -> None:
-    services = resolve("api, worker, frontend, orders, core:custom, ui")
+    services = resolve("api, worker, frontend, orders, core:custom, ui, users:node-api")
     assert ports(services) == {
         "api": 8000,
         "worker": 0,
@@ -196,6 +236,7 @@ def test_each_kind_has_its_own_range_of_ports(resolve: Resolve) -> None:
         "orders": 8001,
         "core": 9000,
         "ui": 8081,
+        "users": 8002,
     }
 
 
@@ -228,6 +269,9 @@ def test_the_port_of_a_backing_service_is_free_without_it(resolve: Resolve) -> N
     [
         ("api, worker, frontend", "frontend"),
         ("core:custom, api", "api"),
+        ("core:custom, orders:node-api", "orders"),
+        ("orders:node-api, frontend", "frontend"),
+        ("orders:node-api, api", "orders"),
         ("worker, core:custom", "core"),
         ("worker", ""),
     ],

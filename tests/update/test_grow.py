@@ -22,7 +22,7 @@ from .conftest import (
     same_answers,
 )
 
-KINDS = ("python-api", "python-worker", "node-web", "custom")
+KINDS = ("python-api", "python-worker", "node-api", "node-web", "custom")
 
 
 def single(generate: Generate, kind: str, version: str = NOW, **answers: Any) -> Project:
@@ -60,9 +60,9 @@ def test_an_unedited_project_becomes_the_same_as_a_new_one(
 def edited(project: Project, kind: str) -> dict[str, str]:
     """Edit a single project in many files. Return what the grown project's files must contain."""
     source = {"python-api": "src/app/main.py", "python-worker": "src/app/main.py",
-              "node-web": "src/main.ts", "custom": "app.py"}[kind]  # fmt: skip
-    package = "app/" if kind.startswith("python-") else "src/" if kind == "node-web" else ""
-    comment = "// mine" if kind == "node-web" else "# mine"
+              "node-api": "src/main.ts", "node-web": "src/main.ts", "custom": "app.py"}[kind]  # fmt: skip
+    package = "app/" if kind.startswith("python-") else "src/" if kind.startswith("node-") else ""
+    comment = "// mine" if kind.startswith("node-") else "# mine"
     project.append(source, f"{comment}\n")
     text = project.read("Dockerfile")
     project.write("Dockerfile", text.replace("EXPOSE", "# mine\nEXPOSE", 1))
@@ -97,7 +97,7 @@ def edited(project: Project, kind: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("kind", ["python-api", "node-web", "custom"])
+@pytest.mark.parametrize("kind", ["python-api", "node-api", "node-web", "custom"])
 def test_edits_added_files_executable_bits_and_history_are_kept(
     kind: str, generate: Generate
 ) -> None:
