@@ -1,4 +1,4 @@
-"""What the destination holds already: an older version of the project, or somebody else's files."""
+"""What the destination holds already: an older version of the project, or other files of the user's."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def check_answers_file(root: Path, name: str, previous: Mapping[str, Any]) -> No
     """Refuse a folder whose answers file belongs to another template, as it would be overwritten."""
     if os.path.lexists(root / name) and not OURS <= previous.keys():
         raise AnswerError(
-            f"{name} belongs to another template and would be overwritten; rename it (tell that "
-            "template its new name with: copier update --answers-file), then run this again"
+            f"{name} belongs to another template and would be overwritten; rename it (then pass "
+            "its new name to that template with: copier update --answers-file), then run this again"
         )
 
 
@@ -59,8 +59,8 @@ def check_places(root: Path, layout: str) -> None:
     for folder in sorted(folders):
         if os.path.lexists(root / folder) and not (root / folder).is_dir():
             raise AnswerError(
-                f"{folder} is a file, and the template needs a folder of that name; rename it, then "
-                "run this again"
+                f"{folder} is not a folder, and the template needs a folder of that name; rename it, "
+                "then run this again"
             )
         if not (root / folder).resolve().is_relative_to(root.resolve()):
             raise AnswerError(
@@ -90,7 +90,7 @@ def _fixed_places() -> tuple[set[str], set[str]]:
 
 
 def is_service(folder: Path) -> bool:
-    """Whether a folder holds a service that somebody has written."""
+    """Whether a folder holds a service that the user has written."""
     return any((folder / sign).is_file() for sign in SIGNS)
 
 
@@ -124,7 +124,7 @@ def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name the services of the user's own that exist already."""
 
     def exists(service: Mapping[str, Any]) -> bool:
-        # A folder at the root of a multi project is to be moved to services/.
+        # A folder at the root of a multi project must be moved to services/.
         elsewhere = "." if service["path"] == "." else service["name"]
         return is_service(root / service["path"]) or is_service(root / elsewhere)
 
