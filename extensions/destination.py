@@ -59,8 +59,8 @@ def check_places(root: Path, layout: str) -> None:
     for folder in sorted(folders):
         if os.path.lexists(root / folder) and not (root / folder).is_dir():
             raise AnswerError(
-                f"{folder} is a file, and the template needs a folder of that name; rename it, then "
-                "run this again"
+                f"{folder} is not a folder, and the template needs a folder of that name; rename it, "
+                "then run this again"
             )
         if not (root / folder).resolve().is_relative_to(root.resolve()):
             raise AnswerError(

@@ -95,3 +95,14 @@ def steps_between(old: str, new: str) -> Iterator[Step]:
     for version, function in STEPS:
         if start < version and (version <= end or end == Version("0")):
             yield function
+
+
+@step("0.1.0")
+def modules_of_the_runner_are_renamed(change: Change) -> None:
+    """Before 0.1.0, two modules of the test runner had names that did not describe them.
+
+    `stacks.py` runs Compose, and was beside scripts/stack.py. `verdict.py` decides the state of a
+    target.
+    """
+    change.move("scripts/test_runner/stacks.py", "scripts/test_runner/compose.py")
+    change.move("scripts/test_runner/verdict.py", "scripts/test_runner/target_state.py")

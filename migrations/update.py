@@ -259,5 +259,5 @@ class Update:
 
 
 def _without_answers(tree: Tree) -> Tree:
-    """Take the answers out of a merge: they are never merged, and are nobody's file to update."""
+    """Remove the answers from a tree: they are never merged, and an update writes them itself."""
     return {path: file for path, file in tree.items() if path != ANSWERS_FILE}

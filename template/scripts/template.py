@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from packaging.version import InvalidVersion, Version
@@ -56,7 +57,7 @@ class RefusedError(Exception):
 
 
 class FailedError(Exception):
-    """The template or a tool cannot be reached. The text is one line."""
+    """The template or a tool cannot be reached. The text gives the reason, and a way out if known."""
 
 
 # A BaseException like KeyboardInterrupt, so that `except Exception` does not catch it.
@@ -216,14 +217,23 @@ class Template:
     def __init__(self, project: Project, folder: Path) -> None:
         self.folder = folder
         url = full_address(project.source)
-        path = Path(url).expanduser()
+        # Git does not expand `~`. Path.expanduser() would shorten the `//` of a URL.
+        address = os.path.expanduser(url)  # noqa: PTH111
         try:
             git(
-                *("clone", "--quiet", "--no-checkout", "--"),
-                *(str(path) if path.exists() else url, str(folder)),
+                *("clone", "--quiet", "--no-checkout", "--", address, str(folder)),
                 cwd=project.folder,
             )
         except FailedError as error:
+            # Git accepts /srv/x for /srv/x.git, so only a failure shows that the folder is missing.
+            source_folder = Path(unquote(address.removeprefix("file://")))
+            if source_folder.is_absolute() and not source_folder.exists():
+                raise FailedError(
+                    f"the template is the folder {source_folder}, which does not exist on this "
+                    "machine\nClone the template to that path, or set _src_path in "
+                    f"{ANSWERS} to the URL of a published copy (docs/publish.md of the template) and "
+                    "commit."
+                ) from None
             raise FailedError(f"cannot fetch the template from {project.source}: {error}") from None
         try:
             self.current = self.commit(project.version)

@@ -192,13 +192,13 @@ def test_an_empty_repository_is_not_adopted(template: Path, tmp_path: Path) -> N
 
 #: By problem: a path, the target if the path is a link, and a part of the line.
 CLASHES = {
-    "a file for a folder": ("deploy", "", "deploy is a file, and the template needs a folder"),
-    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is a file, and the template"),
-    "a file for the workflows": (".github/workflows", "", ".github/workflows is a file, and"),
-    "a file for the services": ("services", "", "services is a file, and the template"),
+    "a file for a folder": ("deploy", "", "deploy is not a folder, and the template needs a folder"),
+    "a file for a deeper one": ("deploy/dev", "", "deploy/dev is not a folder, and the template"),
+    "a file for the workflows": (".github/workflows", "", ".github/workflows is not a folder, and"),
+    "a file for the services": ("services", "", "services is not a folder, and the template"),
     "a folder for a file": ("Makefile/x", "", "Makefile is a folder, and the template needs a file"),
     "a link out": ("scripts", "..", "scripts is a link to a place outside the project"),
-    "a link to nowhere": ("scripts", "nowhere", "scripts is a file, and the template"),
+    "a link to nowhere": ("scripts", "nowhere", "scripts is not a folder, and the template"),
     "another template's answers": (
         ANSWERS, "", f"{ANSWERS} belongs to another template and would be overwritten; rename it (",
     ),

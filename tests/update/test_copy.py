@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from pytest_copier.plugin import CopierFixture, CopierProject
-from pytest_gitconfig import GitConfig
+from pytest_gitconfig.plugin import GitConfig
 
 from ..conftest import TEMPLATE_PARTS
 from .conftest import ANSWERS, files, git

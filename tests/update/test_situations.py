@@ -96,10 +96,6 @@ SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
         commit(replaced("_src_path", "_src_path: https://template.invalid/x.git\n")), 3,
         "cannot fetch the template from https://template.invalid/x.git: unable to access",
     ),
-    "a template that is gone": (
-        commit(replaced("_src_path", "_src_path: /nowhere/template\n")), 3,
-        "cannot fetch the template from /nowhere/template: repository '/nowhere/template' does not exist",
-    ),
     "a version that is gone": (
         commit(replaced("_commit", "_commit: v7.7.7\n")), 2, "has no version v7.7.7, which this project"
     ),
@@ -140,6 +136,34 @@ def test_one_line_and_nothing_was_changed(what: str, project: Project) -> None:
     assert lines[0].startswith("template.py: ")
     assert reason in lines[0]
     assert project.files() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("/home/ann/the template", "/home/ann/the template"),
+        ("~/the template", f"{Path.home()}/the template"),
+        ("file:///home/ann/the%20template", "/home/ann/the template"),
+        ("git+file:///home/ann/the%20template", "/home/ann/the template"),
+    ],
+)
+def test_the_template_is_a_folder_of_another_machine(
+    source: str, folder: str, project: Project
+) -> None:
+    commit(replaced("_src_path", f"_src_path: {source}\n"))(project)
+    assert project.template("check", code=3) == (
+        f"template.py: the template is the folder {folder}, which does not exist on this machine\n"
+        f"Clone the template to that path, or set _src_path in {ANSWERS} to the URL of a published "
+        "copy (docs/publish.md of the template) and commit.\n"
+    )
+
+
+def test_the_template_is_a_folder_that_git_finds_by_its_short_name(
+    project: Project, template: Path, tmp_path: Path
+) -> None:
+    git("clone", "--quiet", "--bare", str(template), "bare.git", cwd=tmp_path)
+    commit(replaced("_src_path", f"_src_path: {tmp_path / 'bare'}\n"))(project)
+    assert f"{NEXT} is available" in project.template("check")
 
 
 def test_git_is_missing(project: Project, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ template.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from _pytest.mark import ParameterSet
 
+from ..conftest import ROOT
 from ..render import pairwise
 from .conftest import (
     NEXT,
@@ -28,7 +31,9 @@ from .conftest import (
     Project,
     expected,
     files,
+    git,
     is_templates,
+    releases,
     same_answers,
 )
 
@@ -48,6 +53,8 @@ EDITED = (
     *("deploy/prod/docker-compose.build.yml", "**/deploy/test/docker-compose.yml", "Makefile"),
     *("services/*/Makefile", "**/nginx.conf", "tests/integration/*.py"),
     *(".git*/workflows/ci.yml", "deploy/prod/.env.example", "scripts/stack.py", ".gitignore"),
+    # Both were renamed after OLD[-1].
+    *("scripts/test_runner/stacks.py", "scripts/test_runner/verdict.py"),
 )
 
 OVERRIDE = "deploy/dev/docker-compose.override.yml"
@@ -61,8 +68,19 @@ def shared_line(old: str, new: str) -> int:
     return match.a + (match.size + 1) // 2
 
 
-def edit(project: Project, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, str]:
+def edit(
+    project: Project,
+    old: Mapping[str, bytes],
+    new: Mapping[str, bytes],
+    new_path: Callable[[str], str],
+) -> dict[str, str]:
     """Insert a line into every file of the user's, and into many of the template's.
+
+    Args:
+        project: the project, as the old version rendered it.
+        old: the files of the old version.
+        new: the files of the new version.
+        new_path: returns the path of an old file in the new version.
 
     Returns:
         The inserted lines by file.
@@ -78,10 +96,36 @@ def edit(project: Project, old: Mapping[str, bytes], new: Mapping[str, bytes]) -
         text = project.read(name)
         line = COMMENTS.get(Path(name).suffix, "# {}\n").format(f"mine in {name}")
         kept = text.splitlines(keepends=True)
-        kept.insert(shared_line(text, new.get(name, old[name]).decode()), line)
+        kept.insert(shared_line(text, new.get(new_path(name), old[name]).decode()), line)
         project.write(name, "".join(kept), project.path(name).stat().st_mode & 0o777)
         lines[name] = line
     return lines
+
+
+def renames(steps: ModuleType, project: Project, old: str) -> Any:
+    """Return the `Change` with the renames of all steps after an old version."""
+    change = steps.Change(dict(project.answers()))
+    for step in steps.steps_between(old, NEXT):
+        step(change)
+    return change
+
+
+@functools.cache
+def old_questions(old: str) -> dict[str, Any]:
+    """Return copier.yml of an old version."""
+    found: dict[str, Any] = yaml.safe_load(git("show", f"{releases()[old]}:copier.yml", cwd=ROOT))
+    return found
+
+
+def offered(answers: Mapping[str, Any], old: str) -> dict[str, Any]:
+    """Return answers that an old version accepts: its first choice instead of a newer one."""
+    questions, found = old_questions(old), {}
+    for name, answer in answers.items():
+        if name in questions:
+            has_choices = "choices" in questions[name]
+            choices = pairwise.values(name, questions[name]) if has_choices else [answer]
+            found[name] = answer if answer in choices else choices[0]
+    return found
 
 
 def every_update() -> Iterator[ParameterSet]:
@@ -106,16 +150,14 @@ def test_every_edit_stays_and_the_rest_is_as_new(
 
     A second update changes nothing.
     """
-    project = generate(SETS[name], old)
-    answers = {"python_version": "3.13"} | SETS[name]
-    change = steps.Change(dict(project.answers()))
-    for step in steps.steps_between(old, NEXT):
-        step(change)
+    answers = {"python_version": "3.13"} | offered(SETS[name], old)
+    project = generate(answers, old)
+    change = renames(steps, project, old)
     before = {change.new_path(path): text for path, text in files(fresh(answers, old)).items()}
     # An update keeps all answers, also those whose default is another now.
     kept = {key: value for key, value in change.answers.items() if not key.startswith("_")}
     after = files(fresh(kept, NEXT))
-    lines = edit(project, files(fresh(answers, old)), after)
+    lines = edit(project, files(fresh(answers, old)), after, change.new_path)
     assert len(lines) >= 12
     project.write(OVERRIDE, OWN_SERVICE)
     project.write("deploy/dev/.env", "API_PORT=1\n")
@@ -175,12 +217,14 @@ def test_a_second_update_changes_nothing_and_plain_copier_has_the_same_result(
     assert project.status() == []
 
 
-def test_edits_survive_plain_copier_too(generate: Generate, fresh: Fresh) -> None:
+def test_edits_survive_plain_copier_too(
+    generate: Generate, fresh: Fresh, steps: ModuleType
+) -> None:
     answers: dict[str, Any] = {"cache": "redis"}
     project = generate(answers, OLD[0])
     before = files(fresh({"python_version": "3.13"} | answers, OLD[0]))
     after = files(fresh({"python_version": "3.13"} | answers, NEXT))
-    edit(project, before, after)
+    edit(project, before, after, renames(steps, project, OLD[0]).new_path)
     text = project.read(NEXT_FILE)
     project.write(NEXT_FILE, text.replace(NEXT_LINES[0], "indent_size = 8\n"))
     project.write(OVERRIDE, OWN_SERVICE)
@@ -192,3 +236,22 @@ def test_edits_survive_plain_copier_too(generate: Generate, fresh: Fresh) -> Non
     assert project.files() == ours
     assert project.status() == status
     assert f"conflict: {NEXT_FILE}:" in output
+
+
+@pytest.mark.skipif("v0.0.2" not in OLD, reason="no released version renders these files")
+def test_the_users_files_that_the_template_no_longer_renders_stay(
+    generate: Generate, merge: Callable[..., tuple[int, str]]
+) -> None:
+    """Edited or not, committed or removed: the update neither changes nor mentions them."""
+    project = generate({"services": "worker, mail-worker"}, "v0.0.2")
+    waiting = [f"services/{name}/tests/waiting.py" for name in ("worker", "mail-worker")]
+    project.append(waiting[0], "# mine\n")
+    project.path("services/worker/tests/unit/test_waiting.py").unlink()
+    project.commit()
+    before = {name: project.read(name) for name in waiting}
+    code, output = merge(project, "update", f"--ref={NOW}")
+    assert code == 0
+    assert "waiting.py" not in output
+    assert {name: project.read(name) for name in waiting} == before
+    assert project.path("services/mail-worker/tests/unit/test_waiting.py").exists()
+    assert not project.path("services/worker/tests/unit/test_waiting.py").exists()
