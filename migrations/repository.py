@@ -139,7 +139,7 @@ class Repository:
             is_hidden = flag.islower() or flag == "S"
             if is_hidden and path in paths and os.path.lexists(self.project / path):
                 raise ChangedError(
-                    f"git is told to ignore your changes to {path}, so an update could lose them; "
+                    f"git is set to ignore your changes to {path}, so an update could lose them; "
                     f"first run: git update-index --no-assume-unchanged --no-skip-worktree {path}"
                 )
 

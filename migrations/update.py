@@ -259,5 +259,5 @@ class Update:
 
 
 def _without_answers(tree: Tree) -> Tree:
-    """Take the answers out of a merge: they are never merged, and are nobody's file to update."""
+    """Take the answers out of a merge: an update never merges them."""
     return {path: file for path, file in tree.items() if path != ANSWERS_FILE}

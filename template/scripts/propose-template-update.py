@@ -8,7 +8,7 @@
 
 It runs in a workflow of GitHub, Gitea or Forgejo and reads the variables that they set, such as
 GITHUB_API_URL. TOKEN needs permission to push and to open pull requests. Without the permission, this
-opens an issue instead. It proposes each version once, even if somebody closes the proposal.
+opens an issue instead. It proposes each version once, even if a user closes the proposal.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def propose(version: str, newest: str, changes: str) -> None:
         where = "\n".join(f"- {line.removeprefix('conflict: ')}" for line in conflicts)
         parts.insert(1, f"Resolve the conflict markers in this branch, at these lines:\n\n{where}")
     text = "\n\n".join(part for part in parts if part)
-    # A killed run may have pushed the branch. Do not push again: somebody may have added commits.
+    # A killed run may have pushed the branch. Do not push again: a user may have added commits.
     is_pushed = git("ls-remote", "--heads", "origin", f"refs/heads/{branch}", **credentials())
     try:
         if not is_pushed:

@@ -330,11 +330,11 @@ def change_what_git_skips(folder: Path) -> None:
         (commit_something, "a commit was made during the update; run the update again"),
         (
             change_what_git_assumes,
-            "git is told to ignore your changes to x, so an update could lose them",
+            "git is set to ignore your changes to x, so an update could lose them",
         ),
         (
             change_what_git_skips,
-            "git is told to ignore your changes to x, so an update could lose them",
+            "git is set to ignore your changes to x, so an update could lose them",
         ),
     ],
 )

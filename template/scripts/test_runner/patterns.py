@@ -183,7 +183,7 @@ class Fallback:
             self._feed(data[start : start + PIECE])
 
     def skip(self) -> None:
-        """Tell the reader that a part of the log is missing, so the next line may be incomplete."""
+        """Note that a part of the log is missing, so the next line may be incomplete."""
         self._rest, self._too_long = b"", True
 
     def end(self) -> None:
