@@ -303,7 +303,7 @@ def vitest_counts(text: str, suites: int) -> Counts:
 
 
 def exit_code_behind_make(log: bytes) -> int | None:
-    """Return the exit code of the recipe that made make fail; make itself always exits with 2.
+    """Return the exit code of the recipe that failed: the exit code of make is always 2.
 
     The log ends with error lines, the innermost make first: `make[1]: *** [Makefile:3: test] Error
     5`. A signal counts as 128 plus its number. The result is None if the log does not end that way.
