@@ -156,7 +156,7 @@ def test_sigterm_to_the_script_alone_ends_the_merge_too(project: Project, tmp_pa
 
 
 def test_a_full_disk_at_the_end_changes_nothing(project: Project, tmp_path: Path) -> None:
-    """A script stands in for the full disk: git fails in the middle of writing the files."""
+    """Instead of a full disk, a script makes git fail in the middle of writing the files."""
     before = project.files()
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/git"

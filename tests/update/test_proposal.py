@@ -137,7 +137,7 @@ def test_a_pull_request_is_opened_once(project: Project, forge: Forge) -> None:
     changed = project.git("diff", "--name-only", "main", f"origin/template-update-{NEXT}")
     assert changed.split() == [".copier-answers.yml", NEXT_FILE]
     again(project)
-    # A proposal that somebody closed is not repeated either.
+    # A closed proposal is not repeated either.
     forge.pulls[0] |= {"state": "closed", "head": {"ref": "refs/pull/1/head", "label": BRANCH}}
     project.git("push", "--quiet", "origin", f":{BRANCH}")
     assert propose(project, forge) == "Already proposed: http://f/pulls/1\n"
