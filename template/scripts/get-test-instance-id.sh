@@ -33,7 +33,7 @@ branch=$(git -C "$root" symbolic-ref --quiet --short HEAD 2>/dev/null ||
   git -C "$root" describe --tags --exact-match 2>/dev/null ||
   git -C "$root" rev-parse --short=12 HEAD 2>/dev/null) || branch=no-git
 
-# In CI containers, every job has the same path. There, the host name tells the containers apart.
+# In CI containers, every job has the same path. There, their host names differ.
 location=$root
 if [[ -e /.dockerenv || -e /run/.containerenv ]]; then location=$root@$HOSTNAME; fi
 

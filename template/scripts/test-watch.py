@@ -55,10 +55,10 @@ def start(names: Iterable[str], options: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*runner, *(f"--file={name}" for name in sorted(names))], cwd=ROOT)
 
 
-def stop(runner: subprocess.Popen[bytes]) -> None:
-    """Interrupt the tests, and wait until they have cleaned up."""
+def stop(runner: subprocess.Popen[bytes]) -> int:
+    """Interrupt the tests, wait until they have cleaned up, and return the runner's exit code."""
     runner.send_signal(signal.SIGINT)
-    runner.wait()
+    return runner.wait()
 
 
 def main() -> int:
@@ -88,9 +88,10 @@ def main() -> int:
                 runner = None
             new = sources(path for _, path in changes)
             if new and affected_by(ROOT, new, "was saved").integration:
+                # The tests may have passed just before they were interrupted.
+                if runner and stop(runner) == 0:
+                    saved.clear()
                 saved |= new
-                if runner:
-                    stop(runner)
                 runner = start(saved, options)
     except KeyboardInterrupt:
         # The terminal sent Ctrl-C to the tests too, so they are stopping. Wait for them, and leave

@@ -332,7 +332,7 @@ class TestRelease:
         api, worker, page = images
         assert tags(registry, api, page) == released | {"1.1.0": "1.1.0"}
         assert tags(registry, worker) == released
-        # The next version mends it; the one that failed is never there.
+        # The next version fixes it. The failed version is never published.
         forge.git("checkout", "--quiet", "main")
         forge.commit({"services/worker/Dockerfile": dockerfile})
         assert forge.release("v1.1.1").passed

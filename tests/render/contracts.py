@@ -44,6 +44,9 @@ PROSE = {"a", "an", "it", "its", "itself", "no", "one", "sure", "that", "the", "
 SCRIPT = re.compile(r"(?<![\w/.-])(?:\./)?scripts/([\w-]+(?:\.[a-z]+)?)(?![\w/*])")
 #: A script that is the same in both layouts, and a name that it uses from the other layout.
 IN_BOTH_LAYOUTS = {("scripts/test-runner.py", "test-service.sh")}
+#: The command of Compose 1, and deprecated options of Compose.
+COMPOSE_1 = re.compile(r"\bdocker-compose(?!\S*\.(?:override\.)?yml)(?=\s+[a-z-])")
+DEPRECATED = re.compile(r"COMPOSE_BAKE|DOCKER_BUILDKIT|--compatibility|--no-ansi")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -224,6 +227,12 @@ def texts(root: Path) -> Iterator[tuple[str, str]]:
             yield path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
 
 
+@functools.cache
+def matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """Return all matches. Most texts are the same in many projects, so each is searched once."""
+    return list(pattern.finditer(text))
+
+
 def has_all_files(root: Path) -> Iterator[str]:
     """Every service that is built has its Dockerfile, its targets and its tests."""
     multi = (root / "services").is_dir()
@@ -389,7 +398,7 @@ def names_existing_targets_and_files(root: Path) -> Iterator[str]:
     anywhere = set().union(*(make_targets(root / folder / "Makefile") for folder in folders))
     for name, text in texts(root):
         here = {folder for folder in folders if name.startswith(f"{folder}/")}
-        for match in MAKE.finditer(text):
+        for match in matches(MAKE, text):
             target, options = match["target"], match["options"]
             in_prose = match["lead"] == " " and "-" not in target and not options
             if target in PROSE or in_prose:
@@ -405,7 +414,7 @@ def names_existing_targets_and_files(root: Path) -> Iterator[str]:
                 continue
             if target not in known:
                 yield f"{name}: make {target} is not a target"
-        for script in SCRIPT.findall(text):
+        for script in (match[1] for match in matches(SCRIPT, text)):
             if (name, script) in IN_BOTH_LAYOUTS and not folders:
                 continue
             if not (root / "scripts" / script).is_file():
@@ -786,10 +795,10 @@ def uses_no_old_compose(root: Path) -> Iterator[str]:
     for name, text in texts(root):
         if name.endswith(".md"):
             continue
-        for match in re.findall(r"\bdocker-compose(?!\S*\.(?:override\.)?yml)(?=\s+[a-z-])", text):
-            yield f"{name}: calls {match}, which is Compose 1"
-        for match in re.findall(r"COMPOSE_BAKE|DOCKER_BUILDKIT|--compatibility|--no-ansi", text):
-            yield f"{name}: uses {match}"
+        for match in matches(COMPOSE_1, text):
+            yield f"{name}: calls {match[0]}, which is Compose 1"
+        for match in matches(DEPRECATED, text):
+            yield f"{name}: uses {match[0]}"
 
 
 def sets_executable_bits(root: Path) -> Iterator[str]:
@@ -880,7 +889,7 @@ def limits_permissions(root: Path) -> Iterator[str]:
     """Jobs have minimal permissions and a timeout, one step gets the secret, actions are pinned."""
     for kind in ("ci", "release"):
         for name, jobs in workflows(root, kind):
-            whole = yaml.safe_load((root / name).read_text(encoding="utf-8"))
+            whole = parsed((root / name).read_text(encoding="utf-8"))
             if whole.get("permissions") != {} or "concurrency" not in whole:
                 yield f"{name}: grants permissions to all jobs, or has no concurrency"
             for key, job in jobs.items():

@@ -164,7 +164,7 @@ TESTS = """\
     import app
 
     def test_passes():
-        print("nobody reads this")
+        print("output of a passed test")
 
     def test_chain():
         app.load("zz")

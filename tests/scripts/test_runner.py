@@ -82,7 +82,7 @@ def test_jobs_limits_the_targets_at_the_same_time(project: Project) -> None:
 
 
 def test_a_failed_target_stops_the_next_stage_but_not_its_own(two: Project) -> None:
-    two.service("worker", "echo told; exit 3")
+    two.service("worker", "echo reason; exit 3")
     two.service("api", "sleep 0.5; touch ../../unit-api")
     two.write("tests/integration/test_x.py", "")
     done = two.run()
@@ -95,7 +95,7 @@ def test_a_failed_target_stops_the_next_stage_but_not_its_own(two: Project) -> N
         "○ Service Tests not run",
         "○ Integration Tests not run",
         "✗ unit worker: exit 3",
-        "    told",
+        "    reason",
         "    rerun: make -C services/worker test-unit",
         "  log: .test-results/RUN/unit-worker.log",
         "FAILED: unit worker (0.0s)",
@@ -207,7 +207,7 @@ def test_missing_tools_are_reported_before_the_unit_tests(two: Project) -> None:
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--stage", "all"], "invalid choice: 'all'"),
-        (["--service", "nobody"], "no service 'nobody': choose from api, worker"),
+        (["--service", "billing"], "no service 'billing': choose from api, worker"),
         (["--service", "api worker"], "no service 'api worker'"),
         (["--service", "api", "--stage", "integration"], "integration tests cover all services"),
         (["-j", "0"], "'0' must be a whole number, 1 or more"),
@@ -646,10 +646,10 @@ def test_a_pytest_id_that_looks_like_a_vitest_id(project: Project) -> None:
 
 def test_arguments_arrive_unchanged(two: Project) -> None:
     """Each level of make expands its arguments once more, but they must arrive unchanged."""
-    recipe = "@printf '%s|' \"$$ARGS\" $(ARGS) > ../../told"
+    recipe = "@printf '%s|' \"$$ARGS\" $(ARGS) > ../../arguments"
     two.write("services/api/Makefile", f"test-unit:\n\t{recipe}\n")
     assert two.run("--stage", "unit", ARGS="-k 'é $x'").returncode == 0
-    assert (two.root / "told").read_text() == "-k 'é $x'|-k|é $x|"
+    assert (two.root / "arguments").read_text() == "-k 'é $x'|-k|é $x|"
 
 
 def test_invalid_events_do_not_stop_the_run(two: Project) -> None:
@@ -994,8 +994,8 @@ def test_a_second_interrupt_kills_immediately(two: Project) -> None:
 
 @pytest.mark.parametrize("polite", [False, True], ids=["never", "at the second signal"])
 def test_a_target_that_ignores_signals_is_killed(two: Project, polite: bool) -> None:
-    told = "trap '' INT; trap 'touch ../../told; exit 1' TERM"
-    script = STUBBORN.replace("trap '' INT TERM", told) if polite else STUBBORN
+    polite_trap = "trap '' INT; trap 'touch ../../asked; exit 1' TERM"
+    script = STUBBORN.replace("trap '' INT TERM", polite_trap) if polite else STUBBORN
     two.replace(
         "scripts/test_runner/processes.py", "PATIENCE = (5.0, 2.0)", "PATIENCE = (0.5, 0.5)"
     )
@@ -1005,7 +1005,7 @@ def test_a_target_that_ignores_signals_is_killed(two: Project, polite: bool) -> 
     runner.send_signal(signal.SIGTERM)
     runner.communicate(timeout=20)
     assert runner.returncode == 143
-    assert two.has("told") == polite
+    assert two.has("asked") == polite
     assert not alive(two.root / "target.pid")
 
 

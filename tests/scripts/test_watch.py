@@ -39,6 +39,15 @@ class Watch:
     def wait_for(self, words: str, times: int = 1) -> None:
         wait_until(lambda: self.said.count(words) >= times)
 
+    def wait_for_result(self, words: str, times: int = 1) -> None:
+        """Wait for a result and the end of its runner.
+
+        If a file is saved after a runner has printed its result and before it has ended, the next
+        tests cover the earlier files again.
+        """
+        self.wait_for(words, times)
+        wait_until(lambda: not self._runners())
+
     def stop(self) -> int:
         """Send Ctrl-C as a terminal does: to the whole process group."""
         if self.process.poll() is None:
@@ -75,18 +84,18 @@ def watch(project: Project) -> Iterator[Watch]:
 
 def test_a_saved_file_runs_the_affected_tests(project: Project, watch: Watch) -> None:
     project.write("services/api/main.py", "a = 1\n")
-    watch.wait_for("PASSED: 1 target")
+    watch.wait_for_result("PASSED: 1 target")
     assert "✓ api" in watch.said
     assert "worker" not in watch.said
     # A file that no test uses or that git ignores runs no test.
     project.write("README.md", "# Shop\n")
     project.write("services/worker/debug.log", "x\n")
     project.write("services/worker/main.py", "a = 1\n")
-    watch.wait_for("PASSED: 1 target", 2)
+    watch.wait_for_result("PASSED: 1 target", 2)
     assert watch.said.count("✓ worker") == 1
     # A shared file affects all tests.
     project.write("Makefile", "# new\n")
-    watch.wait_for("PASSED: 2 targets")
+    watch.wait_for_result("PASSED: 2 targets")
     assert watch.stop() == 0
     assert "Traceback" not in watch.said
 
@@ -97,18 +106,18 @@ def test_a_file_saved_during_the_tests_restarts_them(project: Project, watch: Wa
     (project.root / "slow").unlink()
     project.write("services/api/main.py", "a = 2\n")
     watch.wait_for("INTERRUPTED by SIGINT")
-    watch.wait_for("PASSED: ")
+    watch.wait_for_result("PASSED: ")
 
 
 def test_failed_tests_run_again_until_they_pass(project: Project, watch: Watch) -> None:
     project.write("services/api/red", "")
     project.write("red", "")
-    watch.wait_for("FAILED: unit api")
+    watch.wait_for_result("FAILED: unit api")
     (project.root / "red").unlink()
     project.write("services/worker/main.py", "a = 1\n")
-    watch.wait_for("PASSED: 2 targets")
+    watch.wait_for_result("PASSED: 2 targets")
     project.write("services/worker/main.py", "a = 2\n")
-    watch.wait_for("PASSED: 1 target (")
+    watch.wait_for_result("PASSED: 1 target (")
     assert project.target("unit worker")["state"] == "passed"
 
 
@@ -122,7 +131,7 @@ def test_ctrl_c_ends_the_tests_that_run(project: Project, watch: Watch) -> None:
 def test_it_needs_no_repository(project: Project, watch: Watch) -> None:
     shutil.rmtree(project.root / ".git")
     project.write("services/api/main.py", "a = 1\n")
-    watch.wait_for("PASSED: 1 target")
+    watch.wait_for_result("PASSED: 1 target")
 
 
 def test_a_wrong_option_ends_the_watch(project: Project) -> None:

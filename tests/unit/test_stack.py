@@ -81,7 +81,7 @@ def test_the_published_port(module: ModuleType, bindings: list[dict[str, str]]) 
 
 @pytest.mark.parametrize("ports", [{}, {"8000/tcp": None}, {"8000/tcp": []}, {"8000/udp": [{}]}])
 def test_a_port_that_is_not_published(module: ModuleType, ports: Mapping[str, Any]) -> None:
-    with pytest.raises(module.DockerError, match="shop-api-1 does not publish its port 8000"):
+    with pytest.raises(module.DockerError, match="shop-api-1 does not publish port 8000"):
         module.docker.published_port(container(ports), 8000)
 
 
@@ -171,7 +171,7 @@ def test_an_invalid_instance_id(project: Stacks) -> None:
     done = project.call("up", "api", TEST_INSTANCE_ID="Main")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("TEST_INSTANCE_ID Main must")
+    assert line.startswith("TEST_INSTANCE_ID Main is invalid")
 
 
 def test_an_unknown_stack(project: Stacks) -> None:

@@ -33,7 +33,7 @@ from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, ROOT, SLUG
 
 #: After an interrupted start, Docker may still create containers. The stack counts as removed when
-#: nothing of it was found in SETTLED checks, which are SETTLE seconds apart.
+#: no resource of it was found in SETTLED checks, which are SETTLE seconds apart.
 SETTLED, SETTLE = 3, 0.2
 
 #: Seconds that a stack may take to become healthy after its images are built.
@@ -115,7 +115,7 @@ class Stack:
             self.warm = bool(found) and self.kept
             if not self.warm:
                 # An earlier process may have kept the stack. If that stack no longer exists, the
-                # new one is kept only if this process wants that.
+                # new one is kept only if this process must keep it.
                 self.kept = wanted
                 self._own.leave(self._owner())
             if found and not self.warm:

@@ -183,7 +183,7 @@ class Fallback:
             self._feed(data[start : start + PIECE])
 
     def skip(self) -> None:
-        """Tell the reader that a part of the log is missing, so the next line may be incomplete."""
+        """Note that a part of the log is missing, so the next line may be incomplete."""
         self._rest, self._too_long = b"", True
 
     def end(self) -> None:
@@ -303,7 +303,7 @@ def vitest_counts(text: str, suites: int) -> Counts:
 
 
 def exit_code_behind_make(log: bytes) -> int | None:
-    """Return the exit code of the recipe that made make fail; make itself always exits with 2.
+    """Return the exit code of the recipe that failed: the exit code of make is always 2.
 
     The log ends with error lines, the innermost make first: `make[1]: *** [Makefile:3: test] Error
     5`. A signal counts as 128 plus its number. The result is None if the log does not end that way.

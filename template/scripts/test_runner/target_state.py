@@ -56,7 +56,7 @@ def nothing_ran(target: Target, code: int) -> bool:
 
 
 def exit_code(target: Target, code: int) -> int:
-    """Return the exit code of the recipe. make itself exits with 2 whatever the recipe's code was."""
+    """Return the exit code of the recipe. The exit code of make is always 2."""
     return exit_code_behind_make(end_of(target.log)) or code
 
 

@@ -252,7 +252,7 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Send the selection to a worker. Its presence also tells the worker to observe."""
+        """Send the selection to a worker. If it is present, the worker observes its tests."""
         node.workerinput[ATTRIBUTE] = json.dumps(self.selected)
 
     @pytest.hookimpl(optionalhook=True)
