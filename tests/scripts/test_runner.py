@@ -696,7 +696,8 @@ def test_the_children_of_a_target_are_ended(project: Project) -> None:
 
 def test_a_hanging_test_is_ended_and_named(project: Project) -> None:
     project.pytest("api", test_a="import time\ndef test_hangs(): time.sleep(300)\n")
-    done = project.run("--stage", "unit", "--timeout", "2")
+    # Long enough for pytest to start on a busy machine.
+    done = project.run("--stage", "unit", "--timeout", "5")
     assert done.returncode == 4
     assert re.search(r"✗ unit api tests/test_a.py::test_hangs timed out: after \ds", done.stdout)
     assert plain(done.stdout).splitlines()[-1] == "TIMED OUT: unit api (0.0s)"
