@@ -268,6 +268,12 @@ def copy(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "project"))
 
 
+@pytest.fixture(scope="session")
+def shared_copy(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy for all tests that change one file and restore it."""
+    return Path(shutil.copytree(whole, tmp_path_factory.mktemp("shared") / "project"))
+
+
 def contract_of(name: str) -> Callable[[Path], Iterator[str]]:
     return next(contract for contract in contracts.CONTRACTS if contract.__name__ == name)
 
@@ -278,10 +284,17 @@ def contract_of(name: str) -> Callable[[Path], Iterator[str]]:
     ids=[f"{number:02}-{case[0]}" for number, case in enumerate(CASES, 1)],
 )
 def test_a_broken_project_is_found(
-    copy: Path, contract: str, file: str, pattern: str, text: str | None, problem: str
+    shared_copy: Path,
+    tmp_path: Path,
+    contract: str,
+    file: str,
+    pattern: str,
+    text: str | None,
+    problem: str,
 ) -> None:
-    before = set(contract_of(contract)(copy))
-    path = copy / file
+    before = set(contract_of(contract)(shared_copy))
+    path = shared_copy / file
+    original = shutil.copy2(path, tmp_path / "original")
     if text is None:
         path.unlink()
     else:
@@ -289,7 +302,10 @@ def test_a_broken_project_is_found(
         changed = re.sub(pattern, lambda _: text, found, count=1, flags=re.MULTILINE)
         assert changed != found, f"the pattern is not in {file}"
         path.write_text(changed, encoding="utf-8")
-    new = set(contract_of(contract)(copy)) - before
+    try:
+        new = set(contract_of(contract)(shared_copy)) - before
+    finally:
+        shutil.copy2(original, path)
     assert any(problem in line for line in new), sorted(new)
 
 
