@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,7 +125,26 @@ def offered(answers: Mapping[str, Any], old: str) -> dict[str, Any]:
             has_choices = "choices" in questions[name]
             choices = pairwise.values(name, questions[name]) if has_choices else [answer]
             found[name] = answer if answer in choices else choices[0]
+    if "services" in found:
+        kinds = pairwise.values("service_kind", questions["service_kind"])
+        found["services"] = of_kinds(kinds, found["services"])
     return found
+
+
+def of_kinds(kinds: Sequence[str], services: Any) -> Any:
+    """Return a list of services with the first of some kinds instead of every other kind."""
+
+    def known(text: str) -> str:
+        return re.sub(r":([\w-]+)", lambda it: it[0] if it[1] in kinds else f":{kinds[0]}", text)
+
+    if isinstance(services, str):
+        return known(services)
+    return [
+        known(item)
+        if isinstance(item, str)
+        else {**item, **({"kind": kinds[0]} if item.get("kind", kinds[0]) not in kinds else {})}
+        for item in services
+    ]
 
 
 def every_update() -> Iterator[ParameterSet]:
