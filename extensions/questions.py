@@ -62,7 +62,7 @@ class ServicesExtension(Extension):
             seconds_at_start=int(time.time()),
             adopting=adopting,
             adopted_services=adopted_services,
-            kept_files=kept_files,
+            adopted_files=adopted_files,
         )
 
 
@@ -225,7 +225,7 @@ def adopted_services(answers: Context) -> str:
 
 
 @pass_context
-def kept_files(answers: Context) -> str:
+def adopted_files(answers: Context) -> str:
     """Return patterns for `_exclude` of files that are not rendered for adopted services."""
     patterns = destination.kept_files(
         _destination(answers), answers["service_list"], answers["adopted"]

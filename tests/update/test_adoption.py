@@ -197,10 +197,10 @@ CLASHES = {
     "a file for the workflows": (".github/workflows", "", ".github/workflows is not a folder, and"),
     "a file for the services": ("services", "", "services is not a folder, and the template"),
     "a folder for a file": ("Makefile/x", "", "Makefile is a folder, and the template needs a file"),
-    "a link out": ("scripts", "..", "scripts is a link to a place outside the project"),
+    "a link out": ("scripts", "..", "scripts is a link to a path outside the project"),
     "a link to nowhere": ("scripts", "nowhere", "scripts is not a folder, and the template"),
     "another template's answers": (
-        ANSWERS, "", f"{ANSWERS} belongs to another template and would be overwritten; rename it (",
+        ANSWERS, "", f"{ANSWERS} belongs to another template and would be overwritten; rename it, ",
     ),
 }  # fmt: skip
 

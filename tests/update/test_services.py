@@ -461,7 +461,7 @@ REFUSED = {
     ),
     "a worker without a store": (
         ("add-service", "worker"),
-        "works on background jobs, which are stored in the cache",
+        "runs background jobs, which are stored in the cache",
     ),
     "the last service": (("remove-service", "api", "engine"), "is the last one"),
     "removing an unknown service": (("remove-service", "x"), "service 'x' does not exist"),
