@@ -226,7 +226,7 @@ def test_a_taken_port_is_named(project: Stacks, temporary: Path) -> None:
         "✗ service api: the stack of api failed to start: a port is already in use" in done.stdout
     )
     assert str(port) in done.stdout
-    assert 'try: write "127.0.0.1::PORT"' in done.stdout
+    assert 'try: publish it as "127.0.0.1::PORT"' in done.stdout
     check_nothing_is_left(project, temporary)
 
 
@@ -375,7 +375,7 @@ class OwnEngine:
     def start(self) -> None:
         """Start the engine, and wait until it answers."""
         self.reap()
-        # The binary of the running engine. Its helpers are in the same folder.
+        # The binary of the running engine. Its helpers are in the folders bin and sbin beside it.
         daemon = subprocess.run(["pgrep", "-o", "-x", "dockerd"], capture_output=True, text=True)
         program = subprocess.run(
             [*self.sudo, "readlink", f"/proc/{daemon.stdout.strip()}/exe"],
@@ -383,12 +383,12 @@ class OwnEngine:
             capture_output=True,
             text=True,
         ).stdout.strip()
-        helpers = Path(program).parents[1] / "bin"
+        root = Path(program).parents[1]
         with (self.folder / "log").open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
                     self.inside(
-                        *("env", f"PATH={helpers}:{os.environ['PATH']}", program),
+                        *("env", f"PATH={root}/bin:{root}/sbin:{os.environ['PATH']}", program),
                         *(f"--host={self.host}", f"--data-root={self.folder}/data"),
                         *(f"--exec-root={self.folder}/exec", f"--pidfile={self.pid_file}"),
                     ),

@@ -298,7 +298,7 @@ class TestRelease:
         forge.git("tag", "--force", "v2.0.1")
         run = forge.release("v2.0.1", new=False)
         assert not run.passed
-        assert "what is released does not change; tag the next version" in run.said
+        assert "a released image never changes; tag the next version" in run.said
         assert [registry.state(image) for image in images] == before
 
     @pytest.mark.parametrize("tag", ["v1.2", "vnext.1.2", "v01.2.3", "v1.0.0+build.1"])
