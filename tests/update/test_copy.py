@@ -54,6 +54,9 @@ def copier_template(request: pytest.FixtureRequest, default_gitconfig: GitConfig
 def project(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> CopierProject:
     """Return a new project that all tests of this file share."""
     with pytest.MonkeyPatch.context() as patch:
+        # nox names its own Python to uv, and the project needs another one.
+        for variable in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"):
+            patch.delenv(variable, raising=False)
         copier = CopierFixture(copier_template, {"python_version": "3.13"}, patch)
         return copier.copy(tmp_path_factory.mktemp("copy") / "shop", services="api, frontend")
 
