@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import plumbum
 import pytest
 import yaml
 from pytest_copier.plugin import CopierFixture, CopierProject
@@ -53,10 +54,11 @@ def copier_template(request: pytest.FixtureRequest, default_gitconfig: GitConfig
 @pytest.fixture(scope="module")
 def project(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> CopierProject:
     """Return a new project that all tests of this file share."""
-    with pytest.MonkeyPatch.context() as patch:
-        # nox names its own Python to uv, and the project needs another one.
+    with pytest.MonkeyPatch.context() as patch, plumbum.local.env():
+        # nox names its own Python to uv, and the project needs another one. Copier runs tasks with
+        # the environment of plumbum.
         for variable in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"):
-            patch.delenv(variable, raising=False)
+            plumbum.local.env.pop(variable, None)
         copier = CopierFixture(copier_template, {"python_version": "3.13"}, patch)
         return copier.copy(tmp_path_factory.mktemp("copy") / "shop", services="api, frontend")
 
