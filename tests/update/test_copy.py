@@ -58,7 +58,7 @@ def project(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         # nox names its own Python to uv, and the project needs another one. Copier runs tasks with
         # the environment of plumbum.
         for variable in ("UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"):
-            plumbum.local.env.pop(variable, None)
+            plumbum.local.env.pop(variable, "")
         copier = CopierFixture(copier_template, {"python_version": "3.13"}, patch)
         return copier.copy(tmp_path_factory.mktemp("copy") / "shop", services="api, frontend")
 
