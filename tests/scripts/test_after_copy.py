@@ -254,7 +254,7 @@ def test_only_files_that_were_written_are_counted(project: Path) -> None:
     os.utime(project / "new.txt", (since, since))
     (project / "node_modules").mkdir()
     (project / "node_modules/new.js").write_text("")
-    assert "✓ 1 files written\n" in finish(project, arguments=(f"--since={since}",))
+    assert "✓ 1 file written\n" in finish(project, arguments=(f"--since={since}",))
 
 
 def test_a_long_reason_is_cut_and_wrapped(project: Path, tmp_path: Path) -> None:
