@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from .kinds import KINDS, Kind, kind_of
-from .rules import AnswerError, check_name
+from .items import Item, is_url_path, parse
+from .kinds import KINDS, Kind
+from .rules import AnswerError
 
 #: The host ports that the backing services use in dev.
 BACKING_PORT = {"database": 5432, "cache": 6379}
@@ -34,7 +35,12 @@ class Service:
     kind: str
     language: str  #: the language of its tools: python, node, or empty if unknown
     minimum_version: list[int]  #: the oldest Node.js that its commands run on
-    path: str  #: its folder, relative to the project's root
+    path: str  #: the folder of the template's files for it, relative to the project's root
+    home: str  #: the folder of its sources; the same as `path`, unless it stays where it is
+    context: str  #: the build context, relative to the project's root
+    dockerfile: str  #: relative to the context; empty: Dockerfile
+    target: str  #: the stage of the image; empty: the last one
+    dev_target: str  #: the stage of the image in dev
     package: str  #: its name as a Python package
     source: str  #: the folder of its code, relative to `path`
     src_root: str  #: the folder on PYTHONPATH, relative to `path`
@@ -43,7 +49,12 @@ class Service:
     container_port: int  #: 0: it has no HTTP server
     dev_port: int  #: the same in dev
     port: int  #: on the developer's machine; 0: none
+    health: str  #: the command of its health check, as a YAML list; empty: its image has one
+    has_health: bool  #: whether it has a health check at all
+    one_shot: bool  #: runs once, to its end, and others may wait for that
+    aliases: list[str]  #: further names by which others reach it
     needs: list[str]  #: the services that it calls
+    waits_for: dict[str, str]  #: the services that must be ready before it starts, and how
     doors: list[Door]  #: the needed services with an HTTP server
     database: bool  #: has its own database
     database_scheme: str  #: the scheme of its database's address
@@ -59,128 +70,40 @@ class Service:
     published: bool  #: has a public port in prod, because no other service needs it
     sections: list[str]  #: its routes under /api, or the sections of its page
     api: Door | None  #: the service to which a page forwards /api
-    dev_target: bool  #: its Dockerfile has a stage `dev`
+    reloads: bool  #: in dev, its stage reloads the mounted sources
     mounts: list[str]  #: paths that dev mounts, relative to `path`
     commands: dict[str, list[str]]  #: the commands of its Makefile, by target
     select: str  #: how its test tool selects tests by name
 
 
-@dataclass
-class _Item:
-    """A service from the answers, not yet checked against the other services."""
-
-    name: str
-    kind: str
-    needs: list[str] | None = None
-    port: int | None = None
-
-    @property
-    def row(self) -> Kind:
-        return KINDS[self.kind]
-
-
-def parse(services: Any) -> list[_Item]:
-    """Parse the answer to `services`, in any of its forms.
-
-    Raises:
-        AnswerError: the answer has no valid form, or a service breaks a rule.
-    """
-    if services is None:  # YAML parses an empty text as None.
-        services = ""
-    if isinstance(services, str):
-        services = [part for part in re.split(r"[,\n]", services) if part.strip()]
-    if not isinstance(services, Sequence):
-        raise AnswerError(
-            f"services {services!r} is of type {type(services).__name__}; enter a line such as "
-            "'api, worker, frontend' or 'api:python-api, web:node-web' (without a space after the "
-            "colon), or a YAML list"
-        )
-    if not services:
-        raise AnswerError("services is empty; name at least one service, such as 'api'")
-    items = [_parse_item(item) for item in services]
-    seen: set[str] = set()
-    for item in items:
-        if item.name in seen:
-            raise AnswerError(
-                f"service {item.name!r} is named twice; give each service its own name"
-            )
-        seen.add(item.name)
-    return items
-
-
-def _parse_item(item: Any) -> _Item:
-    if isinstance(item, str):
-        before, colon, after = (part.strip() for part in item.partition(":"))
-        item = {"name": before, "kind": after} if colon else {"name": before}
-    if not isinstance(item, Mapping):
-        raise AnswerError(
-            f"service {item!r} is of type {type(item).__name__}; write its name, 'NAME:KIND', or a "
-            "mapping with name, kind, needs and port"
-        )
-    unknown = sorted(str(key) for key in item if key not in ("name", "kind", "needs", "port"))
-    if unknown:
-        hint = ""
-        [(key, value), *more] = item.items()
-        if not more and isinstance(value, str) and value in KINDS:
-            hint = f"; to choose the kind, write {f'{key}:{value}'!r}"
-        raise AnswerError(
-            f"service {dict(item)!r} has the unknown key {unknown[0]!r}; the keys are name, kind, "
-            f"needs and port{hint}"
-        )
-    name = item.get("name")
-    if not isinstance(name, str) or not name:
-        raise AnswerError(f"service {dict(item)!r} has no name; give it one, such as 'api'")
-    check_name(name)
-    kind = item.get("kind", kind_of(name))
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise AnswerError(
-            f"service {name!r} has the unknown kind {kind!r}; choose one of {', '.join(KINDS)}"
-        )
-    needs = item.get("needs")
-    if isinstance(needs, str):
-        needs = [need.strip() for need in needs.split(",") if need.strip()]
-    if needs is not None and not (
-        isinstance(needs, Sequence) and all(isinstance(need, str) for need in needs)
-    ):
-        raise AnswerError(f"service {name!r} needs {needs!r}; give a list of service names")
-    return _Item(name, kind, None if needs is None else list(dict.fromkeys(needs)), _port(item))
-
-
-def _port(item: Mapping[str, Any]) -> int | None:
-    port = item.get("port")
-    if port is None:
-        return None
-    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise AnswerError(
-            f"service {item['name']!r} has the port {port!r}; give a whole number from 1 to 65535"
-        )
-    return port
-
-
-def _assign_ports(items: list[_Item], taken: dict[int, str]) -> dict[str, int]:
+def _assign_ports(items: list[Item], taken: dict[int, str]) -> dict[str, int]:
     """Assign the ports in dev: the port in the answer, else the next free port of the kind.
 
-    Each kind has its own range, so that a new API does not change the port of the web page.
+    Each kind has its own range, so that a new API does not change the port of the web page. A custom
+    service keeps the number of its container's port if the answer states it and it is free.
     """
     ports: dict[str, int] = {}
     for item in items:
-        if item.port is None:
+        if item.published is None:
             continue
         if not item.row.container_port:
             raise AnswerError(
                 f"service {item.name!r} is a {item.kind}, which does not answer HTTP; remove its port"
             )
-        if item.port in taken:
+        if item.published in taken:
             raise AnswerError(
-                f"service {item.name!r} has the port {item.port}, which {taken[item.port]} uses; "
-                "give it another port"
+                f"service {item.name!r} has the port {item.published}, which {taken[item.published]} "
+                "uses; give it another port"
             )
-        taken[item.port] = item.name
-        ports[item.name] = item.port
+        taken[item.published] = item.name
+        ports[item.name] = item.published
     for item in items:
-        if item.name in ports or not item.row.container_port:
+        if item.name in ports or not item.container_port:
             continue
         port = item.row.first_port
+        # Ports below 1024 need root on some machines.
+        if item.port and item.port >= 1024 and item.port not in taken:
+            port = item.port
         while port in taken:
             port += 1
         taken[port] = item.name
@@ -188,7 +111,7 @@ def _assign_ports(items: list[_Item], taken: dict[int, str]) -> dict[str, int]:
     return ports
 
 
-def _resolve_needs(items: list[_Item], backing: Mapping[str, bool]) -> dict[str, list[str]]:
+def _resolve_needs(items: list[Item], backing: Mapping[str, bool]) -> dict[str, list[str]]:
     """Complete the needs of each service; refuse unknown names and cycles."""
     names = [item.name for item in items]
     for item in items:
@@ -257,7 +180,7 @@ def resolve(
     else:
         # A single service uses every backing service that was chosen.
         chosen = [name for name, there in backing.items() if there]
-        items = [_Item("app", service_kind)]
+        items = [Item("app", service_kind)]
         if items[0].row.is_own:
             items[0].needs = chosen
     queue = "redis" if backing["cache"] else "postgres" if backing["database"] else ""
@@ -275,14 +198,16 @@ def resolve(
         item.name: Door(
             item.name,
             _env(item.name),
-            item.row.container_port,
+            item.container_port,
             ports[item.name],
             item.row.is_api,
         )
         for item in items
-        if item.row.container_port
+        if item.container_port
     }
 
+    by_name = {item.name: item for item in items}
+    _check_aliases(items)
     found: dict[str, Service] = {}
     # A page shows what its API offers, so the pages come last.
     for item in sorted(items, key=lambda item: item.row.is_page):
@@ -307,12 +232,19 @@ def resolve(
             api = next((door for door in own_doors if door.is_api), None)
             sections = found[api.name].sections if api else ["greeting"]
             api = api or next(iter(own_doors), None)
+        path = f"services/{item.name}" if multi else "."
+        home = item.path or path
         found[item.name] = Service(
             name=item.name,
             kind=item.kind,
-            language=row.language,
+            language=item.language or row.language,
             minimum_version=list(row.minimum_version),
-            path=f"services/{item.name}" if multi else ".",
+            path=path,
+            home=home,
+            context=item.context or home,
+            dockerfile=item.dockerfile,
+            target=item.target,
+            dev_target="dev" if row.dev_target else item.target,
             package=package,
             source=source,
             src_root="." if multi else "src",
@@ -320,10 +252,15 @@ def resolve(
             image=f"{registry}/{project_slug}-{item.name}"
             if multi
             else f"{registry}/{project_slug}",
-            container_port=row.container_port,
-            dev_port=row.dev_port or row.container_port,
+            container_port=item.container_port,
+            dev_port=row.dev_port or item.container_port,
             port=ports.get(item.name, 0),
+            health=_health_command(item),
+            has_health=_has_health(item),
+            one_shot=item.one_shot,
+            aliases=item.aliases,
             needs=own_needs,
+            waits_for=_waits_for(own_needs, by_name),
             doors=own_doors,
             database=has_database,
             database_scheme=row.database_scheme,
@@ -335,16 +272,96 @@ def resolve(
             calls_api=row.calls_api,
             is_page=row.is_page,
             is_own=row.is_own,
-            stack=[item.name, *own_needs],
+            stack=[item.name, *_stack(own_needs, needs, by_name)],
             published=item.name in doors and item.name not in wanted,
             sections=sections,
             api=api,
-            dev_target=row.dev_target,
+            reloads=row.dev_target,
             mounts=[mount.format(source=source) for mount in row.mounts],
             commands=_commands(row, scripts="../../scripts" if multi else "scripts"),
             select=row.select,
         )
     return [found[item.name] for item in items]
+
+
+def _check_aliases(items: Sequence[Item]) -> None:
+    """Refuse an alias that is the name or the alias of another service."""
+    taken = {item.name: item.name for item in items} | {
+        name: f"the {name}" for name in BACKING_PORT
+    }
+    for item in items:
+        for alias in item.aliases:
+            owner = taken.setdefault(alias, item.name)
+            if owner != item.name:
+                raise AnswerError(
+                    f"service {item.name!r} has the alias {alias!r}, which is a name of {owner}; remove "
+                    "the alias"
+                )
+
+
+def _has_health(item: Item) -> bool:
+    """Whether a service has a health check. Without HTTP, it must be stated for a custom service."""
+    if item.row.is_own and not item.http and item.health == "":
+        return False
+    return item.health is not None and not item.one_shot
+
+
+def _health_command(item: Item) -> str:
+    """Return the command of the health check as a YAML list; empty if the image has one.
+
+    The image must contain the program that asks a URL. The language of the service tells which one
+    it has.
+    """
+    health = item.health
+    if not health or item.one_shot:
+        return ""
+    if not is_url_path(health):
+        words = ["CMD-SHELL", health] if isinstance(health, str) else ["CMD", *health]
+        # Compose would replace variables, and the container's shell must do so.
+        return json.dumps([word.replace("$", "$$") for word in words], ensure_ascii=False)
+    url = f"http://127.0.0.1:{item.container_port}{health}"
+    language = item.language or item.row.language
+    if language == "python":
+        code = f"import urllib.request as r; r.urlopen('{url}', timeout=4)"
+        return f'[CMD, python, -c, "{code}"]'
+    if language == "node":
+        code = f"fetch('{url}').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
+        return f'[CMD, node, -e, "{code}"]'
+    return f'[CMD-SHELL, "wget -q -O /dev/null {url} || curl -fsS -o /dev/null {url}"]'
+
+
+def _waits_for(needs: Sequence[str], items: Mapping[str, Item]) -> dict[str, str]:
+    """Return the condition of Compose for each need that must be ready first.
+
+    Nothing waits for a worker of the template, because jobs are stored until it takes them.
+    """
+    conditions = {}
+    for need in needs:
+        item = items[need]
+        if item.one_shot:
+            conditions[need] = "service_completed_successfully"
+        elif item.container_port or item.row.is_own:
+            conditions[need] = "service_healthy" if _has_health(item) else "service_started"
+    return conditions
+
+
+def _stack(
+    own_needs: Sequence[str], needs: Mapping[str, list[str]], items: Mapping[str, Item]
+) -> list[str]:
+    """Return the services that a service's tests start beside it: its direct needs.
+
+    A custom service may not start without its own needs, so these are included.
+    """
+    found: list[str] = []
+    waiting = list(own_needs)
+    while waiting:
+        name = waiting.pop(0)
+        if name in found:
+            continue
+        found.append(name)
+        if items[name].row.is_own:
+            waiting += [need for need in needs[name] if need in items]
+    return found
 
 
 def _commands(row: Kind, scripts: str) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 
 from extensions.kinds import KINDS
-from extensions.services import parse
+from extensions.items import parse
 
 from . import pairwise
 
