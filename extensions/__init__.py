@@ -2,6 +2,7 @@
 
 - `kinds`: the table of the kinds of services
 - `rules`: the rules for a single answer
+- `items`: the entries of the answer `services`, checked one by one
 - `services`: the list of services, from the answers
 - `destination`: the existing content of the destination folder
 - `defaults`: defaults from the folder's name and from its remote

@@ -149,3 +149,9 @@ def kept_files(
             f"{prefix}/{name}" for name in ours if (root / service["path"] / name).exists()
         ]
     return patterns
+
+
+def makefile(root: Path, *, adopting: bool) -> str:
+    """Return the name of the project's Makefile, which must not be the name of an existing one."""
+    exists = any((root / name).exists() for name in ("Makefile", "makefile", "GNUmakefile"))
+    return "pipeline.mk" if adopting and exists else "Makefile"

@@ -17,6 +17,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from . import defaults, destination
+from .items import parse
 from .kinds import DEFAULT_KIND, KINDS
 from .prompts import wrap_refusals
 from .rules import (
@@ -29,7 +30,7 @@ from .rules import (
     quoted,
     slug,
 )
-from .services import Service, by_kind, front_door, parse, resolve
+from .services import Service, by_kind, front_door, resolve
 
 
 class ServicesExtension(Extension):
@@ -63,6 +64,8 @@ class ServicesExtension(Extension):
             adopting=adopting,
             adopted_services=adopted_services,
             adopted_files=adopted_files,
+            makefile_of_destination=makefile_of_destination,
+            adopted_integration_commands=adopted_integration_commands,
         )
 
 
@@ -231,6 +234,18 @@ def adopted_files(answers: Context) -> str:
         _destination(answers), answers["service_list"], answers["adopted"]
     )
     return "\n".join(patterns)
+
+
+@pass_context
+def makefile_of_destination(answers: Context) -> str:
+    """Return the name of the project's Makefile: another one if the destination has a Makefile."""
+    return destination.makefile(_destination(answers), adopting=adopting(answers))
+
+
+@pass_context
+def adopted_integration_commands(answers: Context) -> str:
+    """Return the commands of the integration tests that exist already, as JSON."""
+    return json.dumps([])
 
 
 def _destination(answers: Context) -> Path:

@@ -40,6 +40,7 @@ class Service:
     context: str  #: the build context, relative to the project's root
     dockerfile: str  #: relative to the context; empty: Dockerfile
     target: str  #: the stage of the image; empty: the last one
+    has_build_details: bool  #: it is not built from the Dockerfile in `path`
     dev_target: str  #: the stage of the image in dev
     package: str  #: its name as a Python package
     source: str  #: the folder of its code, relative to `path`
@@ -244,6 +245,9 @@ def resolve(
             context=item.context or home,
             dockerfile=item.dockerfile,
             target=item.target,
+            has_build_details=bool(
+                item.target or item.dockerfile or (item.context or home) != path
+            ),
             dev_target="dev" if row.dev_target else item.target,
             package=package,
             source=source,

@@ -16,7 +16,7 @@ ANSWERS_FILE = ".copier-answers.yml"
 Answers = dict[str, Any]
 
 #: Answers that the template stores without asking for them. An update does not recompute them.
-REMEMBERED = frozenset({"year", "adopted"})
+REMEMBERED = frozenset({"year", "adopted", "makefile", "integration_commands"})
 
 
 def committed_answers(repository: Repository) -> Answers:

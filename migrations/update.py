@@ -199,8 +199,10 @@ class Update:
 
     def _adopted(self) -> Answers:
         """Return the answer that remembers the custom services whose files existed before."""
-        names = list(self.old.get("adopted") or [])
-        names = [self.request.names.get(name, name) for name in names]
+        found = self.old.get("adopted") or {}
+        # Projects that were adopted before commands were guessed have a list of names.
+        before = found if isinstance(found, Mapping) else {name: {} for name in found}
+        adopted = {self.request.names.get(name, name): known for name, known in before.items()}
         if "services" in self.request.answers:
             given = self.request.answers["services"]
             # On the command line it is text, which Copier parses as YAML.
@@ -211,9 +213,10 @@ class Update:
             )
             for name, service in wanted.items():
                 signs = {f"services/{name}/{sign}" for sign in SIGNS}
-                if name not in known and service.is_own and signs & self.before.keys():
-                    names.append(name)
-        return {"adopted": names}
+                stays = service.home != service.path
+                if name not in known and service.is_own and (stays or signs & self.before.keys()):
+                    adopted[name] = {}
+        return {"adopted": adopted}
 
     def _successor(self, new_services: Services) -> str:
         """Return the service that a single project's service becomes.

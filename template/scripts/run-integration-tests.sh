@@ -10,5 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/check-tools.sh docker uv
 verbose=()
 if [[ ${VERBOSE:-0} == 1 ]]; then verbose=(--verbose); fi
+# In an adopted project, make reads the pipeline's targets only if a GNUmakefile includes them.
+make=(make)
+if [[ -f pipeline.mk && ! -f GNUmakefile ]]; then make+=(-f pipeline.mk); fi
 exec uv run --script scripts/stack.py ${verbose[@]+"${verbose[@]}"} run full -- \
-  make --no-print-directory test-against-stack -- "$@"
+  "${make[@]}" --no-print-directory test-against-stack -- "$@"

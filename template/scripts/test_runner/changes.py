@@ -6,7 +6,7 @@ not count. If git cannot determine the difference, everything counts as changed.
 
 | a changed file in | affects |
 | --- | --- |
-| services/NAME/ | that service, and every service whose test stack contains it |
+| services/NAME/, or the folder of a service that is elsewhere | that service, and every service whose test stack contains it |
 | tests/ | the integration tests |
 | docs/, deploy/dev/, deploy/prod/; Markdown and the license at the root | no test |
 | anything else: Makefile, scripts/, deploy/test/, workflows, unknown files | everything |
@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .git import GitError, git
+from .project import FOLDERS
 
 #: The files that no test uses.
 UNTESTED = re.compile(
@@ -88,9 +89,9 @@ def affected_by(root: Path, names: Iterable[str], how: str) -> Changes:
         if UNTESTED.fullmatch(name):
             continue
         integration = True
-        service = service_of(root, name)
-        if service:
-            touched.add(service)
+        found = services_of(root, name)
+        if found:
+            touched |= found
         elif multi and not name.startswith("tests/"):
             return everything(root, f"everything is affected: {one_line(name)} {how}")
     known = all_services(root)
@@ -123,24 +124,38 @@ def all_services(root: Path) -> list[str]:
     return sorted(path.name for path in root.glob("services/[!._]*/"))
 
 
-def service_of(root: Path, name: str) -> str:
-    """Return the service that a file belongs to, even if the service no longer exists; else ""."""
+def services_of(root: Path, name: str, folders: Mapping[str, str] = FOLDERS) -> set[str]:
+    """Return the services that a file belongs to, even if they no longer exist.
+
+    Args:
+        root: the project's folder.
+        name: the file's path, relative to the project's folder.
+        folders: the folders of the services that are not in services/.
+    """
+    # Of nested folders, the innermost counts. A service at the root shares its files with all others.
+    inside = [folder for folder in folders.values() if name.startswith(f"{folder}/")]
+    if inside:
+        innermost = max(inside, key=len)
+        return {service for service, folder in folders.items() if folder == innermost}
     parts = PurePosixPath(name).parts
     if len(parts) < 2 or parts[0] != "services" or parts[1][0] in "._":
-        return ""
+        return set()
     # services/NAME alone is a submodule if it is a folder, else a file next to the services.
-    return parts[1] if len(parts) > 2 or (root / name).is_dir() else ""
+    return {parts[1]} if len(parts) > 2 or (root / name).is_dir() else set()
 
 
-def stack_of(root: Path, service: str) -> set[str]:
-    """Return the services whose folders appear in a service's test stack.
+def stack_of(root: Path, service: str, folders: Mapping[str, str] = FOLDERS) -> set[str]:
+    """Return the services in a service's test stack.
 
     Each word of the compose files is tried as a path. This finds at least all paths that Compose uses.
+    A service that is not in services/ may share its build context, so it is found by its name.
     """
     found = set()
     folder = PurePosixPath("services", service, "deploy/test")
     for file in sorted((root / folder).glob("*.y*ml")):
-        for word in re.split(r"[\s'\",:=\[\]{}]+", file.read_text("utf-8", errors="replace")):
+        text = file.read_text("utf-8", errors="replace")
+        found |= {name for name in folders if re.search(rf"^  {name}:\s*$", text, re.MULTILINE)}
+        for word in re.split(r"[\s'\",:=\[\]{}]+", text):
             parts = PurePosixPath(os.path.normpath(folder / word)).parts
             if len(parts) > 1 and parts[0] == "services":
                 found.add(parts[1])

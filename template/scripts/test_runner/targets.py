@@ -17,7 +17,7 @@ from .diagnosis import StackError
 from .events import Events, short_name
 from .patterns import Fallback
 from .processes import Process, environment
-from .project import MULTI, ROOT
+from .project import FOLDERS, MAKE, MULTI, ROOT
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -44,6 +44,9 @@ class State(StrEnum):
 
 #: How many bytes of a log are read per poll, so that a flood of output does not delay the rest.
 MAX_READ = 1 << 20
+
+#: What the Makefile of an adopted service prints for tests whose command is not known yet.
+NO_COMMAND = re.compile(rb'echo "[\w-]+: no command for ')
 
 #: The states of a failed target.
 BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
@@ -145,13 +148,29 @@ class Target:
         return counts.tests - counts.skipped if counts else 0
 
 
-def has_unit_tests(folder: str) -> bool:
-    """Whether the folder's Makefile has the target test-unit. SHELL=true replaces every command."""
-    command = ["make", "-C", folder, "-n", "SHELL=true", "test-unit"]
-    env = environment("", LC_ALL="C")
-    errors = subprocess.run(command, cwd=ROOT, env=env, capture_output=True).stderr
-    # The tests of a broken Makefile are not skipped: they run and fail with make's error.
-    return not re.search(rb"No rule to make target .test-unit.\.", errors)
+def missing(command: list[str], file: str) -> str:
+    """Return why a target of a Makefile has no tests; empty if it has, or if the Makefile is broken.
+
+    A broken Makefile is not skipped: its tests run and fail with make's error.
+
+    Args:
+        command: the make command with the target at its end.
+        file: the Makefile, for the reason.
+    """
+    *options, target = command
+    # make prints the commands and does not run them. SHELL=true is for those that it always runs.
+    done = subprocess.run(
+        [*options, "-n", "SHELL=true", target],
+        cwd=ROOT,
+        env=environment("", LC_ALL="C"),
+        capture_output=True,
+    )
+    if re.search(rb"No rule to make target .%b.\." % target.encode(), done.stderr):
+        return f"no target {target} in {file}"
+    commands = [line for line in done.stdout.splitlines() if not line.startswith(b"make")]
+    if commands and all(NO_COMMAND.match(line) for line in commands):
+        return f"no command for {target} in {file} yet"
+    return ""
 
 
 def services() -> list[str]:
@@ -206,11 +225,18 @@ def find(stages: Iterable[str], names: Iterable[str]) -> list[Target]:
 
 def unit(name: str, folder: str) -> Target:
     """Return the target of a service's unit tests."""
-    again = "make test-unit" if folder == "." else f"make -C {folder} test-unit"
-    target = Target("unit", name, again.split(), again=again, folder=folder)
-    if not has_unit_tests(folder):
-        skip(target, f"no target test-unit in {Path(folder, 'Makefile')}")
+    command = [*(MAKE if folder == "." else ["make", "-C", folder]), "test-unit"]
+    target = Target(
+        "unit", name, command, again=" ".join(command), folder=FOLDERS.get(name, folder)
+    )
+    if why := missing(command, makefile(folder)):
+        skip(target, why)
     return target
+
+
+def makefile(folder: str) -> str:
+    """Return the path of the file with the make targets of a folder."""
+    return MAKE[-1] if folder == "." and len(MAKE) > 1 else str(Path(folder, "Makefile"))
 
 
 def service(name: str) -> Target:
@@ -221,12 +247,14 @@ def service(name: str) -> Target:
         name,
         ["make", "-C", folder, "test-service"],
         scope=name,
-        again=" ".join(["make", "test-service", f"SERVICE={name}"]),
-        folder=folder,
+        again=" ".join([*MAKE, "test-service", f"SERVICE={name}"]),
+        folder=FOLDERS.get(name, folder),
     )
     file = f"{folder}/deploy/test/docker-compose.yml"
     if not (ROOT / file).exists():
         skip(target, f"no {file}")
+    elif (why := missing(target.command, makefile(folder))).startswith("no command"):
+        skip(target, why)
     return target
 
 
@@ -235,9 +263,9 @@ def integration() -> Target:
     target = Target(
         "integration",
         "full" if MULTI else "app",
-        ["make", "test-against-stack"],
+        [*MAKE, "test-against-stack"],
         scope="full",
-        again="make test-integration",
+        again=" ".join([*MAKE, "test-integration"]),
         folder="tests/integration" if MULTI else ".",
     )
     if not (ROOT / "tests/integration").is_dir():
