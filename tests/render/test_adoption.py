@@ -55,8 +55,9 @@ def test_the_makefile_names_the_missing_command(template_copy: Path, tmp_path: P
     done = subprocess.run(
         ["make", "--silent", "-C", str(service), "test-unit"], capture_output=True, text=True
     )
-    assert done.returncode != 0
-    assert "put the command that runs its unit tests into services/billing/Makefile" in done.stderr
+    assert done.stderr == (
+        "billing: no command for its unit tests yet, add it to services/billing/Makefile\n"
+    )
 
 
 def test_a_single_service_keeps_its_files_too(template_copy: Path, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ STABLE = {
     *("author_name", "author_email", "license"),
 }
 
+#: The computed answers that are stored, so that an update keeps them.
+REMEMBERED = {"year", "adopted", "makefile", "integration_commands"}
+
 #: The order of a question's keys.
 KEYS = ["type", "help", "choices", "placeholder", "default", "validator", "ask", "when"]
 
@@ -71,7 +74,7 @@ def test_the_questions_are_the_stable_interface() -> None:
 
 def test_only_the_stable_answers_are_stored(project: Project) -> None:
     remembered = yaml.safe_load((project.root / ".copier-answers.yml").read_text(encoding="utf-8"))
-    assert {name for name in remembered if not name.startswith("_")} <= STABLE | {"year", "adopted"}
+    assert {name for name in remembered if not name.startswith("_")} <= STABLE | REMEMBERED
     assert {name: remembered[name] for name in project.answers} == project.answers
 
 

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "template/scripts"
 
 #: A project of three services. The test stack of api contains worker, that of frontend contains api.
 PROJECT = {
@@ -629,10 +628,10 @@ class TestScript:
     """The script, run as people and workflows run it."""
 
     @pytest.fixture
-    def project(self, repository: Repository) -> Repository:
-        shutil.copytree(
-            SCRIPTS, repository.project / "scripts", ignore=shutil.ignore_patterns("__pycache__")
-        )
+    def project(self, repository: Repository, render: Callable[..., Path]) -> Repository:
+        scripts = render({"project_slug": "shop", "services": "api"}) / "scripts"
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(scripts, repository.project / "scripts", ignore=ignore)
         repository.commit({".gitignore": "__pycache__/\n"})
         repository.git("checkout", "--quiet", "-b", "topic")
         repository.commit({"services/worker/main.py": "2\n"})
