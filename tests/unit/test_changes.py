@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-
 #: A project of three services. The test stack of api contains worker, that of frontend contains api.
 PROJECT = {
     "Makefile": "all:\n",
