@@ -53,6 +53,7 @@ class Service:
     health: str  #: the command of its health check, as a YAML list; empty: its image has one
     has_health: bool  #: whether it has a health check at all
     one_shot: bool  #: runs once, to its end, and others may wait for that
+    awaited: bool  #: another service needs it
     aliases: list[str]  #: further names by which others reach it
     needs: list[str]  #: the services that it calls
     waits_for: dict[str, str]  #: the services that must be ready before it starts, and how
@@ -262,6 +263,7 @@ def resolve(
             health=_health_command(item),
             has_health=_has_health(item),
             one_shot=item.one_shot,
+            awaited=item.name in wanted,
             aliases=item.aliases,
             needs=own_needs,
             waits_for=_waits_for(own_needs, by_name),

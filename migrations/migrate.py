@@ -33,7 +33,15 @@ from pathlib import Path
 
 import notes
 import service_answers
-from answers_file import ANSWERS_FILE, REMEMBERED, Answers, answers_in, committed_answers, dumped
+from answers_file import (
+    ANSWERS_FILE,
+    REMEMBERED,
+    Answers,
+    answers_in,
+    committed_answers,
+    dumped,
+    parsed_answer,
+)
 from copier.errors import CopierError
 from errors import GitError, RefusedError, SignalInterrupt
 from repository import Repository, undo_command
@@ -88,6 +96,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     verb.add_argument("--kind")
     verb.add_argument("--needs", type=words)
     verb.add_argument("--needed-by", type=words, default=[])
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     verb = verbs.add_parser("remove-service", parents=[common])
     verb.add_argument("names", nargs="+")
     verb.add_argument("--delete", action="store_true")
@@ -104,6 +113,18 @@ def words(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
+def pairs(texts: list[str], example: str) -> dict[str, str]:
+    """Split texts of the form KEY=VALUE.
+
+    Raises:
+        RefusedError: a text has another form; the message shows the example.
+    """
+    for text in texts:
+        if "=" not in text:
+            raise RefusedError(f"{text!r} must be KEY=VALUE, such as {example}")
+    return dict(text.split("=", 1) for text in texts)
+
+
 def request_of(options: argparse.Namespace, old: Answers, tree: Tree) -> Request:
     """Return the request of a command line, for a project with these answers and files.
 
@@ -111,15 +132,14 @@ def request_of(options: argparse.Namespace, old: Answers, tree: Tree) -> Request
         RefusedError, AnswerError: the request breaks a rule.
     """
     if options.verb == "update":
-        for pair in options.data:
-            if "=" not in pair:
-                raise RefusedError(f"{pair!r} must be KEY=VALUE, such as cache=redis")
-        return Request(dict(pair.split("=", 1) for pair in options.data))
+        return Request(pairs(options.data, "cache=redis"))
     if options.verb == "add-service":
         new = []
+        more = pairs(options.set, "path=backend")
         for name in options.names:
             name, _, kind = name.partition(":")
             item = {"name": name, "kind": kind or options.kind, "needs": options.needs}
+            item |= {key: parsed_answer(key, value) for key, value in more.items()}
             new.append({key: value for key, value in item.items() if value is not None})
         return Request({"services": service_answers.added(old, new, options.needed_by)})
     if options.verb == "remove-service":

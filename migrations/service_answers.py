@@ -152,7 +152,7 @@ def _pinned(
     now = resolved({**answers, "services": items})
     for name, service in wanted.items():
         if now[name].port != service.port:
-            pin(name, port=service.port)
+            pin(name, published=service.port)
     return items
 
 

@@ -459,6 +459,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     verb.add_argument("--kind", help="their kind, such as python-api (default: from the name)")
     verb.add_argument("--needs", metavar="NAMES", help="the services that the new ones call")
     verb.add_argument("--needed-by", metavar="NAMES", help="the services that call the new ones")
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another key of their entries, such as path=backend or port=3000",
+    )
     verb = add(
         "remove-service", "remove services and their folders; a folder that you changed is kept"
     )
@@ -480,6 +487,7 @@ def for_merge(options: argparse.Namespace) -> list[str]:
         if given.get(name):
             arguments.append(f"--{name.replace('_', '-')}={given[name]}")
     arguments += [f"--data={pair}" for pair in given.get("data", [])]
+    arguments += [f"--set={pair}" for pair in given.get("set", [])]
     arguments += ["--to", *given["to"]] if "to" in given else []
     arguments += ["--delete"] if given.get("delete") else []
     return arguments

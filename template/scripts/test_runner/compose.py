@@ -16,8 +16,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from . import docker, processes
 from .diagnosis import (
@@ -35,6 +38,9 @@ from .project import MULTI, ROOT, SLUG
 #: After an interrupted start, Docker may still create containers. The stack counts as removed when
 #: no resource of it was found in SETTLED checks, which are SETTLE seconds apart.
 SETTLED, SETTLE = 3, 0.2
+
+#: Compose's message if it stopped waiting because a container ended with exit code 0.
+ENDED_WELL = re.compile(rb"container \S+ exited \(0\)\s*$")
 
 #: Seconds that a stack may take to become healthy after its images are built.
 START_TIMEOUT = 300
@@ -171,8 +177,57 @@ class Stack:
             self._run("build", ("build",), log, stop, COMPOSE_PROJECT_NAME=shared)
             if self.warm and self._unchanged():
                 return
-            up = ("up", "--detach", "--no-build", "--wait", f"--wait-timeout={START_TIMEOUT}")
-            self._run("start", (*up, "--quiet-pull", "--remove-orphans"), log, stop)
+            self._start(log, stop)
+            self._wait_for_answers(stop)
+
+    def _start(self, log: IO[bytes], stop: Callable[[], bool]) -> None:
+        """Start the containers and wait until all are healthy, or have ended with exit code 0.
+
+        Compose stops waiting as soon as a container ends. If that container ran once and succeeded,
+        this waits again, for those that run.
+
+        Raises:
+            StackError: a container was not healthy in time.
+            InterruptedError: `stop` returned True.
+        """
+        up = ("up", "--detach", "--no-build", "--wait", f"--wait-timeout={START_TIMEOUT}")
+        rest: tuple[str, ...] = ("--quiet-pull", "--remove-orphans")
+        while True:
+            start = log.seek(0, os.SEEK_END)
+            try:
+                return self._run("start", (*up, *rest), log, stop)
+            except StackError:
+                if not ENDED_WELL.search(Path(log.name).read_bytes()[start:]):
+                    raise
+                found = docker.containers(self.label)
+                running = sorted(service_of(one) for one in found if one["State"]["Running"])
+                again = ("--no-deps", "--no-recreate", *running)
+                if not running or again == rest:
+                    raise
+                rest = again
+
+    def _wait_for_answers(self, stop: Callable[[], bool]) -> None:
+        """Wait until each container with a URL and without a health check answers HTTP.
+
+        Raises:
+            StackError: a container did not answer in time.
+            InterruptedError: `stop` returned True.
+        """
+        urls = self.addresses()
+        end = time.monotonic() + START_TIMEOUT
+        for container in docker.containers(self.label):
+            variable = container["Config"]["Labels"].get("test.url", "").partition("=")[0]
+            url = urls.get(variable, "")
+            if container["State"].get("Health") or not url.startswith("http"):
+                continue
+            while not answers(url):
+                if stop():
+                    raise InterruptedError
+                lines = container_problems(self.project)
+                if lines or time.monotonic() > end:
+                    what = f"{service_of(container)} does not answer at {url}"
+                    raise StackError(what, tuple(lines), "check the port that it listens on")
+                time.sleep(0.2)
 
     def _run(
         self, verb: str, args: tuple[str, ...], log: IO[bytes], stop: Callable[[], bool], **env: str
@@ -312,6 +367,22 @@ class Stack:
         self._own.leave(self._owner(run=False) if self.kept else None)
         self._own.release()
         self._images.release()
+
+
+def service_of(container: dict[str, Any]) -> str:
+    """Return the name of a container's service."""
+    return str(container["Config"]["Labels"]["com.docker.compose.service"])
+
+
+def answers(url: str) -> bool:
+    """Return whether a URL answers HTTP, with any status."""
+    try:
+        with urlopen(url, timeout=2):
+            return True
+    except HTTPError:
+        return True
+    except (OSError, HTTPException):
+        return False
 
 
 def address(container: dict[str, Any], networks: frozenset[str] | None) -> tuple[str, str]:
