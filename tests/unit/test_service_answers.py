@@ -62,7 +62,7 @@ def test_other_services_need_the_new_one_only_if_asked(answers: ModuleType) -> N
 @pytest.mark.parametrize(
     ("before", "names", "after"),
     [
-        ("a, b, c", ["b"], ["a", {"name": "c", "port": 8002}]),
+        ("a, b, c", ["b"], ["a", {"name": "c", "published": 8002}]),
         ("a, b, c", ["c"], "a, b"),
         ("api, worker, web", ["worker"], "api, web"),
         ("api, jobs:python-worker, more:python-worker", ["jobs"],
@@ -70,7 +70,7 @@ def test_other_services_need_the_new_one_only_if_asked(answers: ModuleType) -> N
         (["api", {"name": "e", "kind": "custom", "needs": ["api", "database"]}], ["api"],
          [{"name": "e", "kind": "custom", "needs": ["database"]}]),
         ([{"name": "a", "port": 8001}, "b", "c"], ["a"],
-         ["b", {"name": "c", "port": 8002}]),
+         ["b", {"name": "c", "published": 8002}]),
     ],
 )  # fmt: skip
 def test_the_remaining_services_keep_their_ports_and_needs(

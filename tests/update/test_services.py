@@ -119,7 +119,7 @@ def test_an_existing_folder_is_adopted(generate: Generate, fresh: Fresh) -> None
     project.commit()
     before = project.files()
     project.template("add-service", "billing:custom")
-    assert project.answers()["adopted"] == ["billing"]
+    assert project.answers()["adopted"] == {"billing": {}}
     assert {name for name in project.files() if name.startswith("services/billing/")} == {
         f"services/billing/{name}" for name in (*own, "Makefile", "deploy/test/docker-compose.yml")
     }
@@ -201,7 +201,7 @@ def test_removing_services_changes_no_port_and_no_other_service(
     project.make("remove-service", "NAME=b jobs")
     assert project.answers()["services"] == [
         {"name": "a", "needs": []},
-        {"name": "c", "needs": [], "port": 8002},
+        {"name": "c", "needs": [], "published": 8002},
         "more:python-worker",
         "engine:custom",
     ]
