@@ -385,9 +385,7 @@ def _read_set(
         result: dict[str, Definition] = {}
         for path in paths:
             for name, definition in reader.from_file(path, frozenset()).items():
-                result[name] = (
-                    result[name].merged(definition) if name in result else definition
-                )
+                result[name] = result[name].merged(definition) if name in result else definition
         return result
     folder = posixpath.dirname(paths[0])
     return {
@@ -404,7 +402,9 @@ def _with_docker(root: Path, paths: Sequence[str]) -> Mapping[str, Any] | None:
         command += ["--file", str(root / path)]
     command += ["config", "--format=json", "--no-interpolate", "--no-normalize"]
     command += ["--no-env-resolution", "--no-consistency"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")
+    }
     try:
         done = subprocess.run(
             command, cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
