@@ -130,7 +130,7 @@ KNOWN: dict[str, BackingImage] = {
 def split_image(image: str) -> tuple[str, str]:
     """Split an image into its name, without the host, and its tag."""
     name, _, _ = image.partition("@")
-    head, slash, last = name.rpartition("/")
+    head, _, last = name.rpartition("/")
     last, _, tag = last.partition(":")
     first = head.partition("/")[0]
     if "." in first or ":" in first or first == "localhost":

@@ -473,7 +473,7 @@ class _Reader:
             if not file.is_file():
                 self.notes.append(f"{path}: named in a compose file, but missing")
                 return {}
-            data = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506
+            data = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
         except UnicodeDecodeError:
             self.notes.append(f"{path}: not read, because it is not UTF-8 text")
             return {}

@@ -677,7 +677,7 @@ class _Search:
                 ]
                 for host in hosts_in(values, hosts):
                     add(names[id(build)], host)
-        for name, found in needs.items():
+        for found in needs.values():
             found.sort(key=lambda need: (need not in stores, need))
         return needs
 

@@ -86,18 +86,12 @@ def parse_dockerfile(text: str) -> Dockerfile:
     stages: list[Stage] = []
     copied: list[str] = []
     for word, rest in _instructions(text):
-
-        def resolved(value: str) -> str:
-            known = arguments | (stages[-1].env if stages else {})  # noqa: B023
-            return substitute(
-                value, lambda name, op, default: known.get(name) or (default if "-" in op else "")
-            )
-
+        known = arguments | (stages[-1].env if stages else {})
         if word == "FROM":
             parts = [part for part in rest.split() if not part.startswith("--")]
             if not parts:
                 continue
-            image = resolved(parts[0])
+            image = _resolved(parts[0], known)
             name = parts[2] if len(parts) > 2 and parts[1].lower() == "as" else ""
             parent = next((s for s in stages if s.name and s.name.lower() == image.lower()), None)
             stages.append(parent.heir(name) if parent else Stage(name, image))
@@ -105,14 +99,14 @@ def parse_dockerfile(text: str) -> Dockerfile:
         if word == "ARG":
             name, _, value = rest.partition("=")
             if value or name not in arguments:
-                arguments[name.strip()] = resolved(value.strip().strip("\"'"))
+                arguments[name.strip()] = _resolved(value.strip().strip("\"'"), known)
             continue
         if not stages:
             continue
         stage = stages[-1]
         if word == "EXPOSE":
             for port in rest.split():
-                number, _, protocol = resolved(port).partition("/")
+                number, _, protocol = _resolved(port, known).partition("/")
                 number = number.partition("-")[0]
                 if (
                     number.isdigit()
@@ -127,14 +121,21 @@ def parse_dockerfile(text: str) -> Dockerfile:
         elif word == "ENTRYPOINT":
             stage.entrypoint, stage.command = _line(rest), ""
         elif word == "ENV":
-            stage.env |= {key: resolved(value) for key, value in _pairs(rest)}
+            stage.env |= {key: _resolved(value, known) for key, value in _pairs(rest)}
         elif word == "USER":
-            stage.user = resolved(rest.strip())
+            stage.user = _resolved(rest.strip(), known)
         elif word == "RUN":
             stage.run += f"{rest}\n"
         elif word in ("COPY", "ADD") and "--from=" not in rest:
-            copied += [resolved(source) for source in _sources(rest)]
+            copied += [_resolved(source, known) for source in _sources(rest)]
     return Dockerfile(tuple(stages), tuple(copied))
+
+
+def _resolved(value: str, known: dict[str, str]) -> str:
+    """Replace the variables of a Dockerfile that are known."""
+    return substitute(
+        value, lambda name, op, default: known.get(name) or (default if "-" in op else "")
+    )
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
