@@ -461,8 +461,8 @@ class _Guess:
             }
             if "maven-failsafe-plugin" in self.read("pom.xml"):
                 found["test_service"] = [
-                    f"{maven} test-compile failsafe:integration-test failsafe:verify "
-                    "$(if $(TESTS),-Dit.test='$(TESTS)') $(ARGS)"
+                    f"{maven} test-compile failsafe:integration-test failsafe:verify"
+                    + " $(if $(TESTS),-Dit.test='$(TESTS)') $(ARGS)"
                 ]
             return found
         text = self.read("build.gradle") + self.read("build.gradle.kts")

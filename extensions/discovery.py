@@ -40,7 +40,7 @@ from .dockerfiles import (
     parse_dockerfile,
     variant_of,
 )
-from .items import PATH, is_url_path
+from .items import ALIAS, PATH, is_url_path
 from .languages import (
     MANIFESTS,
     SERVERS,
@@ -182,7 +182,8 @@ class _Search:
 
     def _listed_dockerfiles(self) -> list[str]:
         """List the Dockerfiles that are neither vendored nor examples, and note the others."""
-        found, foreign = [], []
+        found: list[str] = []
+        foreign: list[str] = []
         for path in self.files.names:
             if (
                 not is_dockerfile(posixpath.basename(path))
@@ -508,15 +509,10 @@ class _Search:
         if build.context == "." and manifests_in(self.files, ".") and name == "app":
             return "."
         for option in options:
-            option = posixpath.normpath(posixpath.join(build.context, option)) if option else ""
-            if (
-                option
-                and option != "."
-                and PATH.fullmatch(option)
-                and not is_foreign(f"{option}/x")
-            ):
-                if self.files.is_folder(option) and manifests_in(self.files, option):
-                    return option
+            option = posixpath.normpath(posixpath.join(build.context, option)) if option else "."
+            is_own = PATH.fullmatch(option) and not is_foreign(f"{option}/x") and option != "."
+            if is_own and self.files.is_folder(option) and manifests_in(self.files, option):
+                return option
         if build.context != ".":
             return build.context
         # A folder such as backend/ without a manifest that is known.
@@ -704,7 +700,7 @@ class _Search:
         used = {build.context for build in builds}
         used |= {self._path(build, self._parsed(build.file)) for build in builds}
         parents = tuple(f"{folder}/" for folder in used if folder != ".")
-        bare = []
+        bare: list[str] = []
         for folder in sorted(self.files.by_folder):
             if (
                 not folder
@@ -763,11 +759,9 @@ def hosts_in(values: Iterable[str], hosts: Mapping[str, str]) -> Iterator[str]:
 def _add_aliases(items: Mapping[str, dict[str, Any]], hosts: Mapping[str, str]) -> None:
     """Add the names by which others reach a service, if they differ from its name."""
     for host, name in hosts.items():
-        if name in items and host != name and host not in items:
-            if host not in ("database", "cache") and re.fullmatch(
-                r"[A-Za-z0-9]([\w.\-]*[A-Za-z0-9])?", host
-            ):
-                items[name].setdefault("aliases", []).append(host)
+        is_free = host not in items and host not in ("database", "cache")
+        if name in items and is_free and ALIAS.fullmatch(host):
+            items[name].setdefault("aliases", []).append(host)
 
 
 def _repeats(found: _Build, same: _Build, first_file: str) -> bool:
