@@ -42,7 +42,6 @@ from .dockerfiles import (
 )
 from .items import ALIAS, PATH, is_url_path
 from .languages import (
-    MANIFESTS,
     SERVERS,
     framework_port,
     health_route,
@@ -110,14 +109,19 @@ class Found:
 _cache: dict[Path, tuple[object, Found]] = {}
 
 
-def found(root: Path) -> Found:
-    """Find the services of a project. Copier asks several times, so the result is kept."""
+def found(root: Path, ignored: frozenset[str] = frozenset()) -> Found:
+    """Find the services of a project. Copier asks several times, so the result is kept.
+
+    Args:
+        root: the project.
+        ignored: files that are not part of the project, relative to its root.
+    """
     root = root.resolve()
     if not root.is_dir():
         return Found()
-    state = _state(root)
+    state = (_state(root), ignored)
     if root not in _cache or _cache[root][0] != state:
-        _cache[root] = (state, _Search(root).result())
+        _cache[root] = (state, _Search(root, ignored).result())
     return _cache[root][1]
 
 
@@ -145,8 +149,10 @@ class _Build:
 class _Search:
     """One search through a project."""
 
-    def __init__(self, root: Path) -> None:
-        self.files = source_files(root)
+    def __init__(self, root: Path, ignored: frozenset[str]) -> None:
+        files = source_files(root)
+        names = tuple(name for name in files.names if name not in ignored)
+        self.files = replace(files, names=names)
         self.composition = read_compose(self.files)
         self.notes = list(self.composition.notes)
         self.dockerfiles: dict[str, Dockerfile] = {}
@@ -803,7 +809,3 @@ def _listed(names: Iterable[str]) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-#: Names that other modules use.
-__all__ = ["MANIFESTS", "Found", "found", "hosts_in", "replace", "valid_name"]

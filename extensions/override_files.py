@@ -316,8 +316,8 @@ class _Writer:
             build["args"] = {key: self._value(v) for key, v in definition.build_args.items()}
         return {
             "build": build,
-            "entrypoint": self._command(definition.entrypoint),
-            "command": self._command(self._own_command(name, definition)),
+            "entrypoint": self._command(self._kept(name, definition.entrypoint)),
+            "command": self._command(self._kept(name, definition.command)),
             **self._more(definition),
             "env_file": self._env_files(definition),
             "environment": self._environment(definition),
@@ -332,9 +332,8 @@ class _Writer:
             parse_dockerfile(self.found.files.read(posixpath.normpath(file))).stage().name == target
         )
 
-    def _own_command(self, name: str, definition: Definition) -> str | list[str] | None:
-        """Return the command of a service. In test, a development server is left to the image."""
-        command = definition.command
+    def _kept(self, name: str, command: str | list[str] | None) -> str | list[str] | None:
+        """Return a command. In test, a development server is replaced by that of the image."""
         if command is None or not self.is_test or not DEV_SERVER.search(words_of(command)):
             return command
         service = self.services[name]
@@ -347,12 +346,14 @@ class _Writer:
     def _command_only(self, name: str) -> dict[str, Any]:
         """Return the command of a service in prod, if others run the same image without it."""
         entry = self.entries.get(name)
-        if entry is None or DEV_SERVER.search(words_of(entry.plain.command)):
+        if entry is None:
             return {}
         self.files[entry.file] = None
+        keys = {"entrypoint": entry.plain.entrypoint, "command": entry.plain.command}
         return {
-            "entrypoint": self._command(entry.plain.entrypoint),
-            "command": self._command(entry.plain.command),
+            key: self._command(command)
+            for key, command in keys.items()
+            if not DEV_SERVER.search(words_of(command))
         }
 
     def _own_mounts(self, name: str, definition: Definition) -> list[str]:
