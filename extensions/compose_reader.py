@@ -388,6 +388,14 @@ def _read_set(
                 result[name] = result[name].merged(definition) if name in result else definition
         return result
     folder = posixpath.dirname(paths[0])
+    texts = "".join(files.read(path) for path in paths)
+
+    def place(name: object) -> int:
+        # Docker Compose sorts the services by name. Their order in the files is easier to follow.
+        match = re.search(rf"^\s+[\"']?{re.escape(str(name))}[\"']?:", texts, re.MULTILINE)
+        return match.start() if match else len(texts)
+
+    services = {name: services[name] for name in sorted(services, key=place)}
     return {
         str(name): reader.definition(str(name), service, folder)
         for name, service in services.items()

@@ -113,12 +113,16 @@ def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> dict[str, Comm
     """
     files = source_files(root) if root.is_dir() else None
     found: dict[str, Commands] = {}
+    existing = [
+        service for service in services if files and service["is_own"] and _exists(files, service)
+    ]
     owners: dict[str, str] = {}
-    for service in services:
-        if not service["is_own"] or files is None or not _exists(files, service):
-            continue
+    # The service with an HTTP server comes before its workers.
+    for service in sorted(existing, key=lambda service: not service["container_port"]):
+        owners.setdefault(service["home"], service["name"])
+    for service in existing:
         name, home = service["name"], service["home"]
-        owner = owners.setdefault(home, name)
+        owner = owners[home]
         if owner == name:
             item = {key: service[key] for key in ("name", "context", "dockerfile", "language")}
             found[name] = commands_of(root, {**item, "path": home}, files)
