@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .commands import Commands, commands_of
 from .kinds import KINDS, kind_of
-from .rules import AnswerError, check_name
+from .rules import AnswerError
 from .services import BACKING_PORT
+from .source_files import SourceFiles, source_files
 
 #: The files of the placeholder with which a new custom service starts.
 PLACEHOLDER = ("Dockerfile", ".dockerignore", "app.py", "tests")
 
-#: A folder that contains one of these files is a service.
+#: A folder in services/ that contains one of these files is a service.
 SIGNS = ("Dockerfile", "pyproject.toml", "package.json")
-
-#: Folders at a project's root that are never services.
-NO_SERVICES = frozenset("deploy docs node_modules packages scripts services src tests".split())
 
 #: Answers that every project of this template has, and hardly any project of another template.
 OURS = frozenset({"layout", "project_slug", "registry"})
@@ -90,22 +90,8 @@ def _fixed_places() -> tuple[set[str], set[str]]:
 
 
 def is_service(folder: Path) -> bool:
-    """Whether a folder contains a service that exists already."""
+    """Whether a folder contains the Dockerfile or a manifest of a service."""
     return any((folder / sign).is_file() for sign in SIGNS)
-
-
-def services_in(root: Path) -> list[str]:
-    """List the services in services/ and at the root, except those whose name breaks a rule."""
-    found: list[str] = []
-    for parent in (root / "services", root):
-        for folder in sorted(parent.glob("*/")):
-            try:
-                check_name(folder.name)
-            except AnswerError:
-                continue
-            if folder.name not in (*NO_SERVICES, *found) and is_service(folder):
-                found.append(folder.name)
-    return found
 
 
 def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
@@ -120,19 +106,42 @@ def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
     return [{"name": name, "kind": kind, "needs": chosen}]
 
 
-def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the custom services that exist already."""
+def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> dict[str, Commands]:
+    """Return the custom services that exist already, each with its guessed commands.
 
-    def exists(service: Mapping[str, Any]) -> bool:
-        # The user will move a folder at the root of a multi project to services/.
-        elsewhere = "." if service["path"] == "." else service["name"]
-        return is_service(root / service["path"]) or is_service(root / elsewhere)
+    Services that share a folder also share its tests, which only run once.
+    """
+    files = source_files(root) if root.is_dir() else None
+    found: dict[str, Commands] = {}
+    existing = [
+        service for service in services if files and service["is_own"] and _exists(files, service)
+    ]
+    owners: dict[str, str] = {}
+    # The service with an HTTP server comes before its workers.
+    for service in sorted(existing, key=lambda service: not service["container_port"]):
+        owners.setdefault(service["home"], service["name"])
+    for service in existing:
+        name, home = service["name"], service["home"]
+        owner = owners[home]
+        if owner == name:
+            item = {key: service[key] for key in ("name", "context", "dockerfile", "language")}
+            found[name] = commands_of(root, {**item, "path": home}, files)
+        else:
+            line = f"@echo 'the commands of {owner} also check {name}, which shares its folder'"
+            targets = ("test_unit", "test_service", "lint", "format")
+            found[name] = {target: [line] for target in targets}
+    return found
 
-    return [service["name"] for service in services if service["is_own"] and exists(service)]
+
+def _exists(files: SourceFiles, service: Mapping[str, Any]) -> bool:
+    """Whether a service has a Dockerfile or a manifest."""
+    file = posixpath.join(service["context"], service["dockerfile"] or "Dockerfile")
+    is_built = (files.root / file).is_file()
+    return is_built or is_service(files.root / service["home"])
 
 
 def kept_files(
-    root: Path, services: Sequence[Mapping[str, Any]], names: Sequence[str]
+    root: Path, services: Sequence[Mapping[str, Any]], names: Container[str]
 ) -> list[str]:
     """List patterns of files that are not rendered, because a service is adopted.
 

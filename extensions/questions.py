@@ -17,6 +17,8 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from . import defaults, destination
+from .commands import integration_command
+from .discovery import Found, found
 from .items import parse
 from .kinds import DEFAULT_KIND, KINDS
 from .prompts import wrap_refusals
@@ -53,7 +55,9 @@ class ServicesExtension(Extension):
             service_list_of=service_list_of,
             front_door_of=front_door,
             by_kind=by_kind,
-            default_layout=default_layout,
+            default_database=default_database,
+            default_cache=default_cache,
+            note_on_services=note_on_services,
             default_kind=default_kind,
             default_services=default_services,
             name_of_destination=name_of_destination,
@@ -179,21 +183,49 @@ def adopting(answers: Context) -> bool:
 def default_services(answers: Context) -> str:
     """Return the default for the services as JSON: those that exist, else an example.
 
-    It is a list, because Copier displays a string as a YAML document, with an end marker.
+    It is a list, because Copier displays a string as a YAML document, with an end marker. In a folder
+    with files, but without a service, there is no default: the example would not belong there.
+
+    Raises:
+        UserMessageError: there is no default, and the user cannot be asked.
     """
     previous = _previous(answers)
     if previous.get("layout") == "single":
         return json.dumps(destination.grown(previous))
-    found = destination.services_in(_destination(answers)) if adopting(answers) else []
-    return json.dumps([f"{name}:custom" for name in found] or ["api", "worker", "frontend"])
+    if not adopting(answers):
+        return json.dumps(["api", "worker", "frontend"])
+    if items := _found(answers).items:
+        return json.dumps(items)
+    if answers["_copier_conf"]["defaults"] and answers["layout"] == "multi":
+        raise UserMessageError(
+            "no service was found in this folder: no compose file builds an image, and there is no "
+            "Dockerfile; name the services that you want, for example with --data services=api, or "
+            "generate the project into a new folder"
+        )
+    return ""
 
 
 @pass_context
-def default_layout(answers: Context) -> str:
-    """Return the default for the layout: single if the root itself is the only service."""
-    root = _destination(answers)
-    is_single = destination.is_service(root) and not destination.services_in(root)
-    return "single" if adopting(answers) and is_single else "multi"
+def note_on_services(answers: Context) -> str:
+    """Return a note for the question about services, if the destination has files but no service."""
+    if not adopting(answers) or _found(answers).items:
+        return ""
+    return "No service was found in this folder, so there is no default.\n   "
+
+
+@pass_context
+def default_database(answers: Context) -> str:
+    """Return the default for the database: that of the existing services, else PostgreSQL."""
+    if answers["page_alone"]:
+        return "none"
+    return _found(answers).database if _finds_services(answers) else "postgres"
+
+
+@pass_context
+def default_cache(answers: Context) -> str:
+    """Return the default for the cache: that of the existing services, or one for the jobs."""
+    known = _found(answers).cache if _finds_services(answers) else "none"
+    return "redis" if known == "none" and needs_cache(answers) else known
 
 
 @pass_context
@@ -223,7 +255,7 @@ def registry_of_origin(answers: Context, forge: str) -> str:
 
 @pass_context
 def adopted_services(answers: Context) -> str:
-    """Return the custom services that exist already, as JSON."""
+    """Return the custom services that exist already, each with its commands, as JSON."""
     return json.dumps(destination.adopted(_destination(answers), answers["service_list"]))
 
 
@@ -245,7 +277,22 @@ def makefile_of_destination(answers: Context) -> str:
 @pass_context
 def adopted_integration_commands(answers: Context) -> str:
     """Return the commands of the integration tests that exist already, as JSON."""
-    return json.dumps([])
+    root = _destination(answers)
+    if not adopting(answers):
+        return json.dumps([])
+    command = integration_command(root, _found(answers).files)
+    if not command and (root / "tests/integration").is_dir():
+        name = makefile_of_destination(answers)
+        command = f"@echo 'no command for tests/integration yet, add it to {name}' >&2"
+    return json.dumps([command] if command else [])
+
+
+def _found(answers: Context) -> Found:
+    return found(_destination(answers))
+
+
+def _finds_services(answers: Context) -> bool:
+    return adopting(answers) and bool(_found(answers).items)
 
 
 def _destination(answers: Context) -> Path:

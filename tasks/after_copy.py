@@ -18,6 +18,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adoption import Adoption
 
 #: Marks a file as the template's.
 MARK = b"Kept by the template"
@@ -177,18 +181,30 @@ def lock(project: Path, *, adopted: bool = False) -> None:
         warn(f"Some lock files of {tool} are missing", reason, "make lock")
 
 
-def list_manual_steps(project: Path, template: Path) -> None:
-    """Print what the user has to do by hand in a folder that had files before."""
-    from adoption import manual_steps
+def finish_adoption(project: Path, template: Path) -> Adoption | None:
+    """Write the override files. Return what remains to do; None if that could not be found out."""
+    from adoption import adopt
 
     try:
-        steps = manual_steps(project, template)
+        return adopt(project, template)
     except Exception as error:  # noqa: BLE001 - the next steps are printed in any case
-        warn("The manual steps could not be listed", str(error), "read docs/adopt.md")
-        return
-    if steps:
+        warn("The remaining steps could not be listed", str(error), "read docs/adopt.md")
+        return None
+
+
+def list_manual_steps(found: Adoption) -> None:
+    """Print what was not taken from the existing files, and what the user has to do by hand."""
+    from adoption import MAX_NOTES
+
+    if found.notes:
+        say(" ", "Seen in your files, and not taken:")
+    for note in found.notes[:MAX_NOTES]:
+        say("  -", note if len(note) <= 2 * MAX_REASON else f"{note[: 2 * MAX_REASON]}…")
+    if len(found.notes) > MAX_NOTES:
+        say("  -", f"and {len(found.notes) - MAX_NOTES} more")
+    if found.steps:
         say(" ", "Do by hand:")
-    for text, command in steps:
+    for text, command in found.steps:
         say("  -", text, command)
 
 
@@ -227,13 +243,16 @@ def main() -> None:
     options = parser.parse_args()
     project = Path.cwd()
     print()
+    found = None
+    if options.adopted_with:
+        found = finish_adoption(project, Path(options.adopted_with))
     count = count_written(project, options.since)
     say("✓", f"{count} file{'' if count == 1 else 's'} written")
     start_repository(project)
     make_executable(project)
     lock(project, adopted=bool(options.adopted_with))
-    if options.adopted_with:
-        list_manual_steps(project, Path(options.adopted_with))
+    if found:
+        list_manual_steps(found)
     print_next_steps(project)
 
 
