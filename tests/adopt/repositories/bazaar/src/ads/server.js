@@ -8,4 +8,4 @@ const ads = [
 
 http.createServer((req, res) => {
   res.end(JSON.stringify(ads[Math.floor(Math.random() * ads.length)]));
-}).listen(9555);
+}).listen(8080);

@@ -8,7 +8,7 @@ const home = fs.readFileSync(path.join(__dirname, 'templates/home.html'), 'utf8'
 const env = process.env;
 const addr = {
   catalog: env.CATALOG_ADDR || 'localhost:3550',
-  ads: env.ADS_ADDR || 'localhost:9555',
+  ads: env.ADS_ADDR || 'localhost:8082',
   ratings: env.RATINGS_ADDR || 'localhost:8090',
   search: env.SEARCH_ADDR || 'localhost:8085',
   basket: env.BASKET_ADDR || 'localhost:7070',
