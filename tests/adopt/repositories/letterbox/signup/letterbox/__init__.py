@@ -1,0 +1,1 @@
+"""Newsletter subscriptions with confirmation by mail."""

@@ -1,0 +1,3 @@
+from letterbox.http import serve
+
+serve()
