@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from .addresses import address_labels
 from .backing_images import (
     OTHER_POSTGRES,
     TOOLS,
@@ -195,21 +196,26 @@ class _Writer:
             blocks = [self._block(name, self._command_only(name)) for name in self.stack.services]
         else:
             backing = self._backing_of_stack()
+            labels = self._address_labels(backing)
             for name in self.stack.services:
                 if name in self.entries:
                     body = self._own(name, self.entries[name], backing)
+                    body["labels"] = labels.get(name)
                     blocks.append(self._block(name, body, self.entries[name]))
             for name in self.stack.stores:
                 if name in self.found.stores:
                     entry = self.found.stores[name]
                     body = self._database(entry) if name == "database" else self._cache(entry)
+                    body["labels"] = {**(body.get("labels") or {}), **labels.get(name, {})}
                     blocks.append(self._block(name, body, entry))
                     if name == "database":
                         blocks.append(self._block("database-setup", self._database_setup(entry)))
-            blocks += [
-                self._block(name, self._image(name, entry, backing), entry)
-                for name, entry in backing.items()
-            ]
+            for name, entry in backing.items():
+                body = self._image(name, entry, backing)
+                if more := labels.get(name):
+                    own = body["labels"]
+                    body["labels"] = {**(own if isinstance(own, dict) else {"<<": own}), **more}
+                blocks.append(self._block(name, body, entry))
         services = "\n".join(block for block in blocks if block)
         if not services:
             return ""
@@ -248,6 +254,13 @@ class _Writer:
                 comment = f"  # `{entry.name}` in {entry.file}\n"
         lines = _dumped({name: body}).splitlines()
         return comment + "".join(f"  {line}\n" if line else "\n" for line in lines)
+
+    def _address_labels(self, backing: Mapping[str, Entry]) -> dict[str, dict[str, str]]:
+        """Return the labels that give tests addresses in their own variables, by container."""
+        if not self.is_test:
+            return {}
+        names = (*self.stack.services, *self.stack.stores, *backing)
+        return address_labels(self.found, list(self.services.values()), self.stack.scope, names)
 
     # Values -----------------------------------------------------------------------
 

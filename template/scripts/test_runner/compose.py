@@ -42,6 +42,10 @@ SETTLED, SETTLE = 3, 0.2
 #: Compose's message if it stopped waiting because a container ended with exit code 0.
 ENDED_WELL = re.compile(rb"container \S+ exited \(0\)\s*$")
 
+#: A label with an address for the tests. `test.url` has a URL; the labels of the other forms give more
+#: variables: a URL, only the host, or only the port.
+LABEL = re.compile(r"test\.url|test\.(url|host|port)\.\w+", re.ASCII)
+
 #: Seconds that a stack may take to become healthy after its images are built.
 START_TIMEOUT = 300
 
@@ -302,10 +306,11 @@ class Stack:
         own = docker.own_container()
         networks = docker.join(own, self.label) if own else None
         return {
-            variable: url
+            variable: value
             for container in found
-            if "test.url" in container["Config"]["Labels"]
-            for variable, url in [address(container, networks)]
+            for label in container["Config"]["Labels"]
+            if LABEL.fullmatch(label)
+            for variable, value in [address(container, label, networks)]
         }
 
     def broken(self) -> StackError | None:
@@ -385,27 +390,35 @@ def answers(url: str) -> bool:
         return False
 
 
-def address(container: dict[str, Any], networks: frozenset[str] | None) -> tuple[str, str]:
-    """Return the variable and the URL that a container's label `test.url` defines.
+def address(
+    container: dict[str, Any], label: str, networks: frozenset[str] | None
+) -> tuple[str, str]:
+    """Return the variable that a container's label defines, and its value.
 
     Args:
         container: the output of `docker inspect`.
+        label: the label's name, which `LABEL` matches.
         networks: the ids of the networks shared with this process; None: it runs on the host.
     """
-    labels = container["Config"]["Labels"]
-    variable, _, url = labels["test.url"].partition("=")
-    port = re.search(r"HOST:(\d+)", url)
+    text = container["Config"]["Labels"][label]
+    variable, _, value = text.partition("=")
+    kind = label.split(".")[1]
+    port = re.search(r"HOST:(\d+)" if kind == "url" else r"^(\d+)$", value)
     if not port:
-        raise StackError(
-            f"label test.url '{labels['test.url']}' must be VARIABLE=URL with HOST:PORT in the "
-            "URL, such as TEST_API_URL=http://HOST:8000"
+        form = (
+            "VARIABLE=URL with HOST:PORT in the URL, such as TEST_API_URL=http://HOST:8000"
+            if kind == "url"
+            else f"VARIABLE=PORT with the container's port, such as API_{kind.upper()}=8000"
         )
-    host_and_port = (
-        f"127.0.0.1:{docker.published_port(container, int(port[1]))}"
+        raise StackError(f"label {label} '{text}' must be {form}")
+    host, number = (
+        ("127.0.0.1", str(docker.published_port(container, int(port[1]))))
         if networks is None
-        else f"{docker.address_in(container, networks)}:{port[1]}"
+        else (docker.address_in(container, networks), port[1])
     )
-    return variable, url.replace(port[0], host_and_port)
+    if kind == "url":
+        return variable, value.replace(port[0], f"{host}:{number}")
+    return variable, host if kind == "host" else number
 
 
 def sweep() -> list[str]:

@@ -17,7 +17,7 @@ from .diagnosis import StackError
 from .events import Events, short_name
 from .patterns import Fallback
 from .processes import Process, environment
-from .project import FOLDERS, MAKE, MULTI, ROOT
+from .project import FOLDERS, INTEGRATION, MAKE, MULTI, ROOT
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -266,9 +266,12 @@ def integration() -> Target:
         [*MAKE, "test-against-stack"],
         scope="full",
         again=" ".join([*MAKE, "test-integration"]),
-        folder="tests/integration" if MULTI else ".",
+        folder=INTEGRATION,
     )
-    if not (ROOT / "tests/integration").is_dir():
+    # A single-service project has its integration tests in the same folder.
+    if INTEGRATION != "." and not (ROOT / INTEGRATION).is_dir():
+        skip(target, f"no {INTEGRATION}")
+    elif INTEGRATION == "." and not MULTI and not (ROOT / "tests/integration").is_dir():
         skip(target, "no tests/integration")
     return target
 
