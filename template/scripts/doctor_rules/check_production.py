@@ -1,0 +1,68 @@
+# Kept by the template: copier update merges its changes into this file.
+"""Rules for production."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .check_dockerfiles import is_secret
+from .compose import Environment
+from .model import Finding, external, rule
+from .project import Project
+
+external("compose-refused", "docker compose config refuses a compose file of production")
+
+DEFAULT = re.compile(r"\$\{(\w+):?-([^{}]+)\}")
+CREDENTIALS = re.compile(r"\w+://[^\s:/@$]+:([^\s:/@${}]+)@")
+
+
+@rule("default-secret", "A secret of production has a default")
+def default_secret(project: Project) -> Iterator[Finding]:
+    """Report secrets that production knows without being given them."""
+    why = "If the variable is not set, production runs with a secret that is in git."
+    for file in project.compose_files:
+        if file.environment is not Environment.PROD:
+            continue
+        found: set[tuple[int, str]] = set()
+        for number, line in enumerate(project.text(file.path).splitlines(), 1):
+            if line.lstrip().startswith("#"):
+                continue
+            for name, _ in DEFAULT.findall(line):
+                if is_secret(name):
+                    found.add((number, name))
+                    yield Finding(
+                        "default-secret",
+                        file.path,
+                        number,
+                        f"{name} has a default in production",
+                        why,
+                        f"${{{name}:?set it in .env}}",
+                    )
+            if CREDENTIALS.search(line):
+                yield Finding(
+                    "default-secret",
+                    file.path,
+                    number,
+                    "an address contains a fixed password",
+                    "The secret of production is in git.",
+                    "…://user:${DATABASE_PASSWORD:?set it in .env}@…",
+                )
+        for service in file.services.values():
+            if "environment" in service.own.merged:
+                continue
+            for name, (line, value) in service.environment.items():
+                literal = (
+                    value
+                    and "$" not in value
+                    and not re.fullmatch(r"(?i)true|false|yes|no|\d{1,2}|/.*", value)
+                )
+                if literal and is_secret(name):
+                    yield Finding(
+                        "default-secret",
+                        file.path,
+                        line,
+                        f"{service.name} has a fixed {name} in production",
+                        "The secret of production is in git.",
+                        f"      {name}: ${{{name}:?set it in .env}}",
+                    )
