@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from doctor_rules import fixes, linters, output
+from doctor_rules import check_workflows, fixes, linters, output
 from doctor_rules.model import PAGE, RULES, Finding
 from doctor_rules.project import Project, SettingsError, check_rules, read_settings
 from doctor_rules.registry import built_in
@@ -81,7 +81,7 @@ def findings_of(project: Project, options: argparse.Namespace) -> tuple[list[Fin
         programs.append(linters.compose_config)
     results = linters.run_all(project, programs)
     if options.no_linters:
-        results.append(linters.Result(list(linters.check_workflows.fallback(project))))
+        results.append(linters.Result(list(check_workflows.fallback(project))))
     found = built_in(project) + [finding for result in results for finding in result.findings]
     kept = {finding for finding in found if not project.is_ignored(finding)}
     skipped = [result.skipped for result in results if result.skipped]

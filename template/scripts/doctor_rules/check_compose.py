@@ -226,7 +226,7 @@ def port_mismatch(project: Project) -> Iterator[Finding]:
         if not exposed or not ports or not known or base not in images.ROOT_IMAGES:
             continue
         if exposed.isdisjoint(numbers):
-            right = sorted(exposed, key=int)[0]
+            right = min(exposed, key=int)
             port = ports[0]
             written = f"{port.address}:" * bool(port.address) + port.published
             yield Finding(
@@ -392,7 +392,7 @@ def depends_on_condition(project: Project) -> Iterator[Finding]:
             "Without a condition, Compose only waits until the container has started.",
             advice,
             Severity.ERROR
-            if checked or any(is_database(file, n) for n in names)
+            if service.merged.get("build") and (checked or any(is_database(file, n) for n in names))
             else Severity.WARNING,
         )
 

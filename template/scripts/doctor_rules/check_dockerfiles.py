@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from . import images
-from .dockerfile import Instruction, Stage
+from .dockerfile import Instruction
 from .model import Edit, Finding, Severity, rule
 from .project import Image, Project
 
@@ -102,9 +102,9 @@ def starts_with_gosu(project: Project, image: Image) -> bool:
         for word in item.words:
             name = posixpath.basename(word.strip("\"'"))
             for path in project.files:
-                if name.endswith(".sh") and posixpath.basename(path) == name:
-                    if DROPS_ROOT.search(project.text(path)):
-                        return True
+                same = name.endswith(".sh") and posixpath.basename(path) == name
+                if same and DROPS_ROOT.search(project.text(path)):
+                    return True
     return False
 
 
@@ -187,8 +187,8 @@ def missing_dockerignore(project: Project) -> Iterator[Finding]:
             whole[0].line,
             f"the whole folder {image.context} is copied into the image, and it has no "
             ".dockerignore",
-            "The image gets .git, .env and local builds, and each change of any file builds it "
-            "again.",
+            "The image gets every file there, such as .env and local builds, and each change of "
+            "any file builds it again.",
             f"# {ignores[0]}\n{content}".rstrip(),
             edit=Edit(ignores[0], content),
         )
@@ -205,14 +205,14 @@ def shell_form_cmd(project: Project) -> Iterator[Finding]:
                 not item
                 or item.exec_form
                 or item.value.startswith(("exec ", "["))
-                or item in reported
+                or (image.path, item.line) in reported
             ):
                 continue
             if name == "CMD" and image.stage.last("ENTRYPOINT"):
                 continue
             if any(service.command for _, service in image.services):
                 continue
-            reported.add(item)
+            reported.add((image.path, item.line))
             simple = not re.search(r"[$&|;<>*`'\"\\]", item.value)
             words = ", ".join(f'"{word}"' for word in item.value.split())
             yield Finding(
@@ -236,7 +236,8 @@ def entry_point_exec(project: Project) -> Iterator[Finding]:
         name = posixpath.basename(words[0].strip("\"'")) if words else ""
         if name in ("sh", "bash", "/bin/sh") and len(words) > 1:
             name = posixpath.basename(words[1])
-        if not item or not name.endswith(".sh"):
+        serves = image.stage.last("EXPOSE") or any(s.merged.get("ports") for _, s in image.services)
+        if not item or not serves or not name.endswith(".sh"):
             continue
         found = [
             path

@@ -51,7 +51,7 @@ def default_secret(project: Project) -> Iterator[Finding]:
         for service in file.services.values():
             if "environment" in service.own.merged:
                 continue
-            for name, (line, value) in service.environment.items():
+            for name, (place, value) in service.environment.items():
                 literal = (
                     value
                     and "$" not in value
@@ -61,7 +61,7 @@ def default_secret(project: Project) -> Iterator[Finding]:
                     yield Finding(
                         "default-secret",
                         file.path,
-                        line,
+                        place,
                         f"{service.name} has a fixed {name} in production",
                         "The secret of production is in git.",
                         f"      {name}: ${{{name}:?set it in .env}}",

@@ -133,11 +133,11 @@ def env_example(project: Project) -> Iterator[Finding]:
                 )
             continue
         for names, severity in ((required, Severity.ERROR), (optional, Severity.WARNING)):
-            for name, line in names.items():
+            for name, place in names.items():
                 yield Finding(
                     "env-example",
                     file.path,
-                    line,
+                    place,
                     f"the variable {name} is not in {examples[0]}",
                     "A new user only learns about it when the stack fails or behaves differently."
                     if severity is Severity.WARNING

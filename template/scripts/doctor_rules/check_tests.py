@@ -179,7 +179,7 @@ def test_volume(project: Project) -> Iterator[Finding]:
                 file.path,
                 service.line,
                 f"the data of {service.name} in the test stack is not in memory",
-                "Tests wait for the disk, and the image's anonymous volume stays behind.",
+                "Tests wait for the disk.",
                 f"    tmpfs:\n      - {data}",
                 Severity.WARNING,
             )

