@@ -315,7 +315,9 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
     ),
     "a fixed network name": (
         "test-fixed-name",
-        {"compose.test.yml": f"{TEST_STACK}  a: {{image: 'a:1'}}\nnetworks:\n  n:\n    name: shop\n"},
+        {
+            "compose.test.yml": f"{TEST_STACK}  a: {{image: 'a:1'}}\nnetworks:\n  n:\n    name: shop\n"
+        },
         "compose.test.yml:6",
         {"compose.yml": f"{TEST_STACK}  a: {{image: 'a:1'}}\nnetworks:\n  n:\n    name: shop\n"},
     ),
@@ -338,17 +340,19 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         "branch-isolation",
         {
             "deploy/test/compose.yml": "services: {a: {image: 'a:1'}}\n",
-            "test.sh": "export COMPOSE_PROJECT_NAME=test\n",
+            "test.sh": "export COMPOSE_PROJECT_NAME=test\ndocker compose up\n",
         },
         "test.sh:1",
         {
             "deploy/test/compose.yml": "services: {a: {image: 'a:1'}}\n",
-            "test.sh": "export COMPOSE_PROJECT_NAME=test-$ID\n",
+            "test.sh": "export COMPOSE_PROJECT_NAME=test-$ID\ndocker compose up\n",
         },
     ),
     "a volume in tests": (
         "test-volume",
-        {"compose.test.yml": f"{TEST_STACK}  a: {{image: 'mysql:8.4', volumes: ['d:/var/lib/mysql']}}\n"},
+        {
+            "compose.test.yml": f"{TEST_STACK}  a: {{image: 'mysql:8.4', volumes: ['d:/var/lib/mysql']}}\n"
+        },
         "compose.test.yml:3",
         {"compose.test.yml": f"{TEST_STACK}  a: {{image: 'mysql:8.4', tmpfs: [/var/lib/mysql]}}\n"},
     ),
@@ -356,7 +360,9 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         "test-bind-mount",
         {"compose.test.yml": f"{TEST_STACK}  a: {{image: 'a:1', volumes: ['./src:/app']}}\n"},
         "compose.test.yml:3",
-        {"compose.test.yml": f"{TEST_STACK}  a: {{image: 'a:1', volumes: ['./a.conf:/a.conf:ro']}}\n"},
+        {
+            "compose.test.yml": f"{TEST_STACK}  a: {{image: 'a:1', volumes: ['./a.conf:/a.conf:ro']}}\n"
+        },
     ),
     "one stage": (
         "single-test-stage",
@@ -435,7 +441,10 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         "env-example",
         {"compose.yml": "services:\n  a: {image: 'a:${VERSION}'}\n", ".env.example": "A=\n"},
         "compose.yml:2",
-        {"compose.yml": "services:\n  a: {image: 'a:${VERSION}'}\n", ".env.example": "# VERSION=1\n"},
+        {
+            "compose.yml": "services:\n  a: {image: 'a:${VERSION}'}\n",
+            ".env.example": "# VERSION=1\n",
+        },
     ),
     "no list of variables": (
         "env-example",
@@ -446,7 +455,9 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("rule", "files", "place"), [case[:3] for case in CASES.values()], ids=CASES)
+@pytest.mark.parametrize(
+    ("rule", "files", "place"), [case[:3] for case in CASES.values()], ids=CASES
+)
 def test_a_mistake_is_found(rule: str, files: dict[str, str], place: str, tmp_path: Path) -> None:
     findings = found(tmp_path, files)
     places = [f"{f.path}:{f.line}" for f in findings if f.rule == rule]
@@ -479,7 +490,9 @@ def test_the_table_of_ends_of_life_agrees_with_that_of_the_template(on_path: Non
     for name, row in tomllib.loads(PRODUCTS.read_text()).items():
         if "images" in row and "lines" in row:
             assert set(row["images"]) <= set(table[name]["images"])
-            lines = {line: end for line, end in row["lines"].items() if line in table[name]["lines"]}
+            lines = {
+                line: end for line, end in row["lines"].items() if line in table[name]["lines"]
+            }
             assert {n: table[name]["lines"][n].get("end") for n in lines} == {
                 n: end.get("end") for n, end in lines.items()
             }
@@ -517,7 +530,9 @@ def test_names_of_images(
         ("[::1]:80:80", "[::1]", "80", "80"),
     ],
 )
-def test_short_ports(on_path: None, text: str, address: str, published: str, container: str) -> None:
+def test_short_ports(
+    on_path: None, text: str, address: str, published: str, container: str
+) -> None:
     port = module("compose").short_port(1, 0, text)
     assert (port.address, port.published, port.container) == (address, published, container)
 
@@ -581,7 +596,9 @@ def test_settings_ignore_rules_and_files(
     (tmp_path / "old/Dockerfile").write_text("FROM python:3.9\n")
     (tmp_path / "compose.yml").write_text("services:\n  a: {image: nginx}\n")
     assert run(doctor, tmp_path) == 1
-    (tmp_path / ".doctor.toml").write_text('ignore = ["floating-image:*.yml"]\nexclude = ["old/*"]\n')
+    (tmp_path / ".doctor.toml").write_text(
+        'ignore = ["floating-image:*.yml"]\nexclude = ["old/*"]\n'
+    )
     assert run(doctor, tmp_path) == 0
     (tmp_path / ".doctor.toml").write_text('ignore = ["no-such-rule"]\n')
     with pytest.raises(SystemExit) as stopped:
@@ -607,7 +624,11 @@ def test_json(doctor: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[
     report = json.loads(capsys.readouterr().out)
     assert (report["errors"], report["warnings"]) == (1, 0)
     (finding,) = report["findings"]
-    assert (finding["rule"], finding["path"], finding["line"]) == ("floating-image", "compose.yml", 2)
+    assert (finding["rule"], finding["path"], finding["line"]) == (
+        "floating-image",
+        "compose.yml",
+        2,
+    )
     assert finding["help"].endswith("docs/doctor.md#floating-image")
 
 

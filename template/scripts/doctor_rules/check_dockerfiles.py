@@ -60,6 +60,12 @@ def is_for_production(image: Image) -> bool:
 def root_user(project: Project) -> Iterator[Finding]:
     """Report images whose process runs as root."""
     reported = set()
+    # Kubernetes refuses to start such an image as root, or sets the user.
+    in_kubernetes = any(
+        "runAsNonRoot: true" in project.text(name)
+        for name in project.files
+        if name.endswith((".yaml", ".yml"))
+    )
     for image in project.images:
         if not is_for_production(image):
             continue
@@ -93,7 +99,13 @@ def root_user(project: Project) -> Iterator[Finding]:
             "bind mounts belong to root.",
             "# before CMD; files that the process writes need: COPY --chown=10001:10001\n"
             "USER 10001:10001",
+            Severity.ERROR if serves(image) and not in_kubernetes else Severity.WARNING,
         )
+
+
+def serves(image: Image) -> bool:
+    """Return whether an image is a service: Compose runs it, or it exposes a port."""
+    return bool(image.services or image.stage.last("EXPOSE"))
 
 
 def starts_with_gosu(project: Project, image: Image) -> bool:
@@ -181,16 +193,20 @@ def missing_dockerignore(project: Project) -> Iterator[Finding]:
         copied = " ".join(word for item in whole for word in item.words)
         lines = [line for line in DOCKERIGNORE if line.strip("*/!.") not in copied.split()]
         content = "\n".join(lines) + "\n"
+        shipped = [item for item in whole if item in image.stage.instructions]
+        why = "each change of any file there builds it again."
         yield Finding(
             "missing-dockerignore",
             image.path,
-            whole[0].line,
-            f"the whole folder {image.context} is copied into the image, and it has no "
-            ".dockerignore",
-            "The image gets every file there, such as .env and local builds, and each change of "
-            "any file builds it again.",
+            (shipped or whole)[0].line,
+            f"the whole folder {image.context} is copied into "
+            f"{'the image' if shipped else 'a build stage'}, and it has no .dockerignore",
+            "The image contains every file there, such as .env and local builds, and " + why
+            if shipped
+            else "The build can see every file there, such as .env and local builds, and " + why,
             f"# {ignores[0]}\n{content}".rstrip(),
-            edit=Edit(ignores[0], content),
+            Severity.ERROR if shipped else Severity.WARNING,
+            Edit(ignores[0], content),
         )
 
 

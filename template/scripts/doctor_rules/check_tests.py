@@ -136,6 +136,7 @@ def branch_isolation(project: Project) -> Iterator[Finding]:
         return
     for path, line, value in project_names(project):
         is_test = "test" in value.lower() or "test" in PurePosixPath(path).name.lower()
+        is_test = is_test and bool(re.search(r"docker[ -]compose", project.text(path)))
         if is_test and re.match(r"[\"']?[\w-]+[\"']?(\s|$|;)", value):
             fixed = re.split(r"[\s;]", value)[0].strip("\"'")
             yield Finding(
@@ -200,8 +201,9 @@ def test_bind_mount(project: Project) -> Iterator[Finding]:
             if mount.kind != "bind" or source.endswith("docker.sock"):
                 continue
             is_file = bool(PurePosixPath(source).suffix) and not source.endswith("/")
-            if is_file and mount.read_only:
-                continue  # A configuration file.
+            is_settings = is_file or mount.target.startswith(("/etc/", "/docker-entrypoint"))
+            if is_settings and mount.read_only:
+                continue
             yield Finding(
                 "test-bind-mount",
                 file.path,
