@@ -78,7 +78,7 @@ def zizmor(project: Project) -> Result:
     options = ["--offline", "--no-progress", "--no-exit-codes", "--format=json-v1", "--"]
     try:
         output = uvx(ZIZMOR, "zizmor", [*options, *project.workflow_names], project)
-        return Result([*zizmor_findings(project, json.loads(output))])
+        return Result([*zizmor_findings(json.loads(output))])
     except (UnavailableError, ValueError) as error:
         found = list(check_workflows.fallback(project))
         return Result(
@@ -86,13 +86,13 @@ def zizmor(project: Project) -> Result:
         )
 
 
-def zizmor_findings(project: Project, found: list[dict[str, Any]]) -> Iterator[Finding]:
+def zizmor_findings(report: list[dict[str, Any]]) -> Iterator[Finding]:
     """Yield our findings for those of zizmor."""
-    for item in found:
+    for item in report:
         place = next((x for x in item["locations"] if x["symbolic"]["kind"] == "Primary"), None)
         place = place or item["locations"][0]
         key = place["symbolic"]["key"]
-        path = str(key.get("Local", {}).get("given_path", "")).removeprefix("./")
+        path = str(key.get("Local", {}).get("verbatim_path", "")).removeprefix("./")
         concrete = place["concrete"]["location"]
         line = concrete["start_point"]["row"] + 1
         if item["ident"] == "unpinned-uses":
@@ -104,14 +104,15 @@ def zizmor_findings(project: Project, found: list[dict[str, Any]]) -> Iterator[F
             reason = place["symbolic"]["annotation"]
             yield check_workflows.too_many_permissions(path, line, f"{item['desc']}: {reason}")
         else:
-            severity = item["determinations"]["severity"]
+            found = item["determinations"]
+            sure = found["severity"] == "High" and found["confidence"] != "Low"
             yield Finding(
                 "zizmor",
                 path,
                 line,
                 f"{item['ident']}: {item['desc']}",
                 f"zizmor: {place['symbolic']['annotation']}. See {item['url']}",
-                severity=Severity.ERROR if severity == "High" else Severity.WARNING,
+                severity=Severity.ERROR if sure else Severity.WARNING,
             )
 
 
