@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT
-from ..fresh.releases import PRODUCTS, tomllib
+from ..fresh.releases import PRODUCTS
 
 SCRIPTS = ROOT / "template/scripts"
 TODAY = date(2026, 11, 27)
@@ -216,6 +217,12 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
             "    depends_on: {migrate: {condition: service_completed_successfully}}\n"
             "  migrate: {build: ., command: alembic upgrade head}\n"
         ),
+    ),
+    "a migration that no service knows": (
+        "one-shot-not-awaited",
+        built("  migrate: {build: ., command: alembic upgrade head}\n"),
+        "compose.yml:4",
+        built("    command: sh -c 'alembic upgrade head && uvicorn a'\n  a: {image: 'a:1'}\n"),
     ),
     "a seeder": (
         "one-shot-not-awaited",

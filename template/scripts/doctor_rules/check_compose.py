@@ -222,9 +222,11 @@ def port_mismatch(project: Project) -> Iterator[Finding]:
         numbers = [default_of(port.container) for port in ports]
         known = all(number.isdigit() for number in [*exposed, *numbers])
         base = images.image(built.stage.image).name
-        # An image with a server, such as nginx, exposes ports of its own.
-        if not exposed or not ports or not known or base not in images.ROOT_IMAGES:
+        # Other images may expose ports of their own.
+        is_known = base in images.ROOT_IMAGES or base in images.SERVER_PORTS
+        if not exposed or not ports or not known or not is_known:
             continue
+        exposed |= {images.SERVER_PORTS[base]} if base in images.SERVER_PORTS else set()
         if exposed.isdisjoint(numbers):
             right = min(exposed, key=int)
             port = ports[0]
@@ -438,7 +440,10 @@ def one_shot_not_awaited(project: Project) -> Iterator[Finding]:
             other.name
             for other in file.services.values()
             if other.name != service.name
-            and set(needed) & set(other.dependencies(other.merged))
+            and (
+                set(needed) & set(other.dependencies(other.merged))
+                or (service.merged.get("build") and same_image(file, service, other))
+            )
             and not other.is_one_shot
         ]
         waiter = next(iter([*users, *candidates]), "")
@@ -455,6 +460,11 @@ def one_shot_not_awaited(project: Project) -> Iterator[Finding]:
             f"  {waiter}:\n    depends_on:\n      {service.name}:\n"
             f"        condition: {WAITS_FOR_END}",
         )
+
+
+def same_image(file: ComposeFile, service: Service, other: Service) -> bool:
+    """Return whether two services are built from the same Dockerfile."""
+    return service.build(file.folder) == other.build(file.folder)
 
 
 @rule("project-name-collision", "Two compose files have the same project name")

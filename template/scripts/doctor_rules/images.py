@@ -48,6 +48,9 @@ ROOT_IMAGES = frozenset(
     """.split()
 )
 
+#: The ports that images with a server expose themselves.
+SERVER_PORTS = {"nginx": "80", "nginxinc/nginx-unprivileged": "8080", "httpd": "80", "caddy": "80"}
+
 #: Images whose Alpine variant has BusyBox's wget, and no curl.
 ALPINE_WITHOUT_CURL = frozenset(
     "alpine eclipse-temurin golang mcr.microsoft.com/dotnet/aspnet node postgres python rabbitmq "
