@@ -150,4 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # The reader, such as `head`, has read enough.
+        sys.stderr.close()
+        sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -697,3 +698,70 @@ def test_without_uv_the_linters_are_skipped(
     result = module("linters").zizmor(module("project").Project(tmp_path))
     assert [finding.rule for finding in result.findings] == ["action-not-pinned"]
     assert "zizmor did not run: uv is not installed" in result.skipped
+
+
+def zizmor_item(ident: str, feature: str, severity: str, confidence: str) -> dict[str, Any]:
+    """Return a finding as zizmor prints it, as far as it is read."""
+    return {
+        "ident": ident,
+        "desc": "a problem",
+        "url": "https://docs.zizmor.sh/audits/",
+        "determinations": {"severity": severity, "confidence": confidence},
+        "locations": [
+            {
+                "symbolic": {
+                    "kind": "Primary",
+                    "annotation": "here",
+                    "key": {"Local": {"verbatim_path": ".github/workflows/a.yml"}},
+                },
+                "concrete": {"feature": feature, "location": {"start_point": {"row": 6}}},
+            }
+        ],
+    }
+
+
+def test_findings_of_zizmor(on_path: None) -> None:
+    items = [
+        zizmor_item("unpinned-uses", "actions/checkout@v7", "High", "High"),
+        zizmor_item("excessive-permissions", "jobs:", "Medium", "Medium"),
+        zizmor_item("github-env", "run: a", "High", "High"),
+        zizmor_item("template-injection", "run: a", "Medium", "High"),
+        zizmor_item("artipacked", "uses: a", "High", "Low"),
+    ]
+    findings = list(module("linters").zizmor_findings(items))
+    assert {(f.path, f.line) for f in findings} == {(".github/workflows/a.yml", 7)}
+    assert [(f.rule, f.severity.value) for f in findings] == [
+        ("action-not-pinned", "error"),
+        ("workflow-permissions", "error"),
+        ("zizmor", "error"),
+        ("zizmor", "warning"),
+    ]
+    assert "actions/checkout@v7 is not pinned" in findings[0].message
+
+
+def test_a_changed_file_of_the_template_is_reported(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    def drift() -> list[tuple[str, str]]:
+        findings = found(tmp_path, {})
+        return [(f.path, f.message) for f in findings if f.rule == "template-drift"]
+
+    mark = "# Kept by the template: copier update merges its changes into this file.\n"
+    for name, text in {".copier-answers.yml": "_commit: v1\n", "a.sh": mark, "b.sh": "\n"}.items():
+        (tmp_path / name).write_text(text)
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=Start")
+    assert drift() == []
+    for name in ("a.sh", "b.sh"):
+        (tmp_path / name).write_text(f"{mark}echo\n")
+    ((path, message),) = drift()
+    assert path == "a.sh"
+    assert "was changed since the last update" in message
+    # An update changes the answers too.
+    (tmp_path / ".copier-answers.yml").write_text("_commit: v2\n")
+    assert drift() == []
+    git("commit", "--quiet", "--all", "--message=Update")
+    assert drift() == []

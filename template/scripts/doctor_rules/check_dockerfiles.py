@@ -226,7 +226,7 @@ def shell_form_cmd(project: Project) -> Iterator[Finding]:
                 continue
             if name == "CMD" and image.stage.last("ENTRYPOINT"):
                 continue
-            if any(service.command for _, service in image.services):
+            if image.services and all(service.command for _, service in image.services):
                 continue
             reported.add((image.path, item.line))
             simple = not re.search(r"[$&|;<>*`'\"\\]", item.value)

