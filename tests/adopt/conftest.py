@@ -143,7 +143,7 @@ def stand_in(image: str) -> None:
     """Build the image that replaces a public one, if this machine has no image of that name."""
     there = subprocess.run(["docker", "image", "inspect", image], capture_output=True)
     if there.returncode:
-        folder = HERE / "stand-ins" / STAND_INS[image]
+        folder = HERE / f"stand-ins/{STAND_INS[image]}"
         subprocess.run(["docker", "build", "--quiet", "--tag", image, folder], check=True)
 
 
