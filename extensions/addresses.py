@@ -72,7 +72,10 @@ def address_labels(
             add(container, "url", variable, default.replace(match[0], f"HOST:{port}"))
     for name in [scope, *of_name] if scope != "full" else of_name:
         for variable, value in _settings(found, name):
-            if variable not in reads and not _is_read(found, of_name.get(name), variable):
+            named = any(host in value for host in found.hosts) or variable.endswith("PORT")
+            if not named or (
+                variable not in reads and not _is_read(found, of_name.get(name), variable)
+            ):
                 continue
             for host, container in found.hosts.items():
                 own_port = _container_port(container, of_name, found)
@@ -102,6 +105,18 @@ def address_labels(
         if container:
             add(container, "url", variable, f"http://HOST:{of_name[container]['container_port']}")
     return labels
+
+
+def looks_for_addresses(
+    found: Found, services: Sequence[Mapping[str, Any]], scope: str, names: Sequence[str]
+) -> bool:
+    """Whether the tests of a service use the address of a container, or skip without one."""
+    labels = address_labels(found, services, scope, names)
+    variables = {label.split(".")[2] for keys in labels.values() for label in keys}
+    texts = list(_test_files(found, services, scope))
+    return bool(variables) and any(
+        "skip" in text.lower() or any(variable in text for variable in variables) for text in texts
+    )
 
 
 def _test_files(found: Found, services: Sequence[Mapping[str, Any]], scope: str) -> Iterator[str]:

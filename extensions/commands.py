@@ -272,7 +272,9 @@ class _Guess:
                 targets["test_service"] = [f"{command} $(or $(TESTS),{service[0]}) $(ARGS)"]
             return targets
         marker = re.search(
-            r"^\s*[\"']?(integration|functional)\b[^\n=]*(?::|[\"'],?$|$)", config, re.MULTILINE
+            r"^\s*[\"']?(integration|functional|live|e2e|smoke|system)\b[^\n=]*(?::|[\"'],?$|$)",
+            config,
+            re.MULTILINE,
         )
         if marker and "markers" in config:
             return {
@@ -303,7 +305,11 @@ class _Guess:
             found = {"test_unit": [discover(unit[0])]}
             return found | ({"test_service": [discover(service[0])]} if service else {})
         folders = {name.partition("/")[0] if "/" in name else "." for name in tests}
-        return {"test_unit": [discover(folders.pop() if len(folders) == 1 else ".")]}
+        command = discover(folders.pop() if len(folders) == 1 else ".")
+        if not any(re.search(pattern, name) for name in tests):
+            # unittest only finds other names if they are given.
+            command = command.replace("discover", "discover -p '*_test.py'", 1)
+        return {"test_unit": [command]}
 
     def _python_style(self, prefix: str) -> Commands:
         text = self._python_text() + self.read("setup.cfg") + self.read("tox.ini")

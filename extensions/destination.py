@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from .addresses import looks_for_addresses
 from .commands import Commands, commands_of
+from .discovery import Found
 from .kinds import KINDS, kind_of
 from .rules import AnswerError
 from .services import BACKING_PORT
@@ -106,12 +108,13 @@ def grown(previous: Mapping[str, Any], name: str = "app") -> list[Any]:
     return [{"name": name, "kind": kind, "needs": chosen}]
 
 
-def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> dict[str, Commands]:
+def adopted(root: Path, services: Sequence[Mapping[str, Any]], known: Found) -> dict[str, Commands]:
     """Return the custom services that exist already, each with its guessed commands.
 
-    Services that share a folder also share its tests, which only run once.
+    Services that share a folder also share its tests, which only run once. Tests that look for an
+    address run in the service stage too: without a container, such tests skip themselves.
     """
-    files = source_files(root) if root.is_dir() else None
+    files = known.files if known.files.names else source_files(root) if root.is_dir() else None
     found: dict[str, Commands] = {}
     existing = [
         service for service in services if files and service["is_own"] and _exists(files, service)
@@ -125,9 +128,13 @@ def adopted(root: Path, services: Sequence[Mapping[str, Any]]) -> dict[str, Comm
         owner = owners[home]
         if owner == name:
             item = {key: service[key] for key in ("name", "context", "dockerfile", "language")}
-            found[name] = commands_of(root, {**item, "path": home}, files)
+            found[name] = commands = commands_of(root, {**item, "path": home}, files)
+            if "test_service" not in commands and "test_unit" in commands:
+                names = (*service["stack"], *BACKING_PORT, *known.backing)
+                if looks_for_addresses(known, services, name, names):
+                    commands["test_service"] = commands["test_unit"]
         else:
-            line = f"@echo 'the commands of {owner} also check {name}, which shares its folder'"
+            line = f"@echo '{name}: covered by {owner}, which has the same folder' >&2"
             targets = ("test_unit", "test_service", "lint", "format")
             found[name] = {target: [line] for target in targets}
     return found

@@ -644,7 +644,8 @@ class _Search:
             host = next((p.host for p in ports[name] if p.host), None)
             if host and host not in taken:
                 taken.add(host)
-                if host != port or port < 1024 or "port" not in item:
+                others = [other.get("port", 8000) for key, other in items.items() if key != name]
+                if host != port or port < 1024 or "port" not in item or host in others:
                     item["published"] = host
 
     def _needs(

@@ -256,7 +256,8 @@ def registry_of_origin(answers: Context, forge: str) -> str:
 @pass_context
 def adopted_services(answers: Context) -> str:
     """Return the custom services that exist already, each with its commands, as JSON."""
-    return json.dumps(destination.adopted(_destination(answers), answers["service_list"]))
+    services = answers["service_list"]
+    return json.dumps(destination.adopted(_destination(answers), services, _found(answers)))
 
 
 @pass_context
@@ -281,9 +282,22 @@ def adopted_integration_commands(answers: Context) -> str:
     if not adopting(answers):
         return json.dumps([])
     command = integration_command(root, _found(answers).files)
-    if not command and (root / "tests/integration").is_dir():
-        name = makefile_of_destination(answers)
-        command = f"@echo 'no command for tests/integration yet, add it to {name}' >&2"
+    services = {service["name"]: service for service in answers["service_list"]}
+    # Their own test tool would also run the template's tests, if those were in its folder.
+    is_taken = (root / "tests").is_dir() or any(s["home"] == "." for s in services.values())
+    if not command and is_taken:
+        known = {
+            name: commands["test_service"][0]
+            for name, commands in answers["adopted"].items()
+            if not commands.get("test_service", ["@"])[0].startswith("@")
+        }
+        if len(known) == 1:
+            [(name, line)] = known.items()
+            home = services[name]["home"]
+            command = line if home == "." else f"cd {home} && {line}"
+        else:
+            file = makefile_of_destination(answers)
+            command = f"@echo 'no command for integration tests yet, add it to {file}' >&2"
     return json.dumps([command] if command else [])
 
 

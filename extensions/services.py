@@ -51,6 +51,7 @@ class Service:
     dev_port: int  #: the same in dev
     port: int  #: on the developer's machine; 0: none
     health: str  #: the command of its health check, as a YAML list; empty: its image has one
+    health_path: str  #: the path that answers 200 if it is healthy; empty if it is not known
     has_health: bool  #: whether it has a health check at all
     one_shot: bool  #: runs once, to its end, and others may wait for that
     awaited: bool  #: another service needs it
@@ -261,6 +262,7 @@ def resolve(
             dev_port=row.dev_port or item.container_port,
             port=ports.get(item.name, 0),
             health=_health_command(item),
+            health_path=_health_path(item),
             has_health=_has_health(item),
             one_shot=item.one_shot,
             awaited=item.name in wanted,
@@ -310,6 +312,13 @@ def _has_health(item: Item) -> bool:
     if item.row.is_own and not item.http and item.health == "":
         return False
     return item.health is not None and not item.one_shot
+
+
+def _health_path(item: Item) -> str:
+    """Return the path of the health check. A service that stays where it is may have any path."""
+    if is_url_path(item.health):
+        return str(item.health)
+    return "" if item.path or item.health != "" else "/health"
 
 
 def _health_command(item: Item) -> str:

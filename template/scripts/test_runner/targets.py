@@ -45,8 +45,8 @@ class State(StrEnum):
 #: How many bytes of a log are read per poll, so that a flood of output does not delay the rest.
 MAX_READ = 1 << 20
 
-#: What the Makefile of an adopted service prints for tests whose command is not known yet.
-NO_COMMAND = re.compile(rb'echo "[\w-]+: no command for ')
+#: A command of an adopted service's Makefile that runs no test and says why.
+NO_TESTS = re.compile(r"(?:cd \S+ && )?echo '(?:[\w-]+: )?(?P<why>[^']*)' >&2")
 
 #: The states of a failed target.
 BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
@@ -167,10 +167,9 @@ def missing(command: list[str], file: str) -> str:
     )
     if re.search(rb"No rule to make target .%b.\." % target.encode(), done.stderr):
         return f"no target {target} in {file}"
-    commands = [line for line in done.stdout.splitlines() if not line.startswith(b"make")]
-    if commands and all(NO_COMMAND.match(line) for line in commands):
-        return f"no command for {target} in {file} yet"
-    return ""
+    said = done.stdout.decode(errors="replace").splitlines()
+    reasons = [NO_TESTS.fullmatch(line) for line in said if not line.startswith("make")]
+    return "; ".join(reason["why"] for reason in reasons if reason) if all(reasons) else ""
 
 
 def services() -> list[str]:
@@ -253,7 +252,7 @@ def service(name: str) -> Target:
     file = f"{folder}/deploy/test/docker-compose.yml"
     if not (ROOT / file).exists():
         skip(target, f"no {file}")
-    elif (why := missing(target.command, makefile(folder))).startswith("no command"):
+    elif (why := missing(target.command, makefile(folder))) and "no target" not in why:
         skip(target, why)
     return target
 
@@ -268,11 +267,11 @@ def integration() -> Target:
         again=" ".join([*MAKE, "test-integration"]),
         folder=INTEGRATION,
     )
-    # A single-service project has its integration tests in the same folder.
-    if INTEGRATION != "." and not (ROOT / INTEGRATION).is_dir():
-        skip(target, f"no {INTEGRATION}")
-    elif INTEGRATION == "." and not MULTI and not (ROOT / "tests/integration").is_dir():
+    are_adopted = MULTI and INTEGRATION == "."
+    if not are_adopted and not (ROOT / "tests/integration").is_dir():
         skip(target, "no tests/integration")
+    elif are_adopted and (why := missing(target.command, makefile("."))):
+        skip(target, why)
     return target
 
 
