@@ -272,7 +272,7 @@ class _Guess:
                 targets["test_service"] = [f"{command} $(or $(TESTS),{service[0]}) $(ARGS)"]
             return targets
         marker = re.search(
-            r"^\s*[\"']?(integration|functional|live|e2e|smoke|system)\b[^\n=]*(?::|[\"'],?$|$)",
+            r"(?:^\s*|[\"'])(integration|functional|live|e2e|smoke|system)(?::|[\"'],?$|\s*$)",
             config,
             re.MULTILINE,
         )

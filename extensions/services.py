@@ -280,7 +280,7 @@ def resolve(
             calls_api=row.calls_api,
             is_page=row.is_page,
             is_own=row.is_own,
-            stack=[item.name, *_stack(own_needs, needs, by_name)],
+            stack=[item.name, *_stack(item.name, own_needs, needs, by_name)],
             published=item.name in doors and item.name not in wanted,
             sections=sections,
             api=api,
@@ -361,21 +361,27 @@ def _waits_for(needs: Sequence[str], items: Mapping[str, Item]) -> dict[str, str
 
 
 def _stack(
-    own_needs: Sequence[str], needs: Mapping[str, list[str]], items: Mapping[str, Item]
+    name: str, own_needs: Sequence[str], needs: Mapping[str, list[str]], items: Mapping[str, Item]
 ) -> list[str]:
     """Return the services that a service's tests start beside it: its direct needs.
 
-    A custom service may not start without its own needs, so these are included.
+    A custom service may not start without its own needs, so these are included. So are the services
+    of the same folder: they are one program, and its tests cover all of them.
     """
     found: list[str] = []
-    waiting = list(own_needs)
+    shared = [
+        other.name
+        for other in items.values()
+        if other.path and other.path == items[name].path and other.name != name
+    ]
+    waiting = [*own_needs, *shared]
     while waiting:
-        name = waiting.pop(0)
-        if name in found:
+        member = waiting.pop(0)
+        if member in found or member == name:
             continue
-        found.append(name)
-        if items[name].row.is_own:
-            waiting += [need for need in needs[name] if need in items]
+        found.append(member)
+        if items[member].row.is_own:
+            waiting += [need for need in needs[member] if need in items]
     return found
 
 
