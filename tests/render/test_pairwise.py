@@ -6,8 +6,8 @@ from itertools import combinations, product
 
 import pytest
 
-from extensions.kinds import KINDS
 from extensions.items import parse
+from extensions.kinds import KINDS
 
 from . import pairwise
 
