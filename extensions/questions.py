@@ -266,6 +266,9 @@ def adopted_files(answers: Context) -> str:
     patterns = destination.kept_files(
         _destination(answers), answers["service_list"], answers["adopted"]
     )
+    if adopting(answers):
+        # These apply to the existing files: a license, a style, the ends of lines.
+        patterns += ["/LICENSE", "/.editorconfig", "/.gitattributes"]
     return "\n".join(patterns)
 
 
