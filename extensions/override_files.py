@@ -389,19 +389,23 @@ class _Writer:
         return result
 
     def _own_volume(self, mount: Mount) -> str:
-        if self.is_test:
-            # The image's own content at this path would be hidden in an empty volume, unless
-            # another container reads it.
-            users = [
-                entry for entry in self.found.composition.entries.values()
-                if any(m.source == mount.source for m in entry.plain.volumes)
-            ]  # fmt: skip
-            if not mount.source or len(users) < 2:
-                return ""
+        # In test, an empty volume would hide the image's content, unless another container reads it.
+        if self.is_test and len(self._users(mount)) < 2:
+            return ""
         if not mount.source:
             return mount.target
         self.volumes[mount.source] = {"labels": "*labels"} if self.is_test else None
         return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+
+    def _users(self, mount: Mount) -> list[str]:
+        """Return the names of the containers that share a named volume."""
+        if not mount.source:
+            return []
+        return [
+            entry.name
+            for entry in self.found.composition.entries.values()
+            if any(other.source == mount.source for other in entry.plain.volumes)
+        ]
 
     def _bind(self, mount: Mount) -> str:
         """Return a bind mount with its path relative to this file; empty if it is not kept."""
@@ -744,6 +748,9 @@ class _Writer:
             if mount.kind == "bind" and not is_data:
                 if text := self._bind(mount):
                     volumes.append(text)
+            elif self.is_test and mount.kind == "volume" and len(self._users(mount)) > 1:
+                self.volumes[mount.source] = {"labels": "*labels"}
+                volumes.append(f"{mount.source}:{mount.target}")
             elif self.is_test:
                 memory.append(mount.target)
             elif mount.kind == "volume" and mount.source:

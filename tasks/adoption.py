@@ -151,11 +151,9 @@ def step_for_makefile(project: Path, ours: Path) -> Step:
         return f"GNUmakefile: yours, unchanged. The pipeline is in {ours.name}:", (
             f"make -f {ours.name}"
         )
-    clash = f" Both have {listed(same)}; then `make own-{same[0]}` runs yours." if same else ""
-    text = f"{file.name}: yours, unchanged. To let `make` also read {ours.name}:"
-    return f"{text[:-1]}.{clash} Run:" if clash else text, (
-        f"echo 'include {ours.name}' > GNUmakefile"
-    )
+    clash = f" (both have {listed(same)}; `make own-{same[0]}` runs yours)" if same else ""
+    text = f"{file.name}: yours, unchanged. To let `make` read {ours.name} first{clash}:"
+    return text, f"echo 'include {ours.name}' > GNUmakefile"
 
 
 def steps_for_services(answers: Mapping[str, Any]) -> Iterator[Step]:

@@ -42,7 +42,9 @@ def lines_of(key: str) -> list[str]:
     """Return what a question must show: its help, and the labels of its choices."""
     question = pairwise.asked()[key]
     choices = question.get("choices", [])
-    return [line.strip() for line in [*question["help"].splitlines(), *choices]]
+    # In a new folder, expressions in a help text are empty.
+    text = re.sub(r"\{\{.*?\}\}", "", question["help"])
+    return [line.strip() for line in [*text.splitlines(), *choices]]
 
 
 def in_order(wanted: Iterable[str], shown: Iterable[str]) -> bool:
