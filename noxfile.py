@@ -77,9 +77,10 @@ def update(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drills(session: nox.Session) -> None:
-    """Update projects with all pairwise answers from all old versions to the working tree."""
+    """Update projects with all answers from all old versions, and adopt all sample repositories."""
     install(session, "test")
     pytest(session, *side_by_side(), "-m", "drills", paths=["tests/update"])
+    pytest(session, "-m", "drills", paths=["tests/e2e/test_adoption.py"])
 
 
 @nox.session
@@ -91,7 +92,7 @@ def e2e(session: nox.Session) -> None:
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
     # The tests in a file share a project.
-    several = ("--numprocesses=3", "--dist=loadfile")
+    several = ("--numprocesses=3", "--dist=loadfile", "-m", "not drills")
     pytest(session, *several, paths=["tests/unit/test_stack.py", "tests/e2e"])
 
 
