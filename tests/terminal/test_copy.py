@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extensions import rules, services
+from extensions import items, rules
 
 from ..render import pairwise
 from .conftest import LINES, Terminal
@@ -128,7 +128,7 @@ def reason_of(key: str, answer: str) -> str:
     check = {
         "project_name": lambda text: rules.check_text(key, text, required=True),
         "project_slug": rules.check_slug,
-        "services": services.parse,
+        "services": items.parse,
         "registry": rules.check_registry,
     }[key]
     with pytest.raises(rules.AnswerError) as refusal:
