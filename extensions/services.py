@@ -324,8 +324,8 @@ def _health_path(item: Item) -> str:
 def _health_command(item: Item) -> str:
     """Return the command of the health check as a YAML list; empty if the image has one.
 
-    The image must contain the program that asks a URL. The language of the service tells which one
-    it has.
+    The image must contain the program that asks a URL. The language of the service decides which
+    one that is.
     """
     health = item.health
     if not health or item.one_shot:
