@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,6 +96,17 @@ def adopt(tmp_path: Path, template: Path) -> Callable[[str], Path]:
     return adopted
 
 
+def status_of(url: str) -> int:
+    """Return the status of a page. A server without a health check may not listen yet."""
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return int(response.status)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
 @pytest.mark.parametrize("name", samples())
 def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str) -> None:
     root = adopt(name)
@@ -118,8 +130,7 @@ def test_it_runs_for_development(adopt: Callable[[str], Path], name: str) -> Non
     started = sh("make", "dev", cwd=root, COMPOSE_PROJECT_NAME=f"{name}-dev-{os.getpid()}")
     try:
         assert started.returncode == 0, started.stdout
-        with urllib.request.urlopen(ADDRESSES[name], timeout=10) as response:
-            assert response.status == 200
+        assert status_of(ADDRESSES[name]) == 200
     finally:
         down = sh(
             *("docker", "compose", "down", "--volumes", "--rmi=local", "--timeout=2"),
