@@ -11,9 +11,11 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +43,24 @@ TESTS: dict[str, dict[str, int | None]] = {
 FEW = ("letterbox", "pollstation")
 
 #: By sample, an address of the development environment that must answer.
-ADDRESSES = {"letterbox": "http://127.0.0.1:8080/", "pollstation": "http://127.0.0.1:3000/"}
+ADDRESSES = {"letterbox": "http://127.0.0.1:9090/health", "pollstation": "http://127.0.0.1:3000/"}
+
+
+@cache
+def python() -> str:
+    """Return the Python for all samples: each has its own version, which may not be installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        # A version manager may choose the Python by this file.
+        Path(folder, ".python-version").write_text(f"{PYTHON_VERSION}\n")
+        found = plain_sh("uv", "python", "find", cwd=Path(folder))
+    # Warnings come first.
+    path = found.stdout.splitlines()[-1] if found.returncode == 0 else ""
+    return path or PYTHON_VERSION
 
 
 def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command. The samples want several versions of Python, and one of them is enough."""
-    return plain_sh(*command, cwd=cwd, UV_PYTHON=PYTHON_VERSION, **env)
+    """Run a command, with one version of Python for all samples."""
+    return plain_sh(*command, cwd=cwd, UV_PYTHON=python(), **env)
 
 
 def samples() -> Iterator[Any]:
@@ -107,7 +121,7 @@ def status_of(url: str) -> int:
     raise AssertionError(f"{url} does not answer")
 
 
-@pytest.mark.parametrize("name", samples())
+@pytest.mark.parametrize("name", [*samples()])
 def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str) -> None:
     root = adopt(name)
     done = sh("make", "test", cwd=root)
@@ -124,7 +138,7 @@ def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str
     assert sh("git", "status", "--porcelain", cwd=root).stdout == ""
 
 
-@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize("name", list(ADDRESSES))
 def test_it_runs_for_development(adopt: Callable[[str], Path], name: str) -> None:
     root = adopt(name)
     started = sh("make", "dev", cwd=root, COMPOSE_PROJECT_NAME=f"{name}-dev-{os.getpid()}")
