@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import subprocess
+import sys
 import tarfile
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,9 +71,32 @@ TABLE: list[tuple[str, dict[str, int] | None]] = [
 COUNTS = {name: counts for names, counts in TABLE for name in names.split()}
 
 
+RUNNER = Path(__file__).parents[2] / "template" / "scripts" / "test_runner"
+
+
+def load_tools() -> SimpleNamespace:
+    """Load the package of the test tools, without a project: under a name of its own."""
+    name = "loaded_test_runner"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, RUNNER / "__init__.py", submodule_search_locations=[str(RUNNER)]
+        )
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    output = importlib.import_module(f"{name}.tools.output")
+    return SimpleNamespace(
+        output=output,
+        Output=output.Output,
+        Progress=output.Progress,
+        Counts=importlib.import_module(f"{name}.tools.base").Counts,
+        exit_code_behind_make=importlib.import_module(f"{name}.tools.make").exit_code_behind_make,
+    )
+
+
 @pytest.fixture(scope="module")
-def patterns(load: Callable[[str], ModuleType]) -> ModuleType:
-    return load("template/scripts/test_runner/patterns.py")
+def patterns() -> SimpleNamespace:
+    return load_tools()
 
 
 def chunks(log: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
@@ -83,9 +108,9 @@ def chunks(log: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
         start += size
 
 
-def read(patterns: ModuleType, log: bytes, sizes: Iterable[int] = (1 << 30,)) -> Any:
+def read(patterns: SimpleNamespace, log: bytes, sizes: Iterable[int] = (1 << 30,)) -> Any:
     """Feed a log in chunks of the given sizes, repeated. The progress must never decrease."""
-    reader = patterns.Fallback()
+    reader = patterns.Output()
     before = reader.progress
     for chunk in chunks(log, itertools.cycle(sizes)):
         reader.feed(chunk)
@@ -103,13 +128,13 @@ def test_each_capture_is_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_the_counts_of_a_capture(patterns: ModuleType, name: str) -> None:
+def test_the_counts_of_a_capture(patterns: SimpleNamespace, name: str) -> None:
     expected = COUNTS[name.rpartition(".")[0]]
     reader = read(patterns, LOGS[name], [1000])
     assert reader.counts == (None if expected is None else patterns.Counts(**expected))
 
 
-def test_properties_of_counts(patterns: ModuleType) -> None:
+def test_properties_of_counts(patterns: SimpleNamespace) -> None:
     counts = patterns.Counts(passed=1, failed=2, errors=3, skipped=4, xfailed=5, deselected=6)
     assert (counts.failures, counts.tests, counts.nothing_ran) == (5, 15, False)
     nothing = [
@@ -143,9 +168,9 @@ PROGRESS = {
 
 @pytest.mark.parametrize(("name", "expected"), PROGRESS.items(), ids=PROGRESS)
 def test_the_progress_of_a_capture(
-    patterns: ModuleType, name: str, expected: tuple[int, int, int]
+    patterns: SimpleNamespace, name: str, expected: tuple[int, int, int]
 ) -> None:
-    reader = patterns.Fallback()
+    reader = patterns.Output()
     reader.feed(LOGS[name])
     progress = reader.progress
     assert (progress.done, progress.total, progress.percent) == expected
@@ -157,7 +182,7 @@ def test_the_progress_of_a_capture(
 @given(name=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_the_size_of_the_chunks_does_not_matter(
-    patterns: ModuleType, name: str, sizes: list[int]
+    patterns: SimpleNamespace, name: str, sizes: list[int]
 ) -> None:
     whole, cut = read(patterns, LOGS[name]), read(patterns, LOGS[name], sizes)
     assert cut.counts == whole.counts
@@ -180,11 +205,11 @@ def test_the_size_of_the_chunks_does_not_matter(
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)
 def test_the_content_of_the_chunks_does_not_matter(
-    patterns: ModuleType, pieces: list[bytes], sizes: list[int]
+    patterns: SimpleNamespace, pieces: list[bytes], sizes: list[int]
 ) -> None:
     log = b"".join(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patterns, "LONGEST_LINE", 80)
+        patch.setattr(patterns.output, "LONGEST_LINE", 80)
         whole, cut = read(patterns, log), read(patterns, log, sizes)
     assert cut.counts == whole.counts
     assert cut.progress.percent == whole.progress.percent
@@ -242,7 +267,7 @@ LOOK_ALIKES: dict[str, tuple[str, dict[str, int] | None]] = {
 
 @pytest.mark.parametrize(("log", "expected"), LOOK_ALIKES.values(), ids=LOOK_ALIKES)
 def test_lines_that_look_like_a_summary(
-    patterns: ModuleType, log: str, expected: dict[str, int] | None
+    patterns: SimpleNamespace, log: str, expected: dict[str, int] | None
 ) -> None:
     for line_end, size in itertools.product(("\n", "\r\n", "\r\r\n"), (1, 7)):
         counts = read(patterns, log.replace("\n", line_end).encode(), [size]).counts
@@ -261,21 +286,21 @@ def test_lines_that_look_like_a_summary(
         "50 passed in 1.00s",
     ],
 )
-def test_lines_that_look_like_progress(patterns: ModuleType, line: str) -> None:
-    reader = patterns.Fallback()
+def test_lines_that_look_like_progress(patterns: SimpleNamespace, line: str) -> None:
+    reader = patterns.Output()
     reader.feed(f"collected 4 items\ntests/test_a.py::test_b PASSED [ 50%]\n{line}\n".encode())
     progress = reader.progress
     assert (progress.done, progress.total, progress.percent) == (2, 4, 50)
 
 
-def test_progress_does_not_go_back(patterns: ModuleType) -> None:
+def test_progress_does_not_go_back(patterns: SimpleNamespace) -> None:
     rows = ["collected 100 items", ".. [ 50%]", "tests/test_a.py::test_b RERUN [ 40%]", ". [3/100]"]
     reader = read(patterns, "\n".join(rows).encode(), [10])
     assert reader.progress == patterns.Progress(50, 100, 50, "tests/test_a.py::test_b")
 
 
-def test_which_test_is_running(patterns: ModuleType) -> None:
-    reader = patterns.Fallback()
+def test_which_test_is_running(patterns: SimpleNamespace) -> None:
+    reader = patterns.Output()
     for chunk, current in [
         (b"collected 2 items\n", ""),
         (b"tests/test_a.py::test_a[x y] ", "tests/test_a.py::test_a[x y]"),
@@ -288,8 +313,8 @@ def test_which_test_is_running(patterns: ModuleType) -> None:
         assert reader.progress.current == current
 
 
-def test_a_log_costs_no_memory(patterns: ModuleType) -> None:
-    reader = patterns.Fallback()
+def test_a_log_costs_no_memory(patterns: SimpleNamespace) -> None:
+    reader = patterns.Output()
     reader.feed(b"5 passed in 1.00s\n")
     assert reader.counts == patterns.Counts(passed=5)
     piece = bytes(range(256)).replace(b"\n", b"").replace(b"\r", b"") * 4000
@@ -323,7 +348,7 @@ RECIPES = {
 @pytest.mark.parametrize(("recipe", "code"), RECIPES.items(), ids=RECIPES)
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_exit_code_behind_make(
-    patterns: ModuleType, tmp_path: Path, recipe: str, code: int | None, depth: int
+    patterns: SimpleNamespace, tmp_path: Path, recipe: str, code: int | None, depth: int
 ) -> None:
     rules = [f"test{level}:\n\t@$(MAKE) test{level + 1}\n" for level in range(1, depth)]
     rules.append(f"test{depth}:\n\t@{recipe}; status=$$?; echo said; exit $$status\n")
@@ -349,6 +374,6 @@ def test_the_exit_code_behind_make(
         (LOGS["edge-v.tty"].decode(), None),
     ],
 )
-def test_error_lines_of_make(patterns: ModuleType, log: str, code: int | None) -> None:
+def test_error_lines_of_make(patterns: SimpleNamespace, log: str, code: int | None) -> None:
     assert patterns.exit_code_behind_make(log.encode()) == code
     assert patterns.exit_code_behind_make(b"x" * 100_000 + b"\n" + log.encode()) == code
