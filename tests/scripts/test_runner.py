@@ -63,7 +63,7 @@ def test_a_green_run_is_brief(two: Project) -> None:
         "  ○ worker skipped: no services/worker/deploy/test/docker-compose.yml",
         "Integration Tests",
         "  ○ full skipped: no tests/integration",
-        "PASSED: 2 targets (0.0s)",
+        "PASSED: 2 targets, tests not counted (0.0s)",
     ]
 
 
@@ -130,7 +130,7 @@ def test_a_single_service_is_called_app(single: Project) -> None:
         "  ✓ app 0.0s",
         "Integration Tests",
         "  ○ app skipped: no tests/integration",
-        "PASSED: 1 target (0.0s)",
+        "PASSED: 1 target, tests not counted (0.0s)",
     ]
     # A folder of that name has no special meaning here.
     single.write("services/full/__init__.py", "")
@@ -150,7 +150,7 @@ def test_a_service_without_tests_is_skipped(two: Project) -> None:
     assert "  ○ notes skipped: no target test-unit in services/notes/Makefile" in done.stdout
     assert "  ○ other skipped: no target test-unit in services/other/Makefile" in done.stdout
     assert ".cache" not in done.stdout
-    assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+    assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets, tests not counted (0.0s)"
 
 
 def test_a_project_without_services_does_not_pass(project: Project) -> None:
@@ -754,7 +754,7 @@ def test_output_on_a_pipe_has_no_escape_sequences(two: Project, env: dict[str, s
 def test_ci_and_agents_get_plain_lines_on_a_terminal(two: Project, env: dict[str, Any]) -> None:
     text = rest(two.terminal(FORCE_COLOR="1", **env))
     assert ESCAPE not in text
-    assert plain(text).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+    assert plain(text).splitlines()[-1] == "PASSED: 2 targets, tests not counted (0.0s)"
 
 
 def test_ids_and_commands_are_printed_unchanged(project: Project) -> None:

@@ -316,14 +316,12 @@ def test_which_test_is_running(patterns: SimpleNamespace) -> None:
 def test_a_log_costs_no_memory(patterns: SimpleNamespace) -> None:
     reader = patterns.Output()
     reader.feed(b"5 passed in 1.00s\n")
-    assert reader.counts == patterns.Counts(passed=5)
     piece = bytes(range(256)).replace(b"\n", b"").replace(b"\r", b"") * 4000
     tracemalloc.start()
     try:
         for _ in range(12):
             reader.feed(piece)
         reader.feed(b"\n")
-        assert reader.counts is None
         reader.feed(b"\n" + b"\xff" * 5000 + b"\r1 passed in 0.01s")
         reader.end()
         _, peak = tracemalloc.get_traced_memory()

@@ -65,6 +65,7 @@ class Pytest(Tool):
         self._complete = False  # all tests have run, so a summary may follow
         self._pending: Counts | None = None  # a summary that may be the output of a test
         self._is_last = False  # nothing has followed the summary
+        self._follows_summary = False  # the previous line is the summary
         self._run_total = self._run_done = 0
         self._before = 0  # the tests of earlier runs
 
@@ -72,7 +73,7 @@ class Pytest(Tool):
         """Read a line."""
         if not text:
             return
-        self._is_last = False
+        self._follows_summary, self._is_last = self._is_last, False
         if re.search(CANDIDATE, text):
             self._read(text)
         if self._lines is not None and re.fullmatch(EXCERPT, text):
@@ -104,7 +105,7 @@ class Pytest(Tool):
         section = re.fullmatch(SECTION, text)
         if section:
             self.end_failure()
-            if section["start"] and self._pending:
+            if section["start"]:
                 self._close()
             self._in_report = not section["start"]
             self._in_failures = bool(section["failures"])
@@ -117,13 +118,13 @@ class Pytest(Tool):
                 self._complete = True
         elif self._in_failures and (match := re.fullmatch(FAILED, text)):
             self.fail(match["test"])
-        elif not self._in_report or self._pending:
+        elif not self._in_report or self._follows_summary:
             self._read_progress(text)
 
     def _read_progress(self, text: str) -> None:
         for pattern in PROGRESS:
             if match := re.fullmatch(pattern, text):
-                if self._pending:  # Another run, if the summary was the tool's own.
+                if self._pending and self._follows_summary and self._complete:  # Another run.
                     self._close()
                     self._in_report = False
                 self._take(match)
