@@ -67,6 +67,18 @@ TABLE: list[tuple[str, dict[str, int] | None]] = [
     ("vt4-green-default vt4-green-dot", GREEN),
     ("vt4-red-agent vt4-red-autoAGENT vt4-red-minimal", RED),
     ("vt4-red-auto vt4-red-default vt4-red-dot", RED),
+    ("unittest-green unittest-green-v", {"passed": 2, "skipped": 1}),
+    # A failed subtest and an unexpected success count as failures.
+    ("unittest-red unittest-red-v", {"passed": 1, "failed": 3, "errors": 1, "xfailed": 1}),
+    ("unittest-skipped unittest-skipped-v", {"skipped": 2}),
+    ("unittest-empty unittest-empty-v", {}),
+    ("unittest-crash unittest-crash-v", None),
+    ("unittest-broken unittest-broken-v unittest-setup unittest-setup-v", {"errors": 1}),
+    ("node20-green-spec node20-green-tap", {"passed": 2, "skipped": 2}),
+    ("node20-red-spec node20-red-tap", {"passed": 1, "failed": 2, "skipped": 1}),
+    ("node20-skipped-spec node20-skipped-tap", {"skipped": 2}),
+    ("node20-crash-spec node20-crash-tap node20-broken-spec node20-broken-tap", {"failed": 1}),
+    ("node20-empty-spec node20-dot-red", None),
 ]
 COUNTS = {name: counts for names, counts in TABLE for name in names.split()}
 
@@ -144,8 +156,39 @@ def test_properties_of_counts(patterns: SimpleNamespace) -> None:
     ]
     assert {name.rpartition(".")[0] for name in nothing} == {
         *("empty-default", "empty-q", "empty-v", "empty-n2-q", "empty-n2-v", "edge-k-nothing"),
+        *("unittest-empty", "unittest-empty-v", "unittest-skipped", "unittest-skipped-v"),
+        *("node20-skipped-spec", "node20-skipped-tap"),
         *("vt3-empty", "vt3-empty-pass", "vt3-nomatch", "vt4-empty", "vt4-nomatch"),
     }
+
+
+#: The first failure of a capture: the test, its location, and its message.
+FAILURES = {
+    "unittest-red.pipe": (
+        "test_c (test_red.Red.test_c)",
+        "test_red.py:8",
+        "RuntimeError: no database",
+    ),
+    "unittest-broken.pipe": (
+        "test_broken (unittest.loader._FailedTest.test_broken)",
+        "test_broken.py:1",
+        "ModuleNotFoundError: No module named 'nonsense'",
+    ),
+    "node20-red-spec.pipe": (
+        "b fails",
+        "red.test.mjs:5",
+        "AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:",
+    ),
+    "node20-red-tap.pipe": ("b fails", "red.test.mjs:5", "Expected values to be strictly equal:"),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), FAILURES.items(), ids=FAILURES)
+def test_the_first_failure_of_a_capture(
+    patterns: SimpleNamespace, name: str, expected: tuple[str, str, str]
+) -> None:
+    first = read(patterns, LOGS[name], [1000]).failures[0]
+    assert (first.test, first.where.rpartition("/")[2], first.message) == expected
 
 
 # The progress before the end is known: done, total, percent.
@@ -329,6 +372,64 @@ def test_a_log_costs_no_memory(patterns: SimpleNamespace) -> None:
         tracemalloc.stop()
     assert peak < 1_000_000
     assert reader.counts == patterns.Counts(passed=1)
+
+
+#: Output of other tools, taken from their documentation and from public logs.
+SAMPLES: dict[str, tuple[str, dict[str, int] | None, str]] = {
+    "go -v": (
+        "=== RUN   TestA\n--- FAIL: TestFake (0.00s)\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n"
+        "    a_test.go:7: no database\n--- FAIL: TestB (0.00s)\nFAIL\nFAIL\texample.com/a\t0.002s\n"
+        "=== RUN   TestC\n--- SKIP: TestC (0.00s)\nPASS\nok  \texample.com/b\t0.001s\n",
+        {"passed": 1, "failed": 1, "skipped": 1},
+        "",
+    ),
+    "go": (
+        "--- FAIL: TestB (0.00s)\n    a_test.go:7: no database\nFAIL\nFAIL\ta\t0.002s\n",
+        None,
+        "a_test.go:7",
+    ),
+    "cargo": (
+        "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n\n"
+        "thread 'b' (7) panicked at src/lib.rs:10:9:\nno database\n\n\nfailures:\n    b\n\n"
+        "test result: ok. 99 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n"
+        "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+        "running 1 test\ntest c ... ignored\n\n"
+        "test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        {"passed": 1, "failed": 1, "skipped": 1},
+        "src/lib.rs:10",
+    ),
+    "cargo, killed": ("running 2 tests\ntest a ... ok\n", None, ""),
+    "VSTest": (
+        "Test run for /a.dll (.NETCoreApp,Version=v8.0)\n  Failed A.B [6 ms]\n  Error Message:\n"
+        "   Assert.Equal() Failure\n  Stack Trace:\n     at A.B() in /app/A.cs:line 13\n\n"
+        "Failed!  - Failed:     1, Passed:     1, Skipped:     0, Total:     2, Duration: 8 ms - A.dll (net8.0)\n"
+        "Passed!  - Failed:     0, Passed:     1, Skipped:     0, Total:     1, Duration: < 1 ms - B.dll (net8.0)\n",
+        {"passed": 2, "failed": 1},
+        "/app/A.cs:13",
+    ),
+    "Testing Platform": (
+        "Test run summary: Passed! - /a.dll (net8.0|x64)\n  total: 12\n  failed: 0\n  succeeded: 12\n"
+        "  skipped: 0\n  duration: 8s 095ms\n",
+        {"passed": 12},
+        "",
+    ),
+    "Gradle": (
+        "> Task :test FAILED\n\nATest > fails() FAILED\n    kotlin.NotImplementedError at ATest.kt:10\n\n"
+        "9 tests completed, 1 failed, 8 skipped\n",
+        {"failed": 1, "skipped": 8},
+        "ATest.kt:10",
+    ),
+    "Gradle, passed": ("> Task :test\n\nBUILD SUCCESSFUL in 1s\n", None, ""),
+}
+
+
+@pytest.mark.parametrize(("log", "expected", "where"), SAMPLES.values(), ids=SAMPLES)
+def test_the_output_of_other_tools(
+    patterns: SimpleNamespace, log: str, expected: dict[str, int] | None, where: str
+) -> None:
+    reader = read(patterns, log.encode(), [7])
+    assert reader.counts == (None if expected is None else patterns.Counts(**expected))
+    assert not where or reader.failures[0].where == where
 
 
 RECIPES = {

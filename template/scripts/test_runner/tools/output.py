@@ -109,7 +109,9 @@ class Output:
         total = sum(tool.total for tool in self._tools) if known else 0
         total = max(total, self._progress.total)
         total = max(total, done) if total else 0
-        percent = max(100 * done // total if total else 0, *(tool.percent for tool in self._tools), 0)
+        percent = max(
+            100 * done // total if total else 0, *(tool.percent for tool in self._tools), 0
+        )
         current = next((tool.current for tool in reversed(self._tools) if tool.current), "")
         self._progress = Progress(done, total, max(percent, self._progress.percent), current)
 
