@@ -140,7 +140,7 @@ class Output:
         text = plain(line)
         if "make" in text and re.fullmatch(MAKE_LINE, text):
             return
-        if text and (match := self._starts.match(text)):
+        while text and (match := self._starts.match(text)):  # It may be the start of several tools.
             self._wake(str(match.lastgroup))
         for tool in self._tools:
             tool.line(text)
