@@ -377,9 +377,11 @@ def test_a_log_costs_no_memory(patterns: SimpleNamespace) -> None:
 #: Output of other tools, taken from their documentation and from public logs.
 SAMPLES: dict[str, tuple[str, dict[str, int] | None, str]] = {
     "go -v": (
-        "=== RUN   TestA\n--- FAIL: TestFake (0.00s)\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n"
-        "    a_test.go:7: no database\n--- FAIL: TestB (0.00s)\nFAIL\nFAIL\texample.com/a\t0.002s\n"
-        "=== RUN   TestC\n--- SKIP: TestC (0.00s)\nPASS\nok  \texample.com/b\t0.001s\n",
+        (
+            "=== RUN   TestA\n--- FAIL: TestFake (0.00s)\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n"
+            "    a_test.go:7: no database\n--- FAIL: TestB (0.00s)\nFAIL\nFAIL\texample.com/a\t0.002s\n"
+            "=== RUN   TestC\n--- SKIP: TestC (0.00s)\nPASS\nok  \texample.com/b\t0.001s\n"
+        ),
         {"passed": 1, "failed": 1, "skipped": 1},
         "",
     ),
@@ -389,33 +391,41 @@ SAMPLES: dict[str, tuple[str, dict[str, int] | None, str]] = {
         "a_test.go:7",
     ),
     "cargo": (
-        "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n\n"
-        "thread 'b' (7) panicked at src/lib.rs:10:9:\nno database\n\n\nfailures:\n    b\n\n"
-        "test result: ok. 99 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n"
-        "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
-        "running 1 test\ntest c ... ignored\n\n"
-        "test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        (
+            "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n\n"
+            "thread 'b' (7) panicked at src/lib.rs:10:9:\nno database\n\n\nfailures:\n    b\n\n"
+            "test result: ok. 99 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n"
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+            "running 1 test\ntest c ... ignored\n\n"
+            "test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+        ),
         {"passed": 1, "failed": 1, "skipped": 1},
         "src/lib.rs:10",
     ),
     "cargo, killed": ("running 2 tests\ntest a ... ok\n", None, ""),
     "VSTest": (
-        "Test run for /a.dll (.NETCoreApp,Version=v8.0)\n  Failed A.B [6 ms]\n  Error Message:\n"
-        "   Assert.Equal() Failure\n  Stack Trace:\n     at A.B() in /app/A.cs:line 13\n\n"
-        "Failed!  - Failed:     1, Passed:     1, Skipped:     0, Total:     2, Duration: 8 ms - A.dll (net8.0)\n"
-        "Passed!  - Failed:     0, Passed:     1, Skipped:     0, Total:     1, Duration: < 1 ms - B.dll (net8.0)\n",
+        (
+            "Test run for /a.dll (.NETCoreApp,Version=v8.0)\n  Failed A.B [6 ms]\n  Error Message:\n"
+            "   Assert.Equal() Failure\n  Stack Trace:\n     at A.B() in /app/A.cs:line 13\n\n"
+            "Failed!  - Failed:     1, Passed:     1, Skipped:     0, Total:     2, Duration: 8 ms - A.dll (net8.0)\n"
+            "Passed!  - Failed:     0, Passed:     1, Skipped:     0, Total:     1, Duration: < 1 ms - B.dll (net8.0)\n"
+        ),
         {"passed": 2, "failed": 1},
         "/app/A.cs:13",
     ),
     "Testing Platform": (
-        "Test run summary: Passed! - /a.dll (net8.0|x64)\n  total: 12\n  failed: 0\n  succeeded: 12\n"
-        "  skipped: 0\n  duration: 8s 095ms\n",
+        (
+            "Test run summary: Passed! - /a.dll (net8.0|x64)\n  total: 12\n  failed: 0\n  succeeded: 12\n"
+            "  skipped: 0\n  duration: 8s 095ms\n"
+        ),
         {"passed": 12},
         "",
     ),
     "Gradle": (
-        "> Task :test FAILED\n\nATest > fails() FAILED\n    kotlin.NotImplementedError at ATest.kt:10\n\n"
-        "9 tests completed, 1 failed, 8 skipped\n",
+        (
+            "> Task :test FAILED\n\nATest > fails() FAILED\n    kotlin.NotImplementedError at ATest.kt:10\n\n"
+            "9 tests completed, 1 failed, 8 skipped\n"
+        ),
         {"failed": 1, "skipped": 8},
         "ATest.kt:10",
     ),

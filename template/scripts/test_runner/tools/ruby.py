@@ -55,9 +55,11 @@ class RSpec(Tool):
         ):
             self.end_failure()
             self._in_failures = text == "Failures:"
-        elif match := re.fullmatch(RSPEC_ERROR, text):
-            self.fail(match["test"])
-        elif self._in_failures and (match := re.fullmatch(RSPEC_FAILED, text)):
+        elif (
+            (match := re.fullmatch(RSPEC_ERROR, text))
+            or self._in_failures
+            and (match := re.fullmatch(RSPEC_FAILED, text))
+        ):
             self.fail(match["test"])
         elif re.fullmatch(FINISHED, text) or text == "Failed examples:":
             self.end_failure()
