@@ -14,6 +14,7 @@ from .display import describe_state, titles
 from .events import Cause, Failure, short_name
 from .logs import crash, last_words, literal
 from .processes import for_make
+from .project import MAKE, MULTI
 from .results import display_path, files_of, selectable
 from .targets import BAD, State, Target
 
@@ -209,8 +210,8 @@ def rerun(target: Target, cause: Cause) -> str:
         return again
     if not selectable(target.events.tool, tests):
         return target.again
-    service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
-    return f"make test FAILED=1 STAGE={target.stage}{service}"
+    service = [f"SERVICE={target.name}"] if MULTI and target.stage != "integration" else []
+    return " ".join([*MAKE, "test", "FAILED=1", f"STAGE={target.stage}", *service])
 
 
 def rerun_of(target: Target, tests: list[str]) -> str:
