@@ -101,6 +101,7 @@ class Tool:
         self.total = 0  #: 0: unknown
         self.percent = 0
         self.current = ""
+        self._runs: list[bool] = []  #: for each summary, whether it is the tool's own for sure
         self._test = ""  #: the failed test whose lines are being read
         self._lines: list[str] | None = None
 
@@ -120,8 +121,16 @@ class Tool:
         self.end_failure()
 
     # FOR THE SUBCLASSES -------------------------------------------------------
-    def add(self, counts: Counts) -> None:
-        """Add the counts of a run that has ended."""
+    def add(self, counts: Counts, *, sure: bool = True) -> None:
+        """Add the counts of a run that has ended.
+
+        Args:
+            counts: the numbers in the summary.
+            sure: False if a test may have printed the summary. One such summary is counted. If there
+                are several summaries, the number of tests is unknown.
+        """
+        self._runs.append(sure)
+        self.uncounted |= len(self._runs) > 1 and not all(self._runs)
         self.counts = counts if self.counts is None else self.counts + counts
         self.running = False
 

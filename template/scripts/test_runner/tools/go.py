@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import re
 
-from .base import Counts, Tool
+from .base import WIDTH, Counts, Tool
 
+#: How many lines of a running test are kept.
+PRINTED = 20
 #: How many tests may run at the same time, so that a flood of output costs no memory.
 MOST = 10_000
 
 RUN = r"=== RUN\s+(?P<test>\S.*)"
-OTHER_TEST = r"=== (?:PAUSE|CONT|NAME|ATTR|ARTIFACTS)\s+\S.*"
+OTHER_TEST = r"=== (?P<what>PAUSE|CONT|NAME|ATTR|ARTIFACTS)\s+(?P<test>\S.*)"
 RESULT = r"\s*--- (?P<result>PASS|FAIL|SKIP): (?P<test>\S.*?) \(\d+\.\d+s\)"
 PACKAGE = (
     r"(?P<verdict>ok|FAIL|---|\?)\s*\t\s*(?P<package>\S+)"
@@ -26,10 +28,8 @@ class Go(Tool):
     """Counts each test. Without -v or -json, Go prints only failed tests: the number is unknown."""
 
     name = "go"
-    start = (
-        r"=== RUN |\s*--- (?:PASS|FAIL|SKIP): |(?:ok  |FAIL|\?   )\t|\{\"(?:Time|Action)\":|# \S+$"
-    )
-    noise = r"=== |--- |goroutine \d|exit status|FAIL|\s+\S+\.go:\d+ \+0x"
+    start = r"=== RUN |\s*--- (?:PASS|FAIL|SKIP): |(?:ok  |FAIL|\?   )\t|\{\"(?:Time|Action|ImportPath)\":|# \S+(?: \[\S+\.test\])?$"
+    noise = r"# |=== |--- |goroutine \d|exit status|FAIL|\s+\S+\.go:\d+ \+0x"
     place = r"^\s*(?P<path>[^\s:]+\.go):(?P<line>\d+)(?::\d+)?(?:: | \+0x)"
 
     def __init__(self) -> None:
@@ -37,6 +37,7 @@ class Go(Tool):
         self._running: dict[str, list[str]] = {}  # the tests that run, and their output with -json
         self._found: dict[str, int] = {}  # the results of the current package
         self._is_verbose = False  # the current package printed the start of a test
+        self._printing = ""  # with -v: the test that prints the lines
         self._compiler: list[str] = []  # the lines after `# package`
 
     def line(self, text: str) -> None:
@@ -56,12 +57,15 @@ class Go(Tool):
             )
         elif text.startswith("# ") or self._compiler:
             self._compiler = [*self._compiler, text][:8] if text else []
-        elif not re.fullmatch(OTHER_TEST, text):
-            self.keep(text)
+        elif match := re.fullmatch(OTHER_TEST, text):
+            if match["what"] in ("CONT", "NAME"):
+                self._printing = match["test"]
+        elif not self.keep(text) and len(lines := self._running.get(self._printing, [])) < PRINTED:
+            lines.append(text[:WIDTH])
 
     def _begin(self, test: str) -> None:
         self._is_verbose = True
-        self.current = test
+        self.current = self._printing = test
         if len(self._running) < MOST:
             self._running[test] = []
 
@@ -73,11 +77,15 @@ class Go(Tool):
         if self._is_verbose:
             self.done += 1
         if result == "FAIL":
+            if self._lines == [] and test.startswith(f"{self._test}/"):
+                self._lines = None  # Its subtest explains the failure.
             self.fail(test, *printed)
         else:
             self.end_failure()
 
     def _end_package(self, verdict: str, package: str, rest: str, more: str) -> None:
+        if verdict == "ok" and self._running:
+            return  # The output of a test.
         self.end_failure()
         found, self._found = self._found, {}
         unfinished, self._running = len(self._running), {}
@@ -120,8 +128,8 @@ class Go(Tool):
     def _keep_output(self, key: str, event: dict[str, object]) -> None:
         lines = self._running.setdefault(key, []) if len(self._running) < MOST else []
         output = str(event.get("Output", "")).rstrip("\n")
-        if len(lines) < 20 and output:
-            lines.append(output[:400])
+        if len(lines) < PRINTED and output:
+            lines.append(output[:WIDTH])
 
     def _json_result(self, key: str, test: str, action: str) -> None:
         printed = self._running.pop(key, [])
@@ -136,6 +144,8 @@ class Go(Tool):
             self._found[key.partition(" ")[0]] = 1
 
     def _json_package(self, package: str, action: str, event: dict[str, object]) -> None:
+        # Its key looks like that of a test: `package [package.test]`.
+        build = self._running.pop(str(event.get("FailedBuild", "")), [])
         unfinished = [key for key in self._running if key.startswith(f"{package} ")]
         for key in unfinished:
             printed = self._running.pop(key)
@@ -147,7 +157,6 @@ class Go(Tool):
         if action == "fail" and (unfinished or not failed_before):
             self.add(Counts(errors=1))
             if not unfinished:
-                build = self._running.pop(str(event.get("FailedBuild", "")), [])
                 self.fail(package, *(build or printed))
                 self.end_failure()
         else:

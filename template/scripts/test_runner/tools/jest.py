@@ -8,7 +8,7 @@ import re
 from .base import Counts, Tool, numbers
 
 FILE = r"(?:PASS|FAIL) (?:\S+ )?(?P<file>\S+\.[cm]?[jt]sx?)(?: \([\d.]+ m?s\))?"
-SUITES = r"Test Suites: +(?P<counts>.*\b\d+ total)"
+SUITES = r"Test Suites: +.*?(?P<suites>\d+)(?: of \d+)? total"
 TESTS = r"Tests: +(?P<counts>.*\b(?P<total>\d+) total)"
 TIME = r"Time: +\S.*"
 OTHER = r"Snapshots: .*| › .*"
@@ -19,7 +19,7 @@ BROKEN = "Test suite failed to run"
 
 
 class Jest(Tool):
-    """Counts the summary block. Jest indents the output of tests, so no test can print it."""
+    """Counts the summary block, whose number of files must match the lines of files before it."""
 
     name = "jest"
     start = r"(?:PASS|FAIL) \S|Test Suites: |  ● |No tests found, exiting with code "
@@ -30,6 +30,8 @@ class Jest(Tool):
         super().__init__()
         self._block: Counts | None = None
         self._in_block = False
+        self._files = 0  # files with a result since the last summary
+        self._suites = 0  # the files that ran, as the summary counts them
         self._broken = 0  # suites that could not be loaded
         self._file = ""
         self._in_summary = False  # Jest prints the failures again at the end of a long run
@@ -39,19 +41,23 @@ class Jest(Tool):
         if match := re.fullmatch(FILE, text):
             self.end_failure()
             self._file = match["file"]
+            self._files += not self._in_summary
             self.current = self._file
         elif text.startswith("Summary of all failing tests"):
             self.end_failure()
             self._in_summary = True
         elif match := re.fullmatch(FAILED, text):
             self._start_failure(match["test"])
-        elif re.fullmatch(SUITES, text):
+        elif match := re.fullmatch(SUITES, text):
             self.end_failure()
+            self._suites = int(match["suites"])
             self._in_block, self._block = True, None
         elif self._in_block and (match := re.fullmatch(TESTS, text)):
             self._block = counts(match["counts"], int(match["total"]))
         elif self._block is not None and re.fullmatch(TIME, text):
-            self.add(self._block + Counts(errors=self._broken))
+            sure = self._suites == self._files
+            self.add(self._block + Counts(errors=self._broken), sure=sure)
+            self._files = 0
             self._block, self._in_block, self._broken, self._in_summary = None, False, 0, False
         elif match := re.fullmatch(NOTHING, text):
             self.nothing_codes = frozenset({int(match[1])})

@@ -9,6 +9,8 @@ from .base import Counts, Tool
 
 SUMMARY = r"  (?P<n>\d+) (?P<what>passing \(.+\)|pending|failing)"
 PASSED = r"\s+[✔✓] .+"
+DOTS = r"\s*[․,!]+"
+NOTHING = r"Error: No test files found(?:: .*)?"
 HEADING = r"  (?P<number>\d+)\) (?P<suite>\S.*)"
 
 
@@ -19,12 +21,14 @@ class Mocha(Tool):
     """
 
     name = "mocha"
-    start = r"  \d+ passing \(|\s+[✔✓] |Error: No test files found"
+    start = r"  \d+ passing \(|\s+[✔✓] |  [․,!]+$|Error: No test files found"
+    nothing_codes = frozenset({1})
     place = r"\(?(?P<path>(?:file://)?[^\s()]+\.[cm]?[jt]sx?):(?P<line>\d+):\d+\)?"
 
     def __init__(self) -> None:
         super().__init__()
-        self._marks = 0
+        self._marks = 0  # passed tests since the last summary, as the reporter shows them
+        self._sure = True  # the number of marks is that of the summary
         self._before = ""
         self._found: dict[str, int] = {}  # an incomplete summary
         self._in_failures = False
@@ -40,6 +44,7 @@ class Mocha(Tool):
             if what == "passing":
                 self._close()
                 if not before and self._marks in (0, number):
+                    self._sure = self._marks == number
                     self._found, self._marks = {what: number}, 0
             elif self._found and what not in self._found:
                 self._found[what] = number
@@ -48,6 +53,11 @@ class Mocha(Tool):
         if re.fullmatch(PASSED, text):
             self._close()
             self._marks += 1
+        elif re.fullmatch(DOTS, text):
+            self._close()
+            self._marks += text.count("․")
+        elif re.fullmatch(NOTHING, text):
+            self.add(Counts())
         elif text and not self._in_failures:
             self._close()
         if self._in_failures:
@@ -63,7 +73,8 @@ class Mocha(Tool):
         if found:
             self.end_failure()
             self._in_failures = False
-            self.add(Counts(found["passing"], found.get("failing", 0), 0, found.get("pending", 0)))
+            counts = Counts(found["passing"], found.get("failing", 0), 0, found.get("pending", 0))
+            self.add(counts, sure=self._sure)
 
     def _read_failure(self, text: str) -> None:
         if match := re.fullmatch(HEADING, text):

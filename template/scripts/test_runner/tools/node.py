@@ -10,6 +10,7 @@ from .base import Counts, Tool
 #: The labels of the summary, in its order. Old versions do not count suites.
 LABELS = ("tests", "suites", "pass", "fail", "cancelled", "skipped", "todo", "duration_ms")
 SUMMARY = rf"(?P<mark>ℹ|#) (?P<label>{'|'.join(LABELS)}) (?P<number>\d+)(?:\.\d+)?"
+RESULT = r"\s*[✔✖﹣] \S.* \([\d.]+ms\)(?: # .*)?"
 SPEC_FAILURES = "✖ failing tests:"
 SPEC_PLACE = r"test at \S+:\d+:\d+"
 SPEC_FAILED = r"✖ (?P<test>\S.*?) \([\d.]+ms\)(?: # .*)?"
@@ -30,6 +31,7 @@ class NodeTest(Tool):
         super().__init__()
         self._block: dict[str, int] = {}
         self._mark = ""
+        self._results = 0  # spec: tests and suites with a result since the last summary
         self._in_failures = False  # spec: the report of the failures at the end
         self._place = ""  # the location of the failed test itself
         self._indent = 0  # tap: the indentation of the details
@@ -43,6 +45,7 @@ class NodeTest(Tool):
             self._read_summary(match["mark"], match["label"], int(match["number"]))
             return
         self._block = {}
+        self._results += not self._in_failures and bool(re.fullmatch(RESULT, text))
         if text == "TAP version 13":
             self.running = True
         elif text == SPEC_FAILURES:
@@ -79,8 +82,10 @@ class NodeTest(Tool):
                     passed=found["pass"],
                     failed=found["fail"] + found["cancelled"],
                     skipped=found["skipped"] + found["todo"],
-                )
+                ),
+                sure=mark == "#" or self._results == found["tests"] + found["suites"],
             )
+            self._results = 0
 
     def _read_spec(self, text: str) -> None:
         if re.fullmatch(SPEC_PLACE, text):

@@ -16,6 +16,8 @@ COUNTS = r"Tests: (?P<tests>\d+), Assertions: \d+(?:, [\w ]+: \d+)*\."
 DETAIL = r"(?P<what>[A-Z][\w ]*): (?P<n>\d+)"
 SECTION = r"There (?:was|were) \d+ (?P<what>failures?|errors?|[\w ]+):|--"
 FAILED = r"\d+\) (?P<test>\S.*)"
+TESTDOX_FAILED = r" ✘ (?P<test>\S.*)"
+TESTDOX_LINE = r"   [│├╵┐┴┊] ?(?P<line>.*)"
 NOTHING = "No tests executed!"
 
 
@@ -46,6 +48,12 @@ class PHPUnit(Tool):
         elif not self._used and text != NOTHING:
             if match := re.fullmatch(PROGRESS, text):
                 self.done, self.total = int(match["done"]), int(match["total"])
+            elif match := re.fullmatch(TESTDOX_FAILED, text):
+                self.fail(match["test"])
+            elif match := re.fullmatch(TESTDOX_LINE, text):
+                self.keep(match["line"])
+            else:
+                self.end_failure()
         elif match := re.fullmatch(GREEN, text):
             self.end_failure()
             self.add(Counts(passed=int(match["tests"])))

@@ -12,6 +12,8 @@ RSPEC_COUNTS = (
     r"(?P<examples>\d+) examples?, (?P<failures>\d+) failures?(?:, (?P<pending>\d+) pending)?"
     r"(?:, (?P<errors>\d+) errors? occurred outside of examples)?"
 )
+#: A row of results, one character for each test. Other reporters print no such rows.
+RSPEC_ROW, MINITEST_ROW = r"[.F*]+", r"[.FESPON]+"
 RSPEC_FAILED = r"  (?P<number>\d+)\) (?P<test>\S.*)"
 RSPEC_ERROR = r"An error occurred while loading (?P<test>\S+)\.(?: - .*)?"
 
@@ -32,13 +34,14 @@ class RSpec(Tool):
     """Counts the line of numbers that follows the duration."""
 
     name = "rspec"
-    start = r"Finished in |Failures:$|An error occurred while loading |Failed examples:$"
+    start = r"[.F*]+$|Finished in |Failures:$|An error occurred while loading |Failed examples:$"
     place = PLACE
     noise = r"\s+# "
 
     def __init__(self) -> None:
         super().__init__()
         self._before = ""
+        self._results = 0  # in the rows since the last summary
         self._in_failures = False
 
     def line(self, text: str) -> None:
@@ -48,7 +51,10 @@ class RSpec(Tool):
         if match and re.fullmatch(FINISHED, before):
             self.end_failure()
             self._in_failures = False
-            self.add(rspec_counts(match))
+            self.add(rspec_counts(match), sure=self._results == int(match["examples"]))
+            self._results = 0
+        elif not self._in_failures and re.fullmatch(RSPEC_ROW, text):
+            self._results += len(text)
         elif text in (
             "Failures:",
             "Pending: (Failures listed here are expected and do not affect your suite's status)",
@@ -80,11 +86,12 @@ class Minitest(Tool):
     name = "minitest"
     start = r"# Running:$|Run options: |Loaded suite |Finished in "
     place = PLACE
-    noise = r"\s+\S+\.rb:\d+:in |bin/rails test|rails test |Minitest::"
+    noise = r"\s+\S+\.rb:\d+:in |\S+#\S+(?: \[.*\])?:$|bin/rails test|rails test |Minitest::"
 
     def __init__(self) -> None:
         super().__init__()
         self._finished = False
+        self._results = 0  # in the rows since the last summary
 
     def line(self, text: str) -> None:
         """Read a line."""
@@ -95,6 +102,9 @@ class Minitest(Tool):
             self._add(numbers(MINITEST_COUNTS, text), "runs")
         elif self._finished and re.fullmatch(UNIT_SUMMARY, text):
             self._add(numbers(UNIT_COUNTS, text), "tests")
+        elif re.fullmatch(MINITEST_ROW, text):
+            self.end_failure()
+            self._results += len(text)
         elif re.fullmatch(MINITEST_FAILED, text):
             self.fail("")
         elif match := re.fullmatch(UNIT_FAILED, text):
@@ -112,4 +122,6 @@ class Minitest(Tool):
         self._finished = False
         skipped = found.get("skips", 0) + found.get("pendings", 0) + found.get("omissions", 0)
         passed = found[tests] - found["failures"] - found["errors"] - skipped
-        self.add(Counts(max(0, passed), found["failures"], found["errors"], skipped))
+        counts = Counts(max(0, passed), found["failures"], found["errors"], skipped)
+        self.add(counts, sure=self._results == found[tests])
+        self._results = 0
