@@ -13,6 +13,8 @@ from .targets import BAD, Target
 
 #: How many lines of a failure's text are kept, and characters of a line.
 LINES, WIDTH = 40, 400
+#: JUnit XML of a test tool with more bytes is not read, so that it does not fill the memory.
+MAX_SIZE = 50_000_000
 #: A location in the text of a failure: Python, JavaScript, Go, Rust, Ruby, PHP, C# or Java.
 PLACE = re.compile(
     r'(?:File "|\(|\s|^|file://)(?P<path>[^\s"():]+\.\w{1,5})(?:", line |:line |:)(?P<line>\d+)',
@@ -86,6 +88,8 @@ def printable(text: str) -> str:
 def read_junit(path: Path, events: Events, code: int) -> None:
     """Read the JUnit XML that a test tool wrote, if it wrote no events.
 
+    Files that are missing, incomplete or too large (together more than MAX_SIZE) are not read.
+
     Args:
         path: a file, or a folder with files.
         events: where to add the results.
@@ -93,13 +97,16 @@ def read_junit(path: Path, events: Events, code: int) -> None:
     """
     if events.begun:
         return
+    files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
     results: list[ElementTree.Element] = []
-    for file in sorted(path.rglob("*.xml")) if path.is_dir() else [path]:
-        try:
+    try:
+        if sum(file.stat().st_size for file in files) > MAX_SIZE:
+            return
+        for file in files:
             results += ElementTree.parse(file).iter("testcase")
-        except (OSError, ElementTree.ParseError, ValueError):
-            return  # Missing or incomplete: the log is read instead.
-    if not path.exists():
+    except (OSError, ElementTree.ParseError, ValueError):
+        return  # Missing or incomplete: the log is read instead.
+    if not files:
         return
     for result in as_events(results):
         events.take(result)
