@@ -132,7 +132,7 @@ TABLE: list[tuple[str, dict[str, int] | None]] = [
     ("phpunit96-skipped phpunit96-skipped-testdox", {"skipped": 2}),
     ("phpunit96-empty", {}),
     ("phpunit96-imitation phpunit96-imitation-testdox", {"passed": 1, "failed": 1}),
-    # A test printed a whole summary, and nothing tells it from that of the tool.
+    # A test printed a whole summary, and it looks like that of the tool.
     ("node24-imitation-spec mocha12-imitation-spec mocha12-imitation-dot", None),
     ("jest30-imitation jest30-imitation-verbose", None),
     ("rspec312-imitation rspec312-imitation-doc", None),
