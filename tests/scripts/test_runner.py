@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ import pytest
 from tests.projects import Project, alive, processes_of, rest, wait_until
 
 ESCAPE = "\x1b"
+CAPTURES = Path(__file__).parents[1] / "captures/captures.tar.xz"
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_a_green_run_is_brief(two: Project) -> None:
         "  ○ worker skipped: no services/worker/deploy/test/docker-compose.yml",
         "Integration Tests",
         "  ○ full skipped: no tests/integration",
-        "PASSED: 2 targets (0.0s)",
+        "PASSED: 2 targets, tests not counted (0.0s)",
     ]
 
 
@@ -130,7 +133,7 @@ def test_a_single_service_is_called_app(single: Project) -> None:
         "  ✓ app 0.0s",
         "Integration Tests",
         "  ○ app skipped: no tests/integration",
-        "PASSED: 1 target (0.0s)",
+        "PASSED: 1 target, tests not counted (0.0s)",
     ]
     # A folder of that name has no special meaning here.
     single.write("services/full/__init__.py", "")
@@ -150,7 +153,7 @@ def test_a_service_without_tests_is_skipped(two: Project) -> None:
     assert "  ○ notes skipped: no target test-unit in services/notes/Makefile" in done.stdout
     assert "  ○ other skipped: no target test-unit in services/other/Makefile" in done.stdout
     assert ".cache" not in done.stdout
-    assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+    assert plain(done.stdout).splitlines()[-1] == "PASSED: 2 targets, tests not counted (0.0s)"
 
 
 def test_a_project_without_services_does_not_pass(project: Project) -> None:
@@ -754,7 +757,7 @@ def test_output_on_a_pipe_has_no_escape_sequences(two: Project, env: dict[str, s
 def test_ci_and_agents_get_plain_lines_on_a_terminal(two: Project, env: dict[str, Any]) -> None:
     text = rest(two.terminal(FORCE_COLOR="1", **env))
     assert ESCAPE not in text
-    assert plain(text).splitlines()[-1] == "PASSED: 2 targets (0.0s)"
+    assert plain(text).splitlines()[-1] == "PASSED: 2 targets, tests not counted (0.0s)"
 
 
 def test_ids_and_commands_are_printed_unchanged(project: Project) -> None:
@@ -867,6 +870,152 @@ def test_results_on_disk(project: Project) -> None:
     failure = suites.find("testsuite/testcase/failure")
     assert failure is not None and failure.text
     assert failure.text.splitlines()[-1] == "tests/test_a.py:3"
+
+
+JUNIT = """<testsuites><testsuite name="cart">
+<testcase classname="shop.CartTest" name="adds" time="0.25"/>
+<testcase classname="shop.CartTest" name="later"><skipped/></testcase>
+<testcase classname="shop.CartTest" name="pays" time="0.5">
+<failure type="AssertionError" message="expected 1, got 2">at CartTest.java:12</failure></testcase>
+</testsuite></testsuites>"""
+
+
+def test_junit_xml_of_a_test_tool_is_read(project: Project) -> None:
+    project.write("report.xml", JUNIT)
+    project.write(
+        "green.xml", "<testsuite><testcase name='one'/><testcase name='two'/></testsuite>"
+    )
+    project.service("file", 'cp ../../report.xml "$TEST_JUNIT"; exit 1')
+    project.service(
+        "folder", 'mkdir -p "$TEST_JUNIT/a"; cp ../../*.xml "$TEST_JUNIT/a"; echo out; exit 1'
+    )
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    for name, tests, executed in (("file", 3, 2), ("folder", 5, 4)):
+        target = project.target(f"unit {name}")
+        assert (target["tests"], target["executed"]) == (tests, executed)
+        assert target["failed"] == ["shop.CartTest::pays"]
+        assert target["causes"][0]["message"] == "expected 1, got 2"
+        assert f"✗ unit {name} shop.CartTest::pays\n    expected 1, got 2" in done.stdout.replace(
+            "AssertionError: ", ""
+        )
+    assert plain(done.stdout).splitlines()[-1].startswith("FAILED: 2 of 6 tests in unit file")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        # Valid, but above the limit of 50 MB.
+        '(cat ../../report.xml; head -c 51000000 /dev/zero | tr "\\0" " ") > "$TEST_JUNIT"',
+        'head -c 100 ../../report.xml > "$TEST_JUNIT"',
+        'mkdir "$TEST_JUNIT"',
+        "true",
+    ],
+    ids=["large", "incomplete", "empty folder", "missing"],
+)
+def test_junit_xml_that_cannot_be_read(project: Project, recipe: str) -> None:
+    project.write("report.xml", JUNIT)
+    project.service("api", f"{recipe}; echo no database; exit 1")
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    target = project.target("unit api")
+    assert (target["tests"], target["executed"], target["failed"]) == (None, None, [])
+    assert "    no database" in done.stdout
+
+
+def test_junit_xml_that_only_has_skipped_tests(project: Project) -> None:
+    project.write("report.xml", "<testsuite><testcase name='a'><skipped/></testcase></testsuite>")
+    project.service("api", 'cp ../../report.xml "$TEST_JUNIT"')
+    done = project.run("--stage", "unit")
+    assert (done.returncode, project.target("unit api")["state"]) == (5, "nothing ran")
+
+
+def captured(project: Project, name: str) -> str:
+    """Write a captured log and return the command that prints it from a service's folder."""
+    with tarfile.open(CAPTURES) as archive:
+        log = archive.extractfile(f"{name}.pipe.log")
+        assert log
+        (project.root / f"{name}.log").write_bytes(log.read())
+    return f"cat ../../{name}.log"
+
+
+def test_our_junit_xml_of_a_tool_without_events(project: Project) -> None:
+    project.service("api", f"{captured(project, 'jest30-red')}; exit 1")
+    project.service("web", f"{captured(project, 'go119-red')}; exit 1")
+    assert project.run("--stage", "unit").returncode == 1
+    suites = ElementTree.parse(project.latest / "junit.xml").getroot()
+    names = ("name", "tests", "failures", "errors", "skipped")
+    # Go does not print how many tests passed, so only the failed tests are known.
+    assert [tuple(suite.get(name) for name in names) for suite in suites] == [
+        ("unit api", "4", "2", "0", "1"),
+        ("unit web", "2", "2", "0", "0"),
+    ]
+    cases = [case.get("name") for case in suites.iter("testcase")]
+    assert cases == ["shop › b fails", "shop › c throws", "TestB/one", "TestC"]
+    failure = suites.find("testsuite/testcase/failure")
+    assert failure is not None and failure.text
+    assert failure.text.splitlines()[-1] == "t/red.test.js:3"
+
+
+def test_numbers_that_are_unknown_are_not_zero(project: Project) -> None:
+    project.service("api", captured(project, "go119-green"))
+    project.service("web", captured(project, "jest30-green"))
+    done = project.run("--stage", "unit")
+    assert plain(done.stdout).splitlines()[-1] == (
+        "PASSED: 2 tests in 1 target, 1 target not counted (0.0s)"
+    )
+    api, web = project.target("unit api"), project.target("unit web")
+    assert (api["tests"], api["executed"], web["tests"], web["executed"]) == (None, None, 3, 2)
+
+
+#: Captures of runs that only skip tests. Their exit code is 0.
+ONLY_SKIPPED = (
+    "unittest-skipped",
+    "node24-skipped-spec",
+    "node24-skipped-tap",
+    "mocha12-skipped-spec",
+    "mocha12-skipped-dot",
+    "jest30-skipped",
+    "go127-skipped-v",
+    "go127-skipped-json",
+    "cargo195-skipped",
+    "rspec312-skipped",
+    "minitest-skipped",
+    "testunit-skipped",
+    "phpunit96-skipped",
+)
+
+
+def test_only_skipped_tests_are_nothing_ran(project: Project) -> None:
+    for name in ONLY_SKIPPED:
+        project.service(name, captured(project, name))
+    done = project.run("--stage", "unit")
+    assert done.returncode == 5
+    states = {target["name"]: target["state"] for target in project.summary["targets"]}
+    assert states == dict.fromkeys(ONLY_SKIPPED, "nothing ran")
+
+
+def test_each_of_many_failed_targets_keeps_its_first_failure(project: Project) -> None:
+    names = [f"service-{n:02}" for n in range(12)]
+    reports = {
+        "jest30-red": "shop › b fails",
+        "go127-red-v": "TestB/one",
+        "cargo195-red": "c",
+        "phpunit96-red": "RedTest::testC",
+    }
+    noise = "for n in $(seq 400); do echo a long line of output $n; done"
+    tests = {}
+    for name, (capture, test) in zip(names, itertools.cycle(reports.items()), strict=False):
+        project.service(name, f"{noise}; {captured(project, capture)}; {noise}; exit 1")
+        tests[name] = test
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) <= 60
+    assert len(done.stdout.encode()) <= 4000
+    for name in names:
+        assert f"✗ unit {name} {tests[name]}\n" in done.stdout
+        assert f"rerun: make -C services/{name} test-unit\n" in done.stdout
+        assert re.search(rf"log: \.test-results/\S+/unit-{name}\.log\n", done.stdout)
 
 
 def test_the_last_five_runs_are_kept(two: Project) -> None:

@@ -117,7 +117,7 @@ def test_failed_tests_run_again_until_they_pass(project: Project, watch: Watch) 
     project.write("services/worker/main.py", "a = 1\n")
     watch.wait_for_result("PASSED: 2 targets")
     project.write("services/worker/main.py", "a = 2\n")
-    watch.wait_for_result("PASSED: 1 target (")
+    watch.wait_for_result("PASSED: 1 target,")
     assert project.target("unit worker")["state"] == "passed"
 
 

@@ -128,7 +128,7 @@ class Events:
         for line in self._new_lines():
             try:
                 event = json.loads(line)
-                self._take(event)
+                self.take(event)
             except (
                 ValueError,
                 TypeError,
@@ -157,7 +157,8 @@ class Events:
                 file.seek(self._offset)
                 yield from text[:whole].splitlines()
 
-    def _take(self, event: dict[str, Any]) -> None:
+    def take(self, event: dict[str, Any]) -> None:
+        """Add an event."""
         kind, test = event["event"], str(event.get("test", ""))
         if kind == "begin":
             tool = str(event.get("tool", ""))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .display import describe_state, titles
-from .events import Cause, short_name
+from .events import Cause, Failure, short_name
 from .logs import crash, last_words, literal
 from .processes import for_make
+from .project import MAKE, MULTI
 from .results import display_path, files_of, selectable
 from .targets import BAD, State, Target
 
@@ -43,6 +44,24 @@ class Limits:
         return self.unit if stage == "unit" else self.other
 
 
+@dataclass(frozen=True)
+class Block:
+    """The lines of a failure: the test, an excerpt that may be shortened, and how to rerun it."""
+
+    head: list[str]
+    body: list[str]
+    foot: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines."""
+        return [*self.head, *self.body, *self.foot]
+
+    def short(self, target: Target) -> list[str]:
+        """Return the least that is printed: the test, and the command that reruns its target."""
+        return [cut(self.head[0]), f"    rerun: {target.again}"]
+
+
 def failures(targets: list[Target], folder: Path, lines: int, size: int) -> list[str]:
     """Return the lines that explain the failed targets, within the limits LINES and BYTES.
 
@@ -55,31 +74,75 @@ def failures(targets: list[Target], folder: Path, lines: int, size: int) -> list
     most = max(1, CAUSES - len(targets) + 1)
     # Leave room for the verdict, which names all failed targets, and for a line "… N more".
     lines, size = lines + 2, size + 100 + byte_count([titles(targets)])
-    printed: list[str] = []
+    blocks = [list(causes(target, most)) for target in targets]
+    room = (LINES - lines, BYTES - size)
+    shown = number_that_fit(targets, blocks, room)
+    printed: list[list[str]] = [[] for _ in range(shown)]
+    # Each target gets an equal share. What a target does not need goes to those that need more.
+    needs = [
+        byte_count(full(target, blocks[index])) for index, target in enumerate(targets[:shown])
+    ]
+    for rank, index in enumerate(sorted(range(shown), key=needs.__getitem__)):
+        share = (room[0] // (shown - rank), room[1] // (shown - rank))
+        printed[index] = within(targets[index], blocks[index], share)
+        room = (room[0] - len(printed[index]), room[1] - byte_count(printed[index]))
+    hidden = len(targets) - shown
+    rest = [f"… {hidden} more failed targets in {display_path(folder)}/"] if hidden else []
+    return [line for part in printed for line in part] + rest
 
-    def fits(block: list[str]) -> bool:
-        together = [*printed, *block]
-        return len(together) <= LINES - lines and byte_count(together) <= BYTES - size
 
-    for number, target in enumerate(targets):
-        log = f"  log: {display_path(target.log)}"
-        first, *others = causes(target, most)
-        if not fits([*first, log]):
-            first = [cut(first[0])]
-        if not fits([*first, log]):
-            return [
-                *printed,
-                f"… {len(targets) - number} more failed targets in {display_path(folder)}/",
-            ]
-        printed += first
-        count = 1
-        for block in others:
-            if fits([*block, log]):
-                printed += block
-                count += 1
-        hidden = max(len(target.events.causes), 1 + len(others)) - count
-        printed.append(f"  +{hidden} more in {log.strip()}" if hidden else log)
-    return printed
+def number_that_fit(targets: list[Target], blocks: list[list[Block]], room: tuple[int, int]) -> int:
+    """Return how many targets fit into some lines and bytes, if each is as short as possible."""
+    for shown in range(len(targets), 0, -1):
+        every = [
+            shortest(target, found) for target, found in zip(targets[:shown], blocks, strict=False)
+        ]
+        share = (room[0] // shown, room[1] // shown)
+        if all(len(part) <= share[0] and byte_count(part) <= share[1] for part in every):
+            return shown
+    return 0
+
+
+def shortest(target: Target, blocks: list[Block]) -> list[str]:
+    """Return the least that is printed of a target: its first failure, the rerun line and the log."""
+    return [*blocks[0].short(target), log_line(target, blocks, 1)]
+
+
+def full(target: Target, blocks: list[Block]) -> list[str]:
+    """Return everything that could be printed of a target."""
+    return [
+        *(line for block in blocks for line in block.lines),
+        log_line(target, blocks, len(blocks)),
+    ]
+
+
+def log_line(target: Target, blocks: list[Block], count: int) -> str:
+    """Return the line with the log of a target, of which `count` failures are printed."""
+    log = f"log: {display_path(target.log)}"
+    hidden = max(len(target.causes), len(blocks)) - count
+    return f"  +{hidden} more in {log}" if hidden else f"  {log}"
+
+
+def within(target: Target, blocks: list[Block], room: tuple[int, int]) -> list[str]:
+    """Return the lines of a target, at most as many lines and bytes as there is room for."""
+
+    def fits(lines: list[str]) -> bool:
+        return len(lines) <= room[0] and byte_count(lines) <= room[1]
+
+    first = blocks[0]
+    printed = first.short(target)
+    if fits([*first.head, *first.foot, log_line(target, blocks, 1)]):
+        body = list(first.body)
+        while not fits([*first.head, *body, *first.foot, log_line(target, blocks, 1)]):
+            body.pop()
+        printed = [*first.head, *body, *first.foot]
+    count = 1
+    for block in blocks[1:]:
+        if not fits([*printed, *block.lines, log_line(target, blocks, count + 1)]):
+            break
+        printed += block.lines
+        count += 1
+    return [*printed, log_line(target, blocks, count)]
 
 
 def byte_count(lines: Iterable[str]) -> int:
@@ -87,53 +150,52 @@ def byte_count(lines: Iterable[str]) -> int:
     return sum(len(line.encode(errors="replace")) + 1 for line in lines)
 
 
-def causes(target: Target, most: int) -> Iterator[list[str]]:
+def causes(target: Target, most: int) -> Iterator[Block]:
     """Yield a block of lines for each root cause of a target's failure, at most `most` blocks."""
     if target.error:
         lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
         hint = [f"    try: {target.error.hint}"] if target.error.hint else []
-        yield [
-            f"✗ {target.title}: {target.error.what}",
-            *lines,
-            *hint,
-            f"    rerun: {target.again}",
-        ]
-    for cause in list(target.events.causes.values())[:most]:
+        head = [f"✗ {target.title}: {target.error.what}"]
+        yield Block(head, lines, [*hint, f"    rerun: {target.again}"])
+    for cause in target.causes[:most]:
         yield cause_block(target, cause)
     if target.state in (State.CRASHED, State.TIMED_OUT):
         yield crash_block(target)
-    elif not target.events.causes and not target.error:
+    elif not target.causes and not target.error:
         lines = [f"    {cut(line)}" for line in last_words(target.log, TAIL)]
-        yield [f"✗ {target.title}: {describe_state(target)}", *lines, f"    rerun: {target.again}"]
+        head = [f"✗ {target.title}: {describe_state(target)}"]
+        yield Block(head, lines, [f"    rerun: {target.again}"])
 
 
-def crash_block(target: Target) -> list[str]:
+def crash_block(target: Target) -> Block:
     """Describe a crash or timeout: the test that was running, if known, and the end of the log."""
     tests = [target.culprit] if target.culprit else []
     lines = crash(target.log) or last_words(target.log, TAIL)
     again = (rerun_of(target, tests) if tests else "") or target.again
-    return [
-        f"✗ {' '.join([target.title, *tests])} {describe_state(target)}",
-        *(f"    {cut(line)}" for line in lines),
-        f"    rerun: {again}",
-    ]
+    return Block(
+        [f"✗ {' '.join([target.title, *tests])} {describe_state(target)}"],
+        [f"    {cut(line)}" for line in lines],
+        [f"    rerun: {again}"],
+    )
 
 
-def cause_block(target: Target, cause: Cause) -> list[str]:
+def cause_block(target: Target, cause: Cause) -> Block:
     """Describe a root cause: the test, an excerpt, the file and line, and the rerun command."""
     first, more = cause.first, len(cause.tests) - 1
     others = f" (+{more} more)" if more else ""
-    lines = [f"✗ {target.title} {first.test}{others}"]
+    head = [f"✗ {target.title} {first.test}{others}"]
     excerpt = [line for line in first.excerpt if line.strip()][:EXCERPT]
-    message = f"{first.type}: {first.message}".partition("\n")[0]
     if first.message.partition("\n")[0] not in " ".join(excerpt):
-        excerpt = [message, *excerpt][:EXCERPT]
-    lines += [f"    {cut(line)}" for line in excerpt]
-    lines += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
-    if first.where:
-        lines.append(f"    {path_from_root(target, first.where)}")
-    lines.append(f"    rerun: {rerun(target, cause)}")
-    return lines
+        excerpt = [headline(first).partition("\n")[0], *excerpt][:EXCERPT]
+    body = [f"    {cut(line)}" for line in excerpt]
+    body += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
+    where = [f"    {path_from_root(target, first.where)}"] if first.where else []
+    return Block(head, body, [*where, f"    rerun: {rerun(target, cause)}"])
+
+
+def headline(failure: Failure) -> str:
+    """Return the type and the message of a failure, as far as they are known."""
+    return ": ".join(filter(None, (failure.type, failure.message)))
 
 
 def path_from_root(target: Target, where: str) -> str:
@@ -148,13 +210,13 @@ def rerun(target: Target, cause: Cause) -> str:
         return again
     if not selectable(target.events.tool, tests):
         return target.again
-    service = f" SERVICE={target.name}" if target.folder.startswith("services/") else ""
-    return f"make test FAILED=1 STAGE={target.stage}{service}"
+    service = [f"SERVICE={target.name}"] if MULTI and target.stage != "integration" else []
+    return " ".join([*MAKE, "test", "FAILED=1", f"STAGE={target.stage}", *service])
 
 
 def rerun_of(target: Target, tests: list[str]) -> str:
     """Return the command that reruns these tests; empty if the tool cannot select them."""
-    tool = target.events.tool
+    tool = target.events.tool  # Names in plain output may be incomplete, so they select no test.
     if not selectable(tool, tests):
         return ""
     if tool == "pytest":
@@ -233,12 +295,15 @@ def verdict(
     broken, hanging = by_state[State.BROKEN], by_state[State.TIMED_OUT]
     failed = [*by_state[State.FAILED], *by_state[State.CRASHED]]
     tests = sum(target.executed for target in targets)
+    uncounted = [t for t in targets if t.process and not t.counted]
+    counted = [t for t in targets if t.process and t.counted]
     if signal_name:
         return f"INTERRUPTED by {signal_name}", 0
     if failed:
         bad = sum(target.failed for target in failed)
         count = f"{bad} of {tests} tests in " if bad else ""
-        return f"FAILED: {count}{titles([*failed, *hanging, *broken])}", 1
+        more = f"; {number_of(uncounted)} not counted" if bad and uncounted else ""
+        return f"FAILED: {count}{titles([*failed, *hanging, *broken])}{more}", 1
     if hanging or late:
         return f"TIMED OUT: {titles([*hanging, *broken]) or 'the run'}", 4
     if broken:
@@ -248,16 +313,26 @@ def verdict(
     empty, passed = by_state[State.NOTHING], by_state[State.PASSED]
     if not passed or (empty and not partial):
         return f"NOTHING RAN: {titles(empty) or 'no selected target has tests'}", 5
-    what = f"{tests} tests" if tests else f"{len(passed)} targets"
-    what = what[:-1] if what.startswith("1 ") else what
+    what = number_of(passed)
+    if tests:
+        what = f"{tests} tests" if tests > 1 else "1 test"
+        if uncounted:
+            what += f" in {number_of(counted)}, {number_of(uncounted)} not counted"
+    elif uncounted:
+        what += ", tests not counted"
     return (f"CLEAN-UP FAILED: {what} passed", 3) if left else (f"PASSED: {what}", 0)
+
+
+def number_of(targets: list[Target]) -> str:
+    """Return the number of targets in words: `1 target`, `2 targets`."""
+    return f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
 
 
 def github_annotations(targets: list[Target]) -> Iterator[str]:
     """Yield a GitHub annotation for each root cause. GitHub shows it next to the line of code."""
     workspace = Path(os.environ.get("GITHUB_WORKSPACE", ".")).resolve()
     for target in targets:
-        for cause in list(target.events.causes.values()):
+        for cause in target.causes:
             first = cause.first
             file = Path(path_from_root(target, first.path)).resolve() if first.path else None
             where = ""
@@ -265,7 +340,7 @@ def github_annotations(targets: list[Target]) -> Iterator[str]:
                 name = escaped(str(file.relative_to(workspace)), ":,")
                 where = f"file={name},line={first.line or 1},"
             title = escaped(f"{target.title}: {first.test}", ":,")
-            message = escaped(f"{first.type}: {first.message}")
+            message = escaped(headline(first))
             yield f"::error {where}title={title}::{message}"
 
 
@@ -284,5 +359,5 @@ def step_summary(targets: list[Target], last: str) -> str:
     blocks = []
     for target in (target for target in targets if target.state in BAD):
         for block in causes(target, CAUSES):
-            blocks += ["", "```", *block, "```"]
+            blocks += ["", "```", *block.lines, "```"]
     return "\n".join([f"### {last}", "", *table, *blocks, ""])

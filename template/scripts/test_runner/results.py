@@ -39,9 +39,10 @@ def open_folder() -> Path:
 
 
 def attach(target: Target, folder: Path) -> None:
-    """Set the files for the log and the events of a target."""
+    """Set the files for the log, the events and the JUnit XML of a target."""
     target.log = folder / f"{target.stage}-{target.name}.log"
     target.events = Events(folder / f"{target.stage}-{target.name}.events.jsonl")
+    target.junit = folder / f"{target.stage}-{target.name}.junit.xml"
 
 
 def display_path(path: Path) -> str:
@@ -66,18 +67,20 @@ def write_summary(
 
 
 def as_record(target: Target) -> dict[str, Any]:
-    """Return the machine-readable record of a target."""
+    """Return the machine-readable record of a target. A number that is not known is None."""
     failed = [test for test, outcome in target.events.outcomes.items() if outcome in FAILED]
+    if not target.has_events:
+        failed = [test for cause in target.causes for test in cause.tests]
     return {
         "stage": target.stage,
         "name": target.name,
         "state": str(target.state),
         "note": target.note,
-        "tool": target.events.tool,
+        "tool": target.tool,
         "complete": target.events.complete,
         "seconds": round(target.seconds, 3),
-        "tests": target.total,
-        "executed": target.executed,
+        "tests": target.total if target.counted else None,
+        "executed": target.executed if target.counted else None,
         "failed": failed,
         "causes": [
             {
@@ -87,7 +90,7 @@ def as_record(target: Target) -> dict[str, Any]:
                 "message": cause.first.message,
                 "where": cause.first.where,
             }
-            for cause in target.events.causes.values()
+            for cause in target.causes
         ],
         "log": display_path(target.log),
         "again": target.again,

@@ -19,6 +19,7 @@ from .compose import Stack
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
+from .junit import read_junit
 from .locks import Lock, Owner
 from .project import ROOT
 from .target_state import set_state
@@ -245,6 +246,7 @@ class Run:
         own = {
             INSIDE: str(ROOT),
             "TEST_EVENTS": str(target.events.path),
+            "TEST_JUNIT": str(target.junit),
             "TEST_EVENTS_REPORTER": str(PLUGINS / "vitest_events.mjs"),
             "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
             "PYTEST_ADDOPTS": " ".join(filter(None, options)),
@@ -284,7 +286,8 @@ class Run:
         if process.signal(0) and time.monotonic() - target.ended < LINGER:
             return
         leaked = process.signal(signal.SIGKILL)
-        target.fallback.end()
+        target.output.end()
+        read_junit(target.junit, target.events, code)
         if code and self.caught:
             target.state = State.INTERRUPTED
         elif code and target.timed_out:

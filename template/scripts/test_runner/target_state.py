@@ -7,8 +7,8 @@ The exit code decides. Events and output explain a failure, and may turn a pass 
 from __future__ import annotations
 
 from .logs import end_of
-from .patterns import exit_code_behind_make
 from .targets import State, Target
+from .tools.make import exit_code_behind_make
 
 #: The exit code in an `end` event of a tool that found no test to run (pytest's code).
 NO_TESTS = 5
@@ -30,8 +30,8 @@ def state_of(target: Target, code: int) -> tuple[State, str]:
             return State.FAILED, f"{target.failed} failed, but the command exited 0"
         if crashed:
             return State.FAILED, "the command exited 0 before all tests had finished"
-        counted = target.has_events or target.fallback.counts is not None
-        return (State.NOTHING, "") if counted and not target.executed else (State.PASSED, "")
+        nothing = target.counted and not target.executed
+        return (State.NOTHING, "") if nothing else (State.PASSED, "")
     if crashed:
         target.culprit = target.events.running
         return State.CRASHED, how_it_ended(target, code)
@@ -52,7 +52,7 @@ def nothing_ran(target: Target, code: int) -> bool:
     if target.has_events:
         events = target.events
         return events.exit == NO_TESTS and own == OWN_CODE.get(events.tool, NO_TESTS)
-    return own == target.fallback.code_for_nothing
+    return own in target.output.codes_for_nothing
 
 
 def exit_code(target: Target, code: int) -> int:

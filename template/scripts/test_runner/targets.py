@@ -7,17 +7,17 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from .diagnosis import StackError
-from .events import Events, short_name
-from .patterns import Fallback
+from .events import Cause, Events, cause_key, short_name
 from .processes import Process, environment
 from .project import FOLDERS, INTEGRATION, MAKE, MULTI, ROOT
+from .tools.output import Output
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -74,7 +74,8 @@ class Target:
     log: Path = Path()
     log_start: int = 0  #: the offset of unread output; a stack logs to the same file first
     events: Events = field(default_factory=lambda: Events(Path()))
-    fallback: Fallback = field(default_factory=Fallback)
+    junit: Path = Path()  #: where its test tool may write JUnit XML: a file, or a folder of files
+    output: Output = field(default_factory=Output)  #: read from the log if there are no events
     error: StackError | None = None  #: what is wrong with its stack
 
     @property
@@ -95,28 +96,26 @@ class Target:
     @property
     def done(self) -> int:
         """How many tests have an outcome."""
-        return self.events.done if self.has_events else self.fallback.progress.done
+        return self.events.done if self.has_events else self.output.progress.done
 
     @property
     def total(self) -> int:
         """How many tests the target has; 0 if that is not known."""
         if self.has_events:
             return max(self.events.total, self.events.done)
-        return self.fallback.progress.total
+        return self.output.progress.total
 
     @property
     def percent(self) -> int | None:
         """The progress in percent; None if it is not known."""
         if self.total:
             return 100 * self.done // self.total
-        return None if self.has_events else self.fallback.progress.percent or None
+        return None if self.has_events else self.output.progress.percent or None
 
     @property
     def current(self) -> str:
         """The short name of the running test."""
-        return short_name(
-            self.events.running if self.has_events else self.fallback.progress.current
-        )
+        return short_name(self.events.running if self.has_events else self.output.progress.current)
 
     def read(self) -> None:
         """Read the events or the output that are new since the last call."""
@@ -127,25 +126,47 @@ class Target:
             size = file.seek(0, os.SEEK_END)
             if size - self.log_start > MAX_READ:
                 self.log_start = size - MAX_READ
-                self.fallback.skip()
+                self.output.skip()
             file.seek(self.log_start)
-            self.fallback.feed(file.read(MAX_READ))
+            self.output.feed(file.read(MAX_READ))
             self.log_start = file.tell()
 
     @property
+    def counted(self) -> bool:
+        """Whether the number of tests is known."""
+        return self.has_events or self.output.counts is not None
+
+    @property
     def failed(self) -> int:
-        """How many tests failed."""
+        """How many tests failed, as far as that is known."""
         if self.has_events:
             return self.events.failed
-        return self.fallback.counts.failures if self.fallback.counts else 0
+        counts = self.output.counts
+        return counts.failures if counts else 0
 
     @property
     def executed(self) -> int:
-        """How many tests ran. Skipped tests do not count."""
+        """How many tests ran, as far as that is known. Skipped tests do not count."""
         if self.has_events:
             return self.events.executed
-        counts = self.fallback.counts
-        return counts.tests - counts.skipped if counts else 0
+        counts = self.output.counts
+        return counts.executed if counts else 0
+
+    @property
+    def causes(self) -> list[Cause]:
+        """The root causes of the failures: from events, or from the output of the test tool."""
+        if self.has_events:
+            return list(self.events.causes.values())
+        found: dict[Hashable, Cause] = {}
+        for failure in self.output.failures:
+            cause = found.setdefault(cause_key(failure), Cause(failure))
+            cause.tests[failure.test] = None
+        return list(found.values())
+
+    @property
+    def tool(self) -> str:
+        """The test tool; empty if it is unknown, or if there are several."""
+        return self.events.tool if self.has_events else self.output.tool
 
 
 def missing(command: list[str], file: str) -> str:
