@@ -43,7 +43,7 @@ TESTS: dict[str, dict[str, int | None]] = {
 FEW = ("letterbox", "pollstation")
 
 #: By sample, an address of the development environment that must answer.
-ADDRESSES = {"letterbox": "http://127.0.0.1:9090/health", "pollstation": "http://127.0.0.1:3000/"}
+ADDRESSES = {"letterbox": "http://127.0.0.1:9090/-/ready", "pollstation": "http://127.0.0.1:3000/"}
 
 
 @cache
@@ -98,9 +98,7 @@ def adopt(tmp_path: Path, template: Path) -> Callable[[str], Path]:
         done = copier_copy(root, template, "--quiet", f"--data=python_version={PYTHON_VERSION}")
         assert done.returncode == 0, done.stdout
         assert before.items() <= snapshot(root).items(), "an existing file is changed"
-        steps = re.findall(r"^ {6}(\S.*)$", done.stdout, re.MULTILINE)
-        for step in steps:
-            assert sh("bash", "-c", step, cwd=root).returncode == 0
+        run_steps(root, done.stdout)
         git("add", "--all", cwd=root)
         git("commit", "--quiet", "--message=Adopt the template", cwd=root)
         setup = sh("make", "setup", cwd=root)
@@ -108,6 +106,17 @@ def adopt(tmp_path: Path, template: Path) -> Callable[[str], Path]:
         return root
 
     return adopted
+
+
+def run_steps(root: Path, said: str) -> None:
+    """Do what the adoption asks for: lines to add to .gitignore, and commands."""
+    lines = re.search(r"^  - \.gitignore: add ((?:.+\n    )*.+)$", said, re.MULTILINE)
+    if lines:
+        with (root / ".gitignore").open("a", encoding="utf-8") as file:
+            file.write("\n".join(["", *re.split(r",\s+", lines[1]), ""]))
+    for command in re.findall(r"^ {6}(\S.*)$", said, re.MULTILINE):
+        done = sh("bash", "-c", command, cwd=root)
+        assert done.returncode == 0, done.stdout
 
 
 def status_of(url: str) -> int:
@@ -126,7 +135,7 @@ def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str
     root = adopt(name)
     done = sh("make", "test", cwd=root)
     assert done.returncode == 0, done.stdout
-    [summary] = root.glob(".test-results/*/summary.json")
+    summary = root / ".test-results/latest/summary.json"
     found: dict[str, int | None] = {}
     for target in json.loads(summary.read_text("utf-8"))["targets"]:
         if target["state"] == "skipped":
