@@ -365,8 +365,8 @@ def _stack(
 ) -> list[str]:
     """Return the services that a service's tests start beside it: its direct needs.
 
-    A custom service may not start without its own needs, so these are included. So are the services
-    of the same folder: they are one program, and its tests cover all of them.
+    A service that stays where it is may not start without its own needs, so these are included. So
+    are the services of the same folder: they are one program, and its tests cover all of them.
     """
     found: list[str] = []
     shared = [
@@ -380,7 +380,7 @@ def _stack(
         if member in found or member == name:
             continue
         found.append(member)
-        if items[member].row.is_own:
+        if items[member].path:
             waiting += [need for need in needs[member] if need in items]
     return found
 

@@ -172,8 +172,8 @@ def test_how_others_wait_for_it(keys: dict[str, Any], command: str, condition: s
 
 def test_its_service_tests_start_what_it_needs_indirectly() -> None:
     found = resolved(
-        custom("web", needs=["shop"]),
-        custom("shop", needs=["users", "api"]),
+        custom("web", path="web", needs=["shop"]),
+        custom("shop", path="shop", needs=["users", "api"]),
         custom("users", needs=["database"]),
         {"name": "api", "needs": ["worker"]},
         "worker",
