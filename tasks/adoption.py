@@ -144,7 +144,12 @@ def steps_for_files(project: Path, fresh: Path, answers: Mapping[str, Any]) -> I
 def step_for_makefile(project: Path, ours: Path) -> Step:
     """Return the step that makes the template's targets the default ones of `make`."""
     mine = [project / name for name in ("GNUmakefile", "makefile", "Makefile")]
-    file = next(path for path in mine if path.exists())
+    file = next((path for path in mine if path.is_file()), None)
+    if file is None:  # It is a folder.
+        return (
+            f"Makefile: yours, unchanged. The pipeline is in {ours.name}:",
+            f"make -f {ours.name}",
+        )
     theirs = set(TARGET.findall(file.read_text(encoding="utf-8", errors="replace")))
     same = sorted(theirs & set(TARGET.findall(ours.read_text(encoding="utf-8"))))
     if file.name == "GNUmakefile":

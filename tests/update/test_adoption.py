@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..e2e.conftest import clean_environment
-from .conftest import ANSWERS, MARK, NEXT, NEXT_FILE, NOW, Project, files, git
+from .conftest import ANSWERS, NEXT, NEXT_FILE, NOW, Project, git
 
 FLASK = {
     "Dockerfile": "FROM python:3.13-slim\nCOPY . /app\nCMD flask --app shop run --host 0.0.0.0\n",
@@ -101,40 +101,29 @@ def test_a_service_at_the_root_is_found_and_the_remaining_work_is_listed(
     project = existing(tmp_path, FLASK)
     said = adopt(project, template)
     answers = project.answers()
-    assert (answers["layout"], answers["service_kind"]) == ("single", "custom")
-    assert answers["adopted"] == ["app"]
+    assert answers["layout"] == "multi"
+    assert [service["path"] for service in answers["services"]] == ["."]
+    assert list(answers["adopted"]) == [answers["services"][0]["name"]]
     lines = [line[4:] for line in said.splitlines() if line.startswith("  - ")]
-    assert [line.partition(":")[0] for line in lines] == [
+    assert [line.partition(":")[0] for line in lines[-3:]] == [
         ".gitignore",
         "Makefile",
-        ".github/workflows/ci.yml, Makefile",
-        "Makefile",
+        ".github/workflows/ci.yml",
     ]
-    assert "add .test-results/, __pycache__/, .venv/" in lines[0]
-    assert "      git mv Makefile Makefile.local\n" in said
-    assert "not replaced" in lines[2]
-    assert "add the commands of your tests" in lines[3]
+    assert "git mv" not in said
 
 
-def test_the_printed_command_gets_the_templates_file(template: Path, tmp_path: Path) -> None:
+def test_the_printed_command_makes_the_pipelines_targets_the_default(
+    template: Path, tmp_path: Path
+) -> None:
     project = existing(tmp_path, FLASK)
     said = adopt(project, template)
     project.commit("adopt")
-    before = project.files()
-    [command] = re.findall(r"^ +(uvx .*\\\n.*)$", said, re.MULTILINE)
-    command = command.replace("!FILE", "!Makefile")
-    project.git("mv", "Makefile", "Makefile.local")
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env=clean_environment(), capture_output=True,
-        stdin=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert MARK in project.read("Makefile")
-    after = project.files()
-    assert {n: t for n, t in after.items() if n not in ("Makefile", "Makefile.local", ANSWERS)} == {
-        n: t for n, t in before.items() if n not in ("Makefile", ANSWERS)
-    }
+    [command] = re.findall(r"^ +(echo .*)$", said, re.MULTILINE)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
     assert "template-update" in project.make("help")
+    assert "pytest" in project.make("own-test", "-n")
+    assert project.read("Makefile") == FLASK["Makefile"]
 
 
 def test_services_are_found_in_the_folders(template: Path, tmp_path: Path) -> None:
@@ -142,18 +131,14 @@ def test_services_are_found_in_the_folders(template: Path, tmp_path: Path) -> No
     said = adopt(project, template)
     answers = project.answers()
     assert answers["layout"] == "multi"
-    assert answers["services"] == ["orders:custom", "backend:custom", "frontend:custom"]
-    assert answers["adopted"] == ["orders", "backend", "frontend"]
-    assert files(tmp_path / "services/backend").keys() == {
-        "Makefile", "deploy/test/docker-compose.yml"
-    }  # fmt: skip
-    lines = [line[4:] for line in said.splitlines() if line.startswith("  - ")]
-    assert any(line.startswith("services/orders/Makefile, services/backend/") for line in lines)
-    [move] = re.findall(r"^ +(for .*; done)$", said, re.MULTILINE)
-    subprocess.run(["bash", "-c", move], cwd=tmp_path, check=True)
-    theirs = {name for name in THREE if name.startswith(("backend/", "frontend/"))}
-    assert {f"services/{name}" for name in theirs} <= project.files().keys()
-    assert not theirs & project.files().keys()
+    found = {service["name"]: service.get("path") for service in answers["services"]}
+    # No compose file builds the others, and the output says so.
+    assert found == {"orders": None}
+    assert "frontend/Dockerfile: not taken" in said
+    assert list(answers["adopted"]) == list(found)
+    theirs = {name for name in THREE if not name.startswith("services/")}
+    assert theirs <= project.files().keys()
+    assert "git mv" not in said
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -176,7 +161,8 @@ def test_later_updates_do_not_change_existing_files_either(
             in said
         )
     else:
-        assert changed == {ANSWERS, NEXT_FILE}
+        # An adopted project does not get this file, and an update does not add it.
+        assert changed == {ANSWERS}
 
 
 def test_an_empty_repository_is_not_adopted(template: Path, tmp_path: Path) -> None:
@@ -186,7 +172,7 @@ def test_an_empty_repository_is_not_adopted(template: Path, tmp_path: Path) -> N
     project = Project(folder)
     said = adopt(project, template, "--data=python_version=3.13")
     assert project.answers()["services"] == ["api", "worker", "frontend"]
-    assert project.answers()["adopted"] == []
+    assert project.answers()["adopted"] == {}
     assert "by hand" not in said
 
 
@@ -196,7 +182,7 @@ CLASHES = {
     "a file for a deeper one": ("deploy/dev", "", "deploy/dev is not a folder, and the template"),
     "a file for the workflows": (".github/workflows", "", ".github/workflows is not a folder, and"),
     "a file for the services": ("services", "", "services is not a folder, and the template"),
-    "a folder for a file": ("Makefile/x", "", "Makefile is a folder, and the template needs a file"),
+    "a folder for a file": ("renovate.json/x", "", "renovate.json is a folder, and the template needs a file"),
     "a link out": ("scripts", "..", "scripts is a link to a path outside the project"),
     "a link to nowhere": ("scripts", "nowhere", "scripts is not a folder, and the template"),
     "another template's answers": (
@@ -211,7 +197,7 @@ def test_a_blocked_path_is_named_and_nothing_is_written(
 ) -> None:
     path, target, reason = CLASHES[what]
     folder = tmp_path / "project"
-    project = existing(folder, {"go.mod": "module x\n"}, in_git=False)
+    project = existing(folder, {"api/Dockerfile": "FROM scratch\n"}, in_git=False)
     if target:
         (folder / path).symlink_to(target)
     else:
@@ -224,7 +210,9 @@ def test_a_blocked_path_is_named_and_nothing_is_written(
 
 
 def test_links_within_the_project_are_followed(template: Path, tmp_path: Path) -> None:
-    project = existing(tmp_path, {"tools/x.sh": "mine\n"}, in_git=False)
+    project = existing(
+        tmp_path, {"tools/x.sh": "mine\n", "api/Dockerfile": "FROM scratch\n"}, in_git=False
+    )
     (tmp_path / "scripts").symlink_to("tools")
     adopt(project, template, "--skip-tasks")
     assert project.read("tools/x.sh") == "mine\n"
