@@ -1,4 +1,4 @@
-"""The compose files of an existing project: what is read, and what only results in a note."""
+"""Compose files of existing projects: more of their keys and forms, and both readers on the samples."""
 
 from __future__ import annotations
 
@@ -165,7 +165,17 @@ def test_values_of_a_committed_example_are_used(tmp_path: Path) -> None:
 
 def test_variables_have_the_forms_of_compose() -> None:
     variables = Variables({"A": "1"})
-    texts = ["$A", "${A:-2}", "${B:-2}", "${B-${A}}", "${B:?set it}", "${A:+on}", "${B+on}", "$", "${"]
+    texts = [
+        "$A",
+        "${A:-2}",
+        "${B:-2}",
+        "${B-${A}}",
+        "${B:?set it}",
+        "${A:+on}",
+        "${B+on}",
+        "$",
+        "${",
+    ]
     assert [variables.fixed(text) for text in texts] == [
         "1", "1", "2", "1", "", "on", "", "$", "${"
     ]  # fmt: skip

@@ -152,8 +152,10 @@ def test_other_databases_are_not_postgres(tmp_path: Path) -> None:
     assert (result.database, result.cache) == ("none", "none")
     assert result.backing.keys() == {"db", "docs"}
     assert result.notes == [
-        "proxy in compose.yaml: not taken, because traefik manages a host, and the stacks publish "
-        "their own ports"
+        (
+            "proxy in compose.yaml: not taken, because traefik manages a host, and the stacks publish "
+            "their own ports"
+        )
     ]
 
 
@@ -177,8 +179,10 @@ def test_foreign_folders_are_left_out(tmp_path: Path, folder: str) -> None:
     assert items(result).keys() == {"api"}
     first = folder.partition("/")[0]
     assert result.notes == [
-        f"{first}/: 1 Dockerfile not taken, because such folders usually contain examples or the code "
-        "of others"
+        (
+            f"{first}/: 1 Dockerfile not taken, because such folders usually contain examples or the code "
+            "of others"
+        )
     ]
 
 
@@ -190,7 +194,10 @@ def test_foreign_folders_are_left_out(tmp_path: Path, folder: str) -> None:
         ({"compose.yaml": "services: {a: {build: gone}}"}, "its build context gone is missing"),
         ({"compose.yaml": "services: {a: {build: .}}"}, "its Dockerfile Dockerfile is missing"),
         (
-            {"compose.yaml": "services: {a: {build: {context: x, dockerfile: ../../D}}}", "x/y": ""},
+            {
+                "compose.yaml": "services: {a: {build: {context: x, dockerfile: ../../D}}}",
+                "x/y": "",
+            },
             "its Dockerfile is outside the project",
         ),
         (
@@ -281,7 +288,9 @@ def test_a_health_check_of_the_compose_file_wins(tmp_path: Path) -> None:
         services:
           a: {build: ., healthcheck: {test: "curl -f localhost || exit 1"}}
         """
-    result = search(tmp_path, {"Dockerfile": f"{PYTHON}HEALTHCHECK CMD true\n", "compose.yaml": text})
+    result = search(
+        tmp_path, {"Dockerfile": f"{PYTHON}HEALTHCHECK CMD true\n", "compose.yaml": text}
+    )
     assert items(result)["a"]["health"] == "curl -f localhost || exit 1"
 
 
