@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .discovery import Found
+from .source_files import SourceFiles
 
 #: Where a program reads a variable, with a default or without one, in several languages.
 READS = (
@@ -21,6 +22,21 @@ READS = (
     re.compile(r"(?:Getenv|LookupEnv|GetEnvironmentVariable)\(\s*\"(\w+)\"()"),
     re.compile(r"\$\{(\w+):-([^}\n]*)\}"),
 )  # fmt: skip
+
+#: A file without any of these words reads no variable.
+WORDS_OF_READS = (
+    "environ",
+    "getenv",
+    "Getenv",
+    "ENV",
+    "process.env",
+    "LookupEnv",
+    "GetEnvironmentVariable",
+    "${",
+)
+
+#: The endings of files with sources.
+SOURCES = (".py", ".js", ".ts", ".mjs", ".cjs", ".go", ".rb", ".php", ".java", ".rs")
 
 #: A file that belongs to tests.
 IS_TEST = re.compile(
@@ -55,8 +71,7 @@ def address_labels(
         names: the containers of the stack.
     """
     of_name = {str(service["name"]): service for service in services}
-    texts = list(_test_files(found, services, scope))
-    reads = dict(_reads(texts))
+    reads = _reads(found, services, scope)
     labels: Labels = {}
     seen: set[str] = set()
 
@@ -113,14 +128,14 @@ def looks_for_addresses(
     """Whether the tests of a service use the address of a container, or skip without one."""
     labels = address_labels(found, services, scope, names)
     variables = {label.split(".")[2] for keys in labels.values() for label in keys}
-    texts = list(_test_files(found, services, scope))
     return bool(variables) and any(
-        "skip" in text.lower() or any(variable in text for variable in variables) for text in texts
+        "skip" in text.lower() or any(variable in text for variable in variables)
+        for text in map(found.files.read, _test_files(found, services, scope))
     )
 
 
 def _test_files(found: Found, services: Sequence[Mapping[str, Any]], scope: str) -> Iterator[str]:
-    """Yield the texts of the tests that run against a stack."""
+    """Yield the files of the tests that run against a stack."""
     homes = [str(service["home"]) for service in services if service["name"] == scope]
     others = [str(service["home"]) for service in services if service["home"] != "."]
     for name in found.files.names:
@@ -131,29 +146,51 @@ def _test_files(found: Found, services: Sequence[Mapping[str, Any]], scope: str)
         else:
             inside = not any(name.startswith(f"{home}/") for home in others)
         if inside:
-            yield found.files.read(name)
+            yield name
 
 
-def _reads(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the variables that programs read, each with its default or an empty text."""
-    for text in texts:
-        for pattern in READS:
-            for match in pattern.finditer(text):
-                yield match[1], match[2] or ""
+def _reads(found: Found, services: Sequence[Mapping[str, Any]], scope: str) -> dict[str, str]:
+    """Return the variables that tests read, each with its default or an empty text."""
+    names = tuple(_test_files(found, services, scope))
+    known = found.files.memory.get(("reads", names))
+    if known is None:
+        known = {}
+        for text in map(found.files.read, names):
+            if any(word in text for word in WORDS_OF_READS):
+                for pattern in READS:
+                    known |= {match[1]: match[2] or "" for match in pattern.finditer(text)}
+        found.files.memory["reads", names] = known
+    reads: dict[str, str] = known
+    return reads
 
 
 def _is_read(found: Found, service: Mapping[str, Any] | None, variable: str) -> bool:
     """Whether the sources of a service contain a variable, in any case, as settings classes have it."""
     if service is None:
         return False
-    pattern = re.compile(rf"\b{re.escape(variable)}\b", re.IGNORECASE)
-    return any(
-        pattern.search(found.files.read(name))
-        for name in found.files.below(str(service["home"]))
-        if name.endswith(
-            (".py", ".js", ".ts", ".mjs", ".cjs", ".go", ".rb", ".php", ".java", ".rs")
-        )
+    files, home = found.files, str(service["home"])
+    wanted = frozenset(
+        name.lower() for entry in found.entries.values() for name in entry.plain.environment
     )
+    key = ("variables", home, wanted)
+    if key not in files.memory:
+        files.memory[key] = _contained(files, home, wanted)
+    return variable.lower() in files.memory[key]
+
+
+def _contained(files: SourceFiles, home: str, words: Iterable[str]) -> set[str]:
+    """Return those of some words, in lower case, that the sources in a folder contain."""
+    missing = {word: re.compile(rf"\b{re.escape(word)}\b") for word in words}
+    contained: set[str] = set()
+    for name in files.below(home):
+        if missing and name.endswith(SOURCES):
+            text = files.read(name).lower()
+            # Searching for a plain text takes far less time than a pattern.
+            new = {word for word, p in missing.items() if word in text and p.search(text)}
+            contained |= new
+            for word in new:
+                del missing[word]
+    return contained
 
 
 def _settings(found: Found, name: str) -> Iterator[tuple[str, str]]:

@@ -390,9 +390,13 @@ def _read_set(
     folder = posixpath.dirname(paths[0])
     texts = "".join(files.read(path) for path in paths)
 
+    first = re.search(r"^services:[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*([ \t]+)", texts, re.MULTILINE)
+    # A deeper line with the same name is an entry of depends_on.
+    indent = first[1] if first else " +"
+
     def place(name: object) -> int:
         # Docker Compose sorts the services by name. Their order in the files is easier to follow.
-        match = re.search(rf"^\s+[\"']?{re.escape(str(name))}[\"']?:", texts, re.MULTILINE)
+        match = re.search(rf"^{indent}[\"']?{re.escape(str(name))}[\"']?:", texts, re.MULTILINE)
         return match.start() if match else len(texts)
 
     services = {name: services[name] for name in sorted(services, key=place)}

@@ -85,9 +85,18 @@ _ROUTE = re.compile(
     r"\b(?:app|server|fastify|application|mux|http|engine|e|r)\b[\w.]*\(\s*(?:b?[\"'`])"
     r"(?:GET )?(?P<path>(?:/api)?/(?:" + _WORDS + r")/?)[\"'`]"
 )
+#: A comparison with the path of a request, in a server without a framework.
+_COMPARED = re.compile(
+    r"\b(?:path|pathname|url|PATH_INFO)\b\W{0,3}\s*={2,3}\s*[\"'`](?P<path>(?:/api)?/(?:_healthz|"
+    + _WORDS
+    + r"))[\"'`]"
+)
 _FILE_ROUTE = re.compile(
     r"(?:^|/)(?:pages|app)(?P<path>/api/(?:" + _WORDS + r"))(?:/route)?\.(?:js|ts)$"
 )
+
+#: A text without any of these has no such route.
+_STARTS = ("/health", "/_health", "/livez", "/ready", "/ping", "/up", "rails/")
 
 #: How many source files are searched for a health route, and how many characters of each.
 MAX_SOURCES, MAX_CHARACTERS = 300, 100_000
@@ -165,10 +174,15 @@ def health_route(files: SourceFiles, folder: str, manifests: str) -> str:
         if count > MAX_SOURCES:
             break
         text = files.read(name)[:MAX_CHARACTERS]
-        found |= {match["path"] for match in _ROUTE.finditer(text)}
+        if not any(word in text for word in _STARTS):
+            continue
+        for pattern in (_ROUTE, _COMPARED):
+            found |= {match["path"] for match in pattern.finditer(text)}
         if re.search(r"get\s+[\"']up[\"']\s*=>\s*[\"']rails/health#show", text):
             found.add("/up")
-    order = [f"{prefix}/{word}" for prefix in ("", "/api") for word in _WORDS.split("|")]
+    order = [
+        f"{prefix}/{word}" for prefix in ("", "/api") for word in (*_WORDS.split("|"), "_healthz")
+    ]
     return min(found, key=lambda path: order.index(path.rstrip("/")), default="")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 #: Folders with code of others, with examples, or with files that tools create.
 FOREIGN = frozenset(
@@ -46,14 +49,27 @@ class SourceFiles:
             found.setdefault(folder, []).append(file)
         return found
 
+    @cached_property
+    def ordered(self) -> tuple[str, ...]:
+        """All paths in their order, so that those of a folder are together."""
+        return tuple(sorted(self.names))
+
+    @cached_property
+    def memory(self) -> dict[object, Any]:
+        """The results of searches that several callers repeat, by what was searched."""
+        return {}
+
     def files_in(self, folder: str) -> list[str]:
         """List the names of the files in a folder; `.` is the root."""
         return self.by_folder.get("" if folder == "." else folder, [])
 
     def below(self, folder: str) -> Iterator[str]:
         """Yield the paths of all files in a folder and its subfolders; `.` is the root."""
-        prefix = "" if folder == "." else f"{folder}/"
-        return (name for name in self.names if name.startswith(prefix))
+        if folder == ".":
+            return iter(self.ordered)
+        # The character after `/` is `0`.
+        start, end = (bisect_left(self.ordered, folder + mark) for mark in "/0")
+        return iter(self.ordered[start:end])
 
     def is_folder(self, path: str) -> bool:
         """Whether a path is a folder of the project."""
@@ -66,7 +82,8 @@ class SourceFiles:
         """
         try:
             file = self.root / path
-            if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
                 return ""
             return file.read_text(encoding="utf-8", errors="replace")
         except (OSError, ValueError):
