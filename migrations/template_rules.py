@@ -1,4 +1,4 @@
-"""What updates use of this version's extensions: the rules of answers, and the list of services."""
+"""What updates use of this version's extensions: the rules of answers, the list of services, guesses."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,19 @@ from pathlib import Path
 # The template's root, which contains the package `extensions`.
 sys.path.insert(1, str(Path(__file__).parent.parent))
 
+from extensions.commands import commands_of
 from extensions.destination import SIGNS, grown
 from extensions.kinds import kind_of
 from extensions.rules import AnswerError, check_name
 from extensions.services import Service, resolve
 
-__all__ = ["SIGNS", "AnswerError", "Service", "check_name", "grown", "kind_of", "resolve"]
+__all__ = [
+    "SIGNS",
+    "AnswerError",
+    "Service",
+    "check_name",
+    "commands_of",
+    "grown",
+    "kind_of",
+    "resolve",
+]

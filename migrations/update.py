@@ -27,7 +27,7 @@ from rendering import Template
 from repository import Repository
 from signals import ignore_signals
 from steps import Change, steps_between
-from template_rules import SIGNS, Service
+from template_rules import SIGNS, Service, commands_of
 from trees import EXECUTABLE, FILE, File, Result, Tree, edited
 
 Services = Mapping[str, Service]
@@ -215,7 +215,14 @@ class Update:
                 signs = {f"services/{name}/{sign}" for sign in SIGNS}
                 stays = service.home != service.path
                 if name not in known and service.is_own and (stays or signs & self.before.keys()):
-                    adopted[name] = {}
+                    item = {
+                        "name": name,
+                        "path": service.home,
+                        "context": service.context,
+                        "dockerfile": service.dockerfile,
+                        "language": service.language,
+                    }
+                    adopted[name] = commands_of(self.project, item)
         return {"adopted": adopted}
 
     def _successor(self, new_services: Services) -> str:
