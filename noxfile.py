@@ -56,7 +56,8 @@ def tests(session: nox.Session) -> None:
     """Run the fast tests: extensions, parts of the scripts, rendered files."""
     install(session, "test")
     quick = ("-m", "not docker and not programs")
-    pytest(session, *side_by_side(), *quick, paths=["tests/unit", "tests/render"])
+    # They wait for no other program, and each process spends seconds on its start.
+    pytest(session, *side_by_side(per_core=1), *quick, paths=["tests/unit", "tests/render"])
 
 
 @nox.session
@@ -159,10 +160,12 @@ def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:
     session.run("pytest", *options, *session.posargs, *([] if named else paths), env=env)
 
 
-def side_by_side() -> list[str]:
-    """Return the options that run tests in several processes."""
-    # Twice the number of cores, because some tests wait for processes that they started.
-    return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist=worksteal"]
+def side_by_side(per_core: int = 2) -> list[str]:
+    """Return the options that run tests in several processes.
+
+    Two for each core, because some tests wait for programs that they started.
+    """
+    return ["--numprocesses", str(per_core * (os.cpu_count() or 1)), "--dist=worksteal"]
 
 
 def tracked_files() -> list[str]:

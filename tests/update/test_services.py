@@ -113,13 +113,19 @@ def test_existing_services_need_the_new_one_only_if_asked(generate: Generate, fr
 
 def test_an_existing_folder_is_adopted(generate: Generate, fresh: Fresh) -> None:
     project = extended(generate, "api")
-    own = {"Dockerfile": "FROM scratch\n", "go.mod": "module billing\n", "main_test.go": "package main\n"}
+    own = {
+        "Dockerfile": "FROM scratch\n",
+        "go.mod": "module billing\n",
+        "main_test.go": "package main\n",
+    }
     for name, text in own.items():
         project.write(f"services/billing/{name}", text)
     project.commit()
     before = project.files()
     project.template("add-service", "billing:custom")
-    assert project.answers()["adopted"]["billing"]["test_unit"] == ["go test $(or $(TESTS),./...) $(ARGS)"]
+    assert project.answers()["adopted"]["billing"]["test_unit"] == [
+        "go test $(or $(TESTS),./...) $(ARGS)"
+    ]
     assert {name for name in project.files() if name.startswith("services/billing/")} == {
         f"services/billing/{name}" for name in (*own, "Makefile", "deploy/test/docker-compose.yml")
     }

@@ -176,7 +176,7 @@ def test_every_edit_stays_and_the_rest_is_as_new(
     # An update keeps all answers, also those whose default is another now.
     kept = {key: value for key, value in change.answers.items() if not key.startswith("_")}
     # v0.0.2 stored the names of the adopted services, without their commands.
-    kept["adopted"] = dict.fromkeys(kept.get("adopted") or [], {})
+    kept["adopted"] = {name: {} for name in kept.get("adopted") or []}
     after = files(fresh(kept, NEXT))
     lines = edit(project, files(fresh(answers, old)), after, change.new_path)
     assert len(lines) >= 12
