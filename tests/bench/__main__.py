@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-from . import ci, images, pipeline, rendering, updates
+from . import adoption, ci, images, pipeline, rendering, updates
 from .common import Bench, has_engine
 
 PAGE = ROOT / "docs/benchmarks.md"
@@ -25,6 +25,7 @@ PAGE = ROOT / "docs/benchmarks.md"
 SECTIONS: dict[str, Callable[[Bench], str]] = {
     "rendering": rendering.section,
     "updates": updates.section,
+    "adoption": adoption.section,
     "pipeline": pipeline.section,
     "images": images.section,
     "ci": ci.section,
