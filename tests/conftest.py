@@ -30,6 +30,7 @@ import copier._template
 import jinja2
 import plumbum
 import pytest
+from copier import Phase
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,10 +89,12 @@ def compile_once() -> Iterator[None]:
 def work_out_once() -> Iterator[None]:
     """Keep what Copier reads or renders again for each file, though it is the same every time.
 
-    That is a third of a render's time: the questions, and the name of the file with the answers.
+    That is a third of a render's time: the questions, the name of the file with the answers, and,
+    once all questions are answered, the answers that are written to it.
     """
     load_anew = copier._template.load_template_config
     name_anew = vars(copier._main.Worker)["answers_relpath"].fget
+    answers_anew = copier._main.Worker._answers_to_remember
     configs: dict[tuple[Path, float], dict[str, Any]] = {}
 
     def load_template_config(conf_path: Path, quiet: bool = False) -> dict[str, Any]:
@@ -106,9 +109,18 @@ def work_out_once() -> Iterator[None]:
             known["answers_relpath"] = name_anew(self)
         return known["answers_relpath"]
 
+    def answers_to_remember(self: copier._main.Worker) -> Mapping[str, Any]:
+        if Phase.current() is not Phase.RENDER:
+            return answers_anew(self)
+        known: dict[str, Mapping[str, Any]] = self.__dict__
+        if "answers_to_remember" not in known:
+            known["answers_to_remember"] = answers_anew(self)
+        return known["answers_to_remember"]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copier._template, "load_template_config", load_template_config)
         patch.setattr(copier._main.Worker, "answers_relpath", property(answers_relpath))
+        patch.setattr(copier._main.Worker, "_answers_to_remember", answers_to_remember)
         yield
 
 

@@ -92,6 +92,7 @@ def test_every_script_passes_shellcheck(project: Project, first: Callable[[str],
         project.check(run("shellcheck", "--format=gcc", *found, cwd=project.root))
 
 
+@pytest.mark.programs
 def test_every_yaml_file_passes_yamllint(project: Project, first: Callable[[str], bool]) -> None:
     # Image names and the messages in `:?` cannot be wrapped.
     rules = {"extends": str(ROOT / ".yamllint.yaml"), "rules": {"line-length": "disable"}}

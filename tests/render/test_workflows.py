@@ -176,6 +176,7 @@ def test_the_gate(render: Callable[..., Path], results: str, passes: bool) -> No
     assert (done.returncode == 0) == passes
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("layout", ["multi", "single"])
 @pytest.mark.parametrize("forge", ["github", "gitea"])
 def test_a_second_architecture_can_be_enabled(
