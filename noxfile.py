@@ -78,10 +78,10 @@ def update(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drills(session: nox.Session) -> None:
-    """Update projects with all answers from all old versions, and adopt all sample repositories."""
+    """Run what takes hours: all updates, all sample repositories, all moments of an interruption."""
     install(session, "test")
     pytest(session, *side_by_side(), "-m", "drills", paths=["tests/update"])
-    pytest(session, "-m", "drills", paths=["tests/e2e/test_adoption.py"])
+    pytest(session, *by_file(), "-m", "drills", paths=["tests/e2e"])
 
 
 @nox.session
@@ -92,9 +92,7 @@ def e2e(session: nox.Session) -> None:
         # In CI, a skipped session would look like a passed one.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    # The tests in a file share a project.
-    several = ("--numprocesses=3", "--dist=loadfile", "-m", "not drills")
-    pytest(session, *several, paths=["tests/unit/test_stack.py", "tests/e2e"])
+    pytest(session, *by_file(), "-m", "not drills", paths=["tests/unit/test_stack.py", "tests/e2e"])
 
 
 @nox.session
@@ -166,6 +164,11 @@ def side_by_side(per_core: int = 2) -> list[str]:
     Two for each core, because some tests wait for programs that they started.
     """
     return ["--numprocesses", str(per_core * (os.cpu_count() or 1)), "--dist=worksteal"]
+
+
+def by_file() -> list[str]:
+    """Return the options that run files of tests side by side. The tests in a file share a project."""
+    return ["--numprocesses=4", "--dist=loadfile"]
 
 
 def tracked_files() -> list[str]:

@@ -173,6 +173,7 @@ def test_a_conflict_is_reported_and_nothing_is_lost(generate: Generate) -> None:
     assert project.files() == before
 
 
+@pytest.mark.drills
 def test_plain_copier_has_the_same_result(generate: Generate) -> None:
     project = single(generate, "python-api")
     edited(project, "python-api")
