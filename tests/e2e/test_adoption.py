@@ -7,9 +7,10 @@ sample repositories and what is expected of them are in tests/adopt.
 from __future__ import annotations
 
 import json
-import os
 import re
+import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -42,8 +43,17 @@ TESTS: dict[str, dict[str, int | None]] = {
 #: The samples of the default run; `nox -s drills` runs all.
 FEW = ("letterbox", "pollstation")
 
-#: By sample, an address of the development environment that must answer.
-ADDRESSES = {"letterbox": "http://127.0.0.1:9090/-/ready", "pollstation": "http://127.0.0.1:3000/"}
+#: By sample, a service that answers in development: its variable with the port, and a path.
+ADDRESSES = {
+    "bazaar": ("FRONTEND_PORT", "/_healthz"),
+    "fieldnotes": ("BACKEND_PORT", "/api/v1/utils/health-check/"),
+    "geolookup": ("GEOCODER_PORT", "/status"),
+    "jobline": ("WEB_PORT", "/health"),
+    "letterbox": ("SIGNUP_PORT", "/-/ready"),
+    "linkshelf": ("APP_PORT", "/ping"),
+    "pollstation": ("WEB_PORT", "/"),
+    "quoteboard": ("SERVER_PORT", "/healthz"),
+}
 
 
 @cache
@@ -95,7 +105,10 @@ def adopt(tmp_path: Path, template: Path) -> Callable[[str], Path]:
             stand_in(image)
         root = make_repository(name, tmp_path)
         before = snapshot(root)
-        done = copier_copy(root, template, "--quiet", f"--data=python_version={PYTHON_VERSION}")
+        # Two runs of these tests must not share an environment.
+        slug = f"--data=project_slug={name}-{secrets.token_hex(3)}"
+        python = f"--data=python_version={PYTHON_VERSION}"
+        done = copier_copy(root, template, "--quiet", slug, python)
         assert done.returncode == 0, done.stdout
         assert before.items() <= snapshot(root).items(), "an existing file is changed"
         run_steps(root, done.stdout)
@@ -147,20 +160,31 @@ def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str
     assert sh("git", "status", "--porcelain", cwd=root).stdout == ""
 
 
-@pytest.mark.parametrize("name", list(ADDRESSES))
+def free_ports(root: Path) -> dict[str, int]:
+    """Write a free port for each variable of the development environment to its .env."""
+    text = "".join(path.read_text("utf-8") for path in (root / "deploy/dev").glob("*.yml"))
+    names = sorted(set(re.findall(r"\$\{(\w+_PORT\w*):-", text)))
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    found = {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+    for one in sockets:
+        one.close()
+    with (root / "deploy/dev/.env").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name}={port}\n" for name, port in found.items())
+    return found
+
+
+@pytest.mark.parametrize("name", [*samples()])
 def test_it_runs_for_development(adopt: Callable[[str], Path], name: str) -> None:
     root = adopt(name)
-    started = sh("make", "dev", cwd=root, COMPOSE_PROJECT_NAME=f"{name}-dev-{os.getpid()}")
+    ports = free_ports(root)
+    started = sh("make", "dev", cwd=root)
     try:
         assert started.returncode == 0, started.stdout
-        assert status_of(ADDRESSES[name]) == 200
+        variable, path = ADDRESSES[name]
+        assert status_of(f"http://127.0.0.1:{ports[variable]}{path}") == 200
     finally:
-        down = sh(
-            *("docker", "compose", "down", "--volumes", "--rmi=local", "--timeout=2"),
-            cwd=root / "deploy/dev",
-            COMPOSE_PROJECT_NAME=f"{name}-dev-{os.getpid()}",
-        )
-        assert down.returncode == 0, down.stdout
+        down = ("docker", "compose", "down", "--volumes", "--rmi=local", "--timeout=2")
+        assert sh(*down, cwd=root / "deploy/dev").returncode == 0
 
 
 def test_it_grows_and_is_updated(adopt: Callable[[str], Path], template: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from .conftest import NOTHING, Project, clean_environment, docker_holds
 
@@ -29,7 +30,16 @@ PROJECTS = {
 }
 
 
-@pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
+#: The projects of the default run, which together have every kind of service.
+FEW = ("multi", "multi-custom", "single-api", "single-node-api")
+
+
+def projects() -> Iterator[ParameterSet]:
+    for name, answers in PROJECTS.items():
+        yield pytest.param(answers, id=name, marks=() if name in FEW else pytest.mark.drills)
+
+
+@pytest.mark.parametrize("answers", [*projects()])
 def test_a_new_project_passes_and_leaves_nothing_behind(
     generate: Callable[..., Project], answers: dict[str, str]
 ) -> None:
