@@ -111,3 +111,26 @@ def test_all_tests_pass_in_a_job_that_is_a_container(
     with job_container(project, job_image) as container:
         run(container, "make", "setup", "test")
     assert project.left() == NOTHING
+
+
+@pytest.mark.drills
+def test_all_tests_pass_in_the_development_container(generate: Callable[..., Project]) -> None:
+    """The command line of the specification builds and starts it, as an editor does."""
+    project = generate(layout="single")
+    project.commit()
+    # The user of the container, because this machine's user may be root.
+    project.run("chown", "-R", "1000:1000", ".")
+    label = f"label=devcontainer.local_folder={project.path}"
+    command = ("npx", "--yes", "@devcontainers/cli@0.89.0")
+    folder = f"--workspace-folder={project.path}"
+    try:
+        # The classic builder, because buildx may not be installed.
+        project.run(*command, "up", folder, "--buildkit=never")
+        said = project.run(*command, "exec", folder, "make", "test")
+        assert re.search(r"^PASSED: \d+ tests", said, re.MULTILINE)
+    finally:
+        for container in docker("ps", "--all", "--quiet", f"--filter={label}").split():
+            image = docker("inspect", "--format={{.Image}}", container).strip()
+            docker("rm", "--force", "--volumes", container)
+            docker("image", "rm", "--force", image)
+    assert project.left() == NOTHING

@@ -68,10 +68,9 @@ def syntax(name: str, text: str) -> Iterator[str]:
         elif path.suffix == ".toml":
             tomllib.loads(text)
         elif path.suffix == ".json":
-            # TypeScript reads its configuration with comments.
-            json.loads(
-                re.sub(r"(?m)^// .*$", "", text) if path.name.startswith("tsconfig") else text
-            )
+            # Their tools read these with comments.
+            has_comments = path.name.startswith(("tsconfig", "devcontainer"))
+            json.loads(re.sub(r"(?m)^\s*// .*$", "", text) if has_comments else text)
         elif path.suffix == ".py" and path.parts[0] == "scripts":
             oldest = PLUGINS_PYTHON if "plugins" in path.parts else SCRIPTS_PYTHON
             ast.parse(text, name, feature_version=oldest)

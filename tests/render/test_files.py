@@ -75,6 +75,12 @@ def test_every_file_is_tidy(project: Project) -> None:
     project.check([line for name, text in texts(project.root) for line in untidy(name, text)])
 
 
+def test_the_guide_for_agents_is_short(project: Project) -> None:
+    lines = (project.root / "AGENTS.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60
+    assert (project.root / "CLAUDE.md").read_text(encoding="utf-8") == "@AGENTS.md\n"
+
+
 def test_every_dockerfile_passes_hadolint(project: Project, first: Callable[[str], bool]) -> None:
     names = (name for name, _ in texts(project.root) if Path(name).name == "Dockerfile")
     if found := new_files(project, "hadolint", names, first):

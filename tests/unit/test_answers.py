@@ -228,7 +228,7 @@ def parse_all(project: Path) -> dict[str, Any]:
             parsed[name] = yaml.load(text, yaml.CSafeLoader)
         elif path.suffix == ".toml":
             parsed[name] = tomllib.loads(text)
-        elif path.suffix == ".json" and not path.name.startswith("tsconfig"):
+        elif path.suffix == ".json" and not path.name.startswith(("tsconfig", "devcontainer")):
             parsed[name] = json.loads(text)
     # By ruff, because Python cannot parse syntax that is newer than itself.
     options = ("--isolated", "--quiet", "--no-cache", "--select=E9", "--target-version=py312")
