@@ -23,7 +23,15 @@ from .backing_images import (
     last_part,
     major,
 )
-from .compose_reader import Definition, Entry, Mount, committed_env_file, read_env_file, words_of
+from .compose_reader import (
+    Definition,
+    Entry,
+    Grant,
+    Mount,
+    committed_env_file,
+    read_env_file,
+    words_of,
+)
 from .discovery import Found, hosts_in
 from .dockerfiles import parse_dockerfile
 
@@ -314,6 +322,34 @@ class _Writer:
             if not (self.is_test and key in INTERACTIVE) and key != "platform"
         }
 
+    def _is_file(self, grant: Grant) -> bool:
+        """Whether a secret or a config has a file. A file that git ignores does not exist in CI."""
+        if self.is_test:
+            return grant.source in self.found.files.known
+        return bool(grant.source) and (self.found.files.root / grant.source).is_file()
+
+    def _granted_files(self, definition: Definition) -> list[str]:
+        """Return the mounts of the secrets and configs that are files."""
+        mounts = (
+            Mount("bind", grant.source, grant.target, read_only=True)
+            for grant in definition.granted
+            if self._is_file(grant)
+        )
+        return [text for text in map(self._bind, mounts) if text]
+
+    def _granted_texts(self, definition: Definition) -> list[dict[str, str]]:
+        """Return the secrets and configs without a file. A secret gets a placeholder."""
+        result = []
+        for grant in definition.granted:
+            if self._is_file(grant) or not (grant.content or grant.is_secret):
+                continue
+            text = self._value(grant.content) if grant.content else grant.placeholder()
+            if grant.variable and not self.is_test:
+                text = f"${{{grant.variable}:-{text}}}"
+            self.configs[grant.name] = {"content": text}
+            result.append({"source": grant.name, "target": grant.target})
+        return result
+
     # Own services -----------------------------------------------------------------
 
     def _own(self, name: str, entry: Entry, backing: Mapping[str, Entry]) -> dict[str, Any]:
@@ -334,7 +370,8 @@ class _Writer:
             **self._more(definition),
             "env_file": self._env_files(definition),
             "environment": self._environment(definition),
-            "volumes": self._own_mounts(name, definition),
+            "volumes": [*self._own_mounts(name, definition), *self._granted_files(definition)],
+            "configs": self._granted_texts(definition),
             "tmpfs": list(definition.tmpfs),
             "depends_on": self._waits(entry, backing),
         }
@@ -477,6 +514,12 @@ class _Writer:
                 else self.found.composition.variables.value(key)
                 for key, value in definition.environment.items()
             }
+            for grant in definition.granted:
+                # The official images read a variable from the file that `<variable>_FILE` names.
+                committed = grant.source in self.found.files.known
+                text = self.found.files.read(grant.source).strip() if committed else ""
+                for key in [k for k, v in values.items() if v == grant.target]:
+                    values[key.removesuffix("_FILE")] = text or grant.placeholder()
         return values
 
     def _role(self, entry: Entry) -> tuple[str, str, str]:
@@ -703,7 +746,8 @@ class _Writer:
             "env_file": self._env_files(definition),
             "environment": self._environment(definition),
             "ports": self._ports(name, definition, ports),
-            "volumes": volumes,
+            "volumes": [*volumes, *self._granted_files(definition)],
+            "configs": self._granted_texts(definition),
             "tmpfs": [*definition.tmpfs, *tmpfs],
             "networks": {"default": {"aliases": _Flow(names)}} if names else {},
             "depends_on": waits,
