@@ -482,6 +482,32 @@ def test_what_looks_like_a_mistake_is_not_reported(
     assert [f for f in found(tmp_path, files) if f.rule == rule] == []
 
 
+def test_a_service_of_several_files_lacks_its_health_check_once(tmp_path: Path) -> None:
+    api = "services:\n  api: {build: .}\n"
+    db = "services:\n  db: {image: 'postgres:18', expose: ['5432']}\n"
+    findings = found(
+        tmp_path,
+        {
+            "Dockerfile": PYTHON.replace("HEALTHCHECK", "#"),
+            "compose.dev.yml": api,
+            "compose.prod.yml": api,
+            "compose.test.yml": f"{api}  web: {{image: 'example/web:1', depends_on: [api]}}\n",
+            "db/compose.dev.yml": db,
+            "db/compose.prod.yml": db,
+        },
+    )
+    missing = [finding for finding in findings if finding.rule == "missing-health-check"]
+    # Where another service waits for it, or else the first file.
+    assert [f"{finding.path}:{finding.line}" for finding in missing] == [
+        "compose.test.yml:2",
+        "db/compose.dev.yml:2",
+    ]
+    assert (
+        "api has no health check (also in compose.dev.yml, compose.prod.yml), but web depends"
+        in (str(missing[0]))
+    )
+
+
 def test_every_rule_has_an_example(doctor: ModuleType) -> None:
     external = {"actionlint", "compose-refused", "hadolint", "zizmor"}  # Other programs check them.
     in_git = {"template-drift"}
