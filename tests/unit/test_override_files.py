@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -355,6 +356,71 @@ def test_a_secret_that_git_ignores_gets_a_placeholder_in_test(tmp_path: Path) ->
     assert any("secret db-password has no committed file" in note for note in found.notes)
 
 
+PRODUCTION = """\
+    command: serve
+    environment:
+      PORT: "8000"
+      LEVEL: debug
+      API_URL: http://api:8000/v1
+      CACHE_HOST: redis
+      QUEUE: redis://redis:6379/1
+      DATABASE_URL: mysql://shop:s3cret@db/shop
+      TOKEN: s3cret
+      TOKEN_FILE: /run/secrets/token
+      VERSION: "1"
+    env_file: web.env
+    secrets: [token]
+    depends_on: [redis, mq]
+  api:
+    build: web
+    environment: {LEVEL: info, TOKEN: s3cret, PORT: "9000"}
+  redis: {image: redis}
+  mq: {image: "rabbitmq:4"}
+  adminer: {image: adminer}
+secrets: {token: {file: ./token}}
+"""
+
+
+def test_production_has_the_names_of_variables_and_no_value_of_development(tmp_path: Path) -> None:
+    found = overrides(tmp_path, web(PRODUCTION), {"web.env": "MODE=local\n", "token": "s3cret"})
+    assert found.service(PROD, "web") == {
+        "command": "serve",
+        "environment": {
+            "MODE": "${MODE:?set it in .env}",
+            "PORT": "8000",
+            # The two services have different values.
+            "LEVEL": "${WEB_LEVEL:?set it in .env}",
+            "API_URL": "http://api:8000/v1",
+            "CACHE_HOST": "redis",
+            # In production, the cache has a password.
+            "QUEUE": "${QUEUE:?set it in .env}",
+            "DATABASE_URL": "${DATABASE_URL:?set it in .env}",
+            "TOKEN": "${TOKEN:?set it in .env}",
+            "TOKEN_FILE": "/run/secrets/token",
+            # The template's own variable has this name.
+            "VERSION": "${WEB_VERSION:?set it in .env}",
+        },
+    }
+    assert found.service(PROD, "api")["environment"] == {
+        "LEVEL": "${API_LEVEL:?set it in .env}",
+        "TOKEN": "${TOKEN:?set it in .env}",
+        # API_PORT is the port on the host.
+        "PORT": "${OWN_API_PORT:?set it in .env}",
+    }
+    assert found.service(PROD, "cache") == {"networks": {"default": {"aliases": ["redis"]}}}
+    assert "s3cret" not in found.texts[PROD]
+    assert "# Not here: mq (rabbitmq:4).\n" in found.texts[PROD]
+    assert "adminer" not in found.texts[PROD]
+    assert "# Not here: the secrets and configs token." in found.texts[PROD]
+
+
+def test_production_keeps_the_addresses_that_the_template_sets(tmp_path: Path) -> None:
+    # The database has a password of its own there.
+    text = POSTGRES.replace("postgres://", "postgresql://")
+    found = overrides(tmp_path, web(text), {"sql/init.sql": "SELECT 1;\n"})
+    assert PROD not in found.texts
+
+
 def test_a_project_without_a_compose_file_gets_no_override_files(tmp_path: Path) -> None:
     known = found(write(tmp_path, {"web/Dockerfile": PYTHON}))
     assert known.items
@@ -370,9 +436,10 @@ def test_a_project_without_a_compose_file_gets_no_override_files(tmp_path: Path)
         (web("    depends_on: [my, mq, mail]\n  my: {image: 'mariadb:11', environment: "
              "{MARIADB_ROOT_PASSWORD: $PW}}\n  mq: {image: 'rabbitmq:4'}\n"
              "  mail: {image: axllent/mailpit}\n"), {}),
+        (web(PRODUCTION), {"web.env": "MODE=local\n", "token": "s3cret"}),
         (web(MOUNTS), {"config/app.yml": "", "web/app.py": ""}),
     ],
-    ids=["postgres", "secrets", "celery", "images", "mounts"],
+    ids=["postgres", "secrets", "celery", "images", "production", "mounts"],
 )  # fmt: skip
 @pytest.mark.programs
 def test_compose_accepts_the_override_files(
@@ -388,11 +455,14 @@ def test_compose_accepts_the_override_files(
     )  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "DOCKER_CONFIG")}
     environment["TEST_INSTANCE_ID"] = "main-0a1b2c"
+    # A value for each variable that production requires; paths must look like paths.
+    prod = root / "deploy/prod"
+    required = "".join(path.read_text() for path in prod.glob("*.yml")) + texts.get(PROD, "")
+    environment |= dict.fromkeys(re.findall(r"\$\{(\w+):\?", required), "/x")
+    environment["VERSION"] = "1.2.3"
     problems = {}
     for path, text in texts.items():
         (root / path).write_text(text)
-        if path == PROD:
-            continue  # Its variables have no values.
         done = subprocess.run(
             ["docker", "compose", "config", "--quiet"],
             cwd=(root / path).parent, env=environment, capture_output=True, text=True,
