@@ -208,7 +208,7 @@ def refused(project: Project, file: ComposeFile) -> str:
     overrides = [
         other.path
         for other in project.compose_files
-        if other.is_override and other.folder == file.folder
+        if other.is_override and other.folder == file.folder and file.is_base
     ]
     with_files = [f"--file={project.root / name}" for name in [file.path, *overrides]]
     content = "\n".join(map(project.text, [file.path, *overrides]))
