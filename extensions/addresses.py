@@ -16,10 +16,18 @@ from .source_files import SourceFiles
 
 #: Where a program reads a variable, with a default or without one, in several languages.
 READS = (
-    re.compile(r"(?:environ\.get|getenv|ENV\.fetch)\(\s*[\"'](\w+)[\"'](?:\s*,\s*f?[\"']([^\"'\n]*)[\"'])?"),
+    re.compile(
+        r"(?:environ\.get|getenv|ENV\.fetch)\(\s*[\"'](\w+)[\"']"
+        r"(?:(?:\s*,|\)\s*(?:or|\?:|\?\?|\|\||\{))\s*f?[\"']([^\"'\n]*)[\"'])?"
+    ),
     re.compile(r"(?:environ|ENV)\[[\"'](\w+)[\"']\](?:\s*\|\|\s*[\"']([^\"'\n]*)[\"'])?"),
     re.compile(r"process\.env\.(\w+)(?:\s*(?:\?\?|\|\|)\s*[\"'`]([^\"'`\n]*)[\"'`])?"),
-    re.compile(r"(?:Getenv|LookupEnv|GetEnvironmentVariable)\(\s*\"(\w+)\"()"),
+    re.compile(r"(?:Getenv|LookupEnv|GetEnvironmentVariable)\(\s*\"(\w+)\"(?:\)\s*\?\?\s*\"([^\"\n]*)\")?"),
+    # Functions with a default, of libraries or of the tests themselves.
+    re.compile(
+        r"\b(?:[gG]et_?[eE]nv|env_?[oO]r|env(?:\.str)?|getOrDefault)\(\s*[\"'](\w+)[\"']"
+        r"\s*,\s*(?:default\s*=\s*)?[\"']([^\"'\n]*)[\"']"
+    ),
     re.compile(r"\$\{(\w+):-([^}\n]*)\}"),
 )  # fmt: skip
 
@@ -32,11 +40,17 @@ WORDS_OF_READS = (
     "process.env",
     "LookupEnv",
     "GetEnvironmentVariable",
+    "env(",
+    "env.str(",
+    "Env(",
+    "envOr",
+    "env_or",
+    "OrDefault",
     "${",
 )
 
 #: The endings of files with sources.
-SOURCES = (".py", ".js", ".ts", ".mjs", ".cjs", ".go", ".rb", ".php", ".java", ".rs")
+SOURCES = (".py", ".js", ".ts", ".mjs", ".cjs", ".go", ".rb", ".php", ".java", ".rs", ".kt", ".cs")
 
 #: A file that belongs to tests.
 IS_TEST = re.compile(
@@ -158,7 +172,9 @@ def _reads(found: Found, services: Sequence[Mapping[str, Any]], scope: str) -> d
         for text in map(found.files.read, names):
             if any(word in text for word in WORDS_OF_READS):
                 for pattern in READS:
-                    known |= {match[1]: match[2] or "" for match in pattern.finditer(text)}
+                    for match in pattern.finditer(text):
+                        # Another place may read the same variable without a default.
+                        known[match[1]] = match[2] or known.get(match[1], "")
         found.files.memory["reads", names] = known
     reads: dict[str, str] = known
     return reads

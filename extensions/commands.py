@@ -7,6 +7,8 @@ without a guess is missing in the result.
 
 from __future__ import annotations
 
+import configparser
+import os
 import posixpath
 import re
 import tomllib
@@ -22,7 +24,12 @@ Commands = dict[str, list[str]]
 
 #: Folders of integration tests, relative to a folder of tests.
 INTEGRATION = ("integration", "integrations", "functional", "system", "service")
+#: Markers of tests that need the service's stack.
+MARKERS = ("integration", "functional", "live", "smoke", "system")
 E2E = ("e2e", "end2end", "end_to_end", "end-to-end", "acceptance")
+
+#: Build tags of integration tests in Go.
+GO_TAGS = ("integration", "functional", "system")
 
 #: The versions of pnpm that read a version of its lock file.
 PNPM = {"5": "7", "6": "8", "9": "10"}
@@ -75,14 +82,17 @@ def integration_command(root: Path, files: SourceFiles | None = None) -> str:
             found = {"python": guess.python, "node": guess.node, "go": guess.go}.get(own, dict)()
             lines = found.get("test_unit", [])
             if lines:
-                return f"cd {folder} && {lines[0]}"
+                # `make setup` does not install the packages of this folder.
+                before = f"{found['setup'][0]} && " if own == "node" else ""
+                return f"cd {folder} && {before}{lines[0]}"
         names = [posixpath.basename(name) for name in files.below(folder)]
         if any(re.fullmatch(r"test_.+\.py|.+_test\.py", name) for name in names):
             guess = _Guess(files, ".", "")
             return f"{guess.pytest()} $(or $(TESTS),{folder}) $(ARGS)"
         if any(name.endswith("_test.go") for name in names):
-            tags = guess_tags(files, folder)
-            return f"go test {tags}$(or $(TESTS),./{folder}/...) $(ARGS)"
+            tag = build_tag(files, folder, (*GO_TAGS, "e2e"))
+            option = f"-tags={tag} " if tag else ""
+            return f"go test -v {option}$(or $(TESTS),./{folder}/...) $(ARGS)"
         scripts = package_json(files, ".").get("scripts")
         if isinstance(scripts, dict):
             for script in (
@@ -96,19 +106,63 @@ def integration_command(root: Path, files: SourceFiles | None = None) -> str:
     return ""
 
 
-def guess_tags(files: SourceFiles, folder: str) -> str:
-    """Return the option of go for the build tag of the integration tests; empty without a tag."""
+def build_tag(files: SourceFiles, folder: str, tags: tuple[str, ...]) -> str:
+    """Return the build tag of the integration tests in a folder; empty without a tag."""
+    pattern = re.compile(rf"^// ?(?:go:build|\+build) ({'|'.join(tags)})\b", re.MULTILINE)
     for name in files.below(folder):
-        if name.endswith("_test.go"):
-            match = re.search(r"^//go:build (integration|e2e)\b", files.read(name), re.MULTILINE)
-            if match:
-                return f"-tags={match[1]} "
+        if name.endswith("_test.go") and (match := pattern.search(files.read(name))):
+            return match[1]
     return ""
 
 
 def _dockerfile(files: SourceFiles, item: Mapping[str, Any], folder: str) -> str:
     context = str(item.get("context") or folder)
     return posixpath.normpath(posixpath.join(context, str(item.get("dockerfile") or "Dockerfile")))
+
+
+def _gradle(gradle: str, task: str) -> str:
+    """Return the command of a task with tests. Gradle prints no numbers, so it copies its reports."""
+    clean = f"clean{task[0].upper()}{task[1:]}"
+    return (
+        f"{gradle} {clean} {task} $(if $(TESTS),--tests '$(TESTS)') $(ARGS); code=$$?;"
+        f' [ -z "$$TEST_JUNIT" ] || cp -r build/test-results/{task} "$$TEST_JUNIT"; exit $$code'
+    )
+
+
+def _berry(stated: str) -> str:
+    """Return the command of Yarn 2 or later, in the version of the package.json."""
+    version = stated.partition("@")[2] if stated.startswith("yarn@") else ""
+    return f"npx --yes @yarnpkg/cli-dist{f'@{version}' if version else ''}"
+
+
+def _tox(text: str) -> str:
+    """Return the command of tox: only for one version of Python, if its environments allow that."""
+    settings = configparser.RawConfigParser(strict=False)
+    try:
+        settings.read_string(text)
+    except configparser.Error:
+        return "uvx --with tox-uv tox $(ARGS)"
+    # Any name like `py` has the settings of the section testenv.
+    one = " -e py" if settings.has_option("testenv", "commands") else ""
+    options = " -- $(TESTS) $(ARGS)" if "{posargs" in text else " $(ARGS)"
+    return f"uvx --with tox-uv tox{one}{options}"
+
+
+def _nox(text: str) -> str:
+    """Return the command of nox, for the session with the tests."""
+    sessions = re.findall(r"^@nox\.session.*\n(?:@.*\n)*def (\w+)", text, re.MULTILINE)
+    name = next((n for n in ("unit", "tests", "test", "unit_tests", "pytest") if n in sessions), "")
+    options = " -- $(TESTS) $(ARGS)" if "posargs" in text else " $(ARGS)"
+    return f"uvx nox{f' -s {name}' if name else ''}{options}"
+
+
+def _poetry_options(settings: object) -> str:
+    """Return the option by which Poetry installs an optional group of test tools."""
+    groups = settings.get("group") if isinstance(settings, dict) else None
+    for name, group in groups.items() if isinstance(groups, dict) else ():
+        if name in ("dev", "test", "tests") and isinstance(group, dict) and group.get("optional"):
+            return f" --with {name}"
+    return ""
 
 
 class _Guess:
@@ -142,16 +196,15 @@ class _Guess:
 
     def test_folders(self, names: tuple[str, ...], pattern: str) -> list[str]:
         """Return the folders of tests with one of some names that contain files like a pattern."""
-        found = []
-        for parent in ("tests", "test", "spec", "__tests__"):
-            for name in names:
-                folder = f"{parent}/{name}"
-                if any(
-                    path.startswith(f"{folder}/") and re.search(pattern, path)
-                    for path in self.below()
-                ):
-                    found.append(folder)
-        return found
+        # Below the root, other services may have such folders too.
+        before = "" if self.folder == "." else "(?:.*?/)?"
+        folder = re.compile(rf"({before}(?:tests?|specs?|__tests__)/(?:{'|'.join(names)}))/")
+        found = [
+            match[1]
+            for path in self.below()
+            if (match := folder.match(path)) and re.search(pattern, path)
+        ]
+        return list(dict.fromkeys(found))
 
     # Python -----------------------------------------------------------------------
 
@@ -166,17 +219,36 @@ class _Guess:
         pyproject = self._pyproject()
         tools = pyproject.get("tool", {})
         tools = tools if isinstance(tools, dict) else {}
-        if "poetry.lock" in self.names or "poetry" in tools:
-            return "poetry", "uvx poetry run", ["uvx poetry install"], ["uvx poetry lock"]
-        if "pdm.lock" in self.names or "pdm" in tools:
-            return "pdm", "uvx pdm run", ["uvx pdm install"], ["uvx pdm lock"]
-        if "Pipfile" in self.names:
-            return "pipenv", "uvx pipenv run", ["uvx pipenv sync --dev"], ["uvx pipenv lock"]
-        if isinstance(pyproject.get("project"), dict):
-            options = self._uv_options(pyproject)
-            return "uv", f"uv run{options}", [f"uv sync{options}"], ["uv lock"]
+        is_project = isinstance(pyproject.get("project"), dict)
+        # A project of uv may be built by the tools of Poetry or PDM.
+        if not (is_project and "uv.lock" in self.names):
+            if "poetry.lock" in self.names or "poetry" in tools:
+                install = f"uvx poetry install{_poetry_options(tools.get('poetry'))}"
+                return "poetry", "uvx poetry run", [install], ["uvx poetry lock"]
+            if "pdm.lock" in self.names or "pdm" in tools:
+                return "pdm", "uvx pdm run", ["uvx pdm install"], ["uvx pdm lock"]
+            if "Pipfile" in self.names:
+                install = "sync" if "Pipfile.lock" in self.names else "install"
+                setup = [f"uvx pipenv {install} --dev"]
+                return "pipenv", "uvx pipenv run", setup, ["uvx pipenv lock"]
         requirements = self._requirements()
+        if is_project:
+            options = self._uv_options(pyproject)
+            if not options and not re.search(r"\bpytest\b", self.read("pyproject.toml")):
+                # Only files with requirements name the test tools.
+                options = "".join(
+                    f" --with-requirements {name}"
+                    for name in requirements
+                    if re.search(r"dev|test", name)
+                )
+                return "uv", f"uv run{options}", ["uv sync"], ["uv lock"]
+            return "uv", f"uv run{options}", [f"uv sync{options}"], ["uv lock"]
         files = "".join(f" --with-requirements {name}" for name in requirements)
+        if "setup.py" in self.names and (
+            "install_requires" in self.read("setup.py") + self.read("setup.cfg")
+            or any(name.startswith("src/") for name in self.below())
+        ):
+            files += " --with-editable ."
         python = self._python_version()
         prefix = f"UV_PYTHON=$${{UV_PYTHON:-{python}}} " if python else ""
         command = f"{prefix}uv run --no-project{files}"
@@ -186,17 +258,22 @@ class _Guess:
         """Return the options by which uv installs the test tools."""
         groups = pyproject.get("dependency-groups")
         extras = pyproject["project"].get("optional-dependencies")
-        for option, found in (("group", groups), ("extra", extras)):
-            for name in ("dev", "test", "tests", "testing"):
-                if isinstance(found, dict) and name in found:
-                    # uv installs the group dev without being asked.
-                    return "" if (option, name) == ("group", "dev") else f" --{option} {name}"
-        return ""
+        found = [
+            (option, name, str(names[name]))
+            for option, names in (("group", groups), ("extra", extras))
+            for name in ("dev", "test", "tests", "testing")
+            if isinstance(names, dict) and name in names
+        ]
+        # The group dev often has other tools than those for tests.
+        found.sort(key=lambda entry: not re.search(r"\bpytest\b", entry[2]))
+        if not found or found[0][:2] == ("group", "dev"):
+            return ""  # uv installs the group dev without being asked.
+        return f" --{found[0][0]} {found[0][1]}"
 
     def _requirements(self) -> list[str]:
         """Return the files with requirements, first those of the service, then those of its tests."""
         pattern = re.compile(
-            r"requirements([-_.](dev|develop|development|test|tests|testing|local))?\.txt"
+            r"(?:tests?/)?requirements([-_.](dev|develop|development|test|tests|testing|local))?\.txt"
             r"|(dev|test|tests)[-_]requirements\.txt|requirements/(base|dev|test|tests|local)\.txt"
         )
         found = [name for name in self.below() if pattern.fullmatch(name)]
@@ -244,16 +321,27 @@ class _Guess:
             or any(re.search(r"(^|/)(conftest\.py|pytest\.ini)$", name) for name in self.below())
             or any(re.search(r"^\s*(import|from) pytest\b", self.read(name), re.MULTILINE)
                    for name in tests[:50])
-            or any(re.search(r"^(async )?def test_", self.read(name), re.MULTILINE) for name in tests[:50])
+            or any(re.search(r"^(async )?def test_|^class Test\w*(\(\))?:", self.read(name), re.MULTILINE)
+                   for name in tests[:50])
         )  # fmt: skip
+        # The tools that only tox or nox installs are missing elsewhere.
+        is_alone = not re.search(r"\bpytest\b", text)
+        tox, nox = self.read("tox.ini"), self.read("noxfile.py")
+        if is_alone and re.search(r"^\s*deps\s*=[^\[]*\bpytest\b", tox, re.MULTILINE):
+            return found | {"test_unit": [_tox(tox)]}
+        if is_alone and nox and "install" in nox and re.search(r"\bpytest\b", nox):
+            return found | {"test_unit": [_nox(nox)]}
         if uses_pytest:
             return found | self._pytest_targets(config)
-        if "manage.py" in self.names:
-            return found | {"test_unit": [f"{prefix} python manage.py test $(TESTS) $(ARGS)"]}
-        if "noxfile.py" in self.names:
-            return found | {"test_unit": ["uvx nox $(ARGS)"]}
-        if "tox.ini" in self.names:
-            return found | {"test_unit": ["uvx --with tox-uv tox $(ARGS)"]}
+        manage = sorted((name for name in self.below() if name.endswith("manage.py")), key=len)
+        if manage and manage[0].count("/") < 2 and "django" in self.read(manage[0]):
+            folder = posixpath.dirname(manage[0])
+            chosen = f"$(or $(TESTS),{folder})" if folder else "$(TESTS)"
+            return found | {"test_unit": [f"{prefix} python {manage[0]} test {chosen} $(ARGS)"]}
+        if nox:
+            return found | {"test_unit": [_nox(nox)]}
+        if tox:
+            return found | {"test_unit": [_tox(tox)]}
         return found | self._unittest_targets(prefix, tests)
 
     def _pytest_targets(self, config: str) -> Commands:
@@ -264,24 +352,43 @@ class _Guess:
         apart = service + self.test_folders(E2E, pattern)
         unit = self.test_folders(("unit",), pattern)
         if unit or apart:
-            first = unit[0] if unit else " ".join(f"--ignore={folder}" for folder in apart)
-            targets = {"test_unit": [f"{command} $(or $(TESTS),{first}) $(ARGS)"]}
-            if not unit and not self._has_other_tests(apart, pattern):
-                targets = {}
+            has_others = self._has_other_tests([*unit, *apart], pattern)
+            first = " ".join(unit if not has_others else [f"--ignore={name}" for name in apart])
+            chosen = f"$(or $(TESTS),{first})" if first else "$(TESTS)"
+            targets = {"test_unit": [f"{command} {chosen} $(ARGS)"]} if unit or has_others else {}
             if service:
-                targets["test_service"] = [f"{command} $(or $(TESTS),{service[0]}) $(ARGS)"]
+                folders = " ".join(service)
+                targets["test_service"] = [f"{command} $(or $(TESTS),{folders}) $(ARGS)"]
             return targets
-        marker = re.search(
-            r"(?:^\s*|[\"'])(integration|functional|live|e2e|smoke|system)(?::|[\"'],?$|\s*$)",
-            config,
-            re.MULTILINE,
-        )
-        if marker and "markers" in config:
-            return {
-                "test_unit": [f'{command} -m "not {marker[1]}" $(TESTS) $(ARGS)'],
-                "test_service": [f"{command} -m {marker[1]} $(TESTS) $(ARGS)"],
-            }
-        return {"test_unit": [f"{command} $(TESTS) $(ARGS)"]}
+        service_markers = self._markers(config, MARKERS)
+        apart_markers = service_markers + self._markers(config, ("e2e",))
+        targets = {"test_unit": [f"{command} $(TESTS) $(ARGS)"]}
+        if apart_markers:
+            others = " and ".join(f"not {marker}" for marker in apart_markers)
+            targets["test_unit"] = [f'{command} -m "{others}" $(TESTS) $(ARGS)']
+        if service_markers:
+            chosen = " or ".join(service_markers)
+            chosen = f'"{chosen}"' if " " in chosen else chosen
+            targets["test_service"] = [f"{command} -m {chosen} $(TESTS) $(ARGS)"]
+        return targets
+
+    def _markers(self, config: str, names: tuple[str, ...]) -> list[str]:
+        """Return those of some markers that the configuration declares and that a test has."""
+        if "markers" not in config:
+            return []
+        texts = [
+            self.read(name)
+            for name in self.below()
+            if re.search(r"(^|/)(test_[^/]*|[^/]*_test|tests|conftest)\.py$", name)
+        ]
+        return [
+            name
+            for name in names
+            if re.search(
+                rf"(?:^\s*|[\"'])({name})(?::|\(|[\"']\s*[,\]]|[\"']?\s*$)", config, re.MULTILINE
+            )
+            and any(re.search(rf"mark\.{name}\b|add_marker\([\"']{name}", text) for text in texts)
+        ]
 
     def _has_other_tests(self, folders: list[str], pattern: str) -> bool:
         prefixes = tuple(f"{folder}/" for folder in folders)
@@ -303,7 +410,11 @@ class _Guess:
         )
         if unit:
             found = {"test_unit": [discover(unit[0])]}
-            return found | ({"test_service": [discover(service[0])]} if service else {})
+            others = self._has_other_tests(
+                [unit[0], *service, *self.test_folders(E2E, pattern)], pattern
+            )
+            if not others and len(service) < 2:
+                return found | ({"test_service": [discover(service[0])]} if service else {})
         folders = {name.partition("/")[0] if "/" in name else "." for name in tests}
         command = discover(folders.pop() if len(folders) == 1 else ".")
         if not any(re.search(pattern, name) for name in tests):
@@ -313,18 +424,21 @@ class _Guess:
 
     def _python_style(self, prefix: str) -> Commands:
         text = self._python_text() + self.read("setup.cfg") + self.read("tox.ini")
+        # At the root, the folder scripts/ has files of the template.
+        where = "--extend-exclude scripts ." if self.folder == "." else "."
         if self.nearest("ruff.toml", ".ruff.toml") or re.search(r"\[tool\.ruff|\bruff\b", text):
             ruff = f"{prefix} ruff" if re.search(r"^\W*ruff\b", text, re.MULTILINE) else "uvx ruff"
             return {
-                "lint": [f"{ruff} check ."],
-                "format": [f"{ruff} check --fix --exit-zero .", f"{ruff} format ."],
+                "lint": [f"{ruff} check {where}"],
+                "format": [f"{ruff} check --fix --exit-zero {where}", f"{ruff} format {where}"],
             }
         found: Commands = {}
         if re.search(r"\bflake8\b", text) or ".flake8" in self.names:
-            found["lint"] = ["uvx flake8 ."]
+            found["lint"] = [f"uvx flake8 {where}"]
         if re.search(r"\[tool\.black|^\W*black\b", text, re.MULTILINE):
-            found["lint"] = [*found.get("lint", []), "uvx black --check ."]
-            found["format"] = ["uvx black ."]
+            where = where.replace(" scripts ", " '^/scripts/' ")
+            found["lint"] = [*found.get("lint", []), f"uvx black --check {where}"]
+            found["format"] = [f"uvx black {where}"]
         return found
 
     # Node.js ----------------------------------------------------------------------
@@ -343,11 +457,15 @@ class _Guess:
             own = self.nearest(".yarnrc.yml")
             if is_first or (own and "yarnPath" in self.read(f"{own}/.yarnrc.yml")):
                 return ("yarn" if is_first else "berry"), "npx --yes yarn@1"
-            return "berry", "npx --yes @yarnpkg/cli-dist"
+            return "berry", _berry(stated)
         if self.nearest("bun.lock", "bun.lockb"):
             return "bun", "npx --yes bun"
-        if stated.startswith("pnpm@"):
-            return "pnpm", f"npx --yes {stated}"
+        if stated.startswith("yarn@1."):
+            return "yarn", "npx --yes yarn@1"
+        if stated.startswith("yarn@"):
+            return "berry", _berry(stated)
+        if stated.startswith(("pnpm@", "bun@")):
+            return stated.partition("@")[0], f"npx --yes {stated}"
         return "npm", "npm"
 
     def script(self, name: str, options: str = "$(TESTS) $(ARGS)") -> str:
@@ -356,8 +474,12 @@ class _Guess:
         scripts = package_json(self.files, self.folder).get("scripts")
         text = str(scripts.get(name, "")) if isinstance(scripts, dict) else ""
         # These tools watch the sources on a terminal, unless they run in CI.
-        watches = re.search(r"react-scripts test|\bvitest\b(?! run)|\bng test\b|jest --watch", text)
+        watches = re.search(
+            r"react-scripts test|\bvitest\b(?! run)|\bng test\b|jest --watch(All)?(?![\w=])", text
+        )
         prefix = "CI=true " if watches else ""
+        if "ng test" in text and "--watch" not in text:
+            options = f"--watch=false {options}"
         if manager == "npm":
             return f"{prefix}npm run --silent {name}" + (f" -- {options}" if options else "")
         # pnpm and yarn 1 pass `--` on to the script, and the tool would take it for a file.
@@ -404,7 +526,16 @@ class _Guess:
              if name in real), "",
         )  # fmt: skip
         if unit:
-            found["test_unit"] = [self.script(unit)]
+            text = str(scripts[unit])
+            # This option outranks CI=true.
+            if re.search(r" --watch(All)?(?![=\w])", text) and re.fullmatch(
+                r"(vitest|jest|mocha)\b[^&|;$]*", text
+            ):
+                command = re.sub(r" --watch(All)?(?![=\w])", "", text)
+                command = re.sub(r"^vitest\b(?! run)", "vitest run", command)
+                found["test_unit"] = [f"npx {command} $(TESTS) $(ARGS)"]
+            else:
+                found["test_unit"] = [self.script(unit)]
         if service:
             found["test_service"] = [self.script(service)]
         if unit or service:
@@ -437,30 +568,65 @@ class _Guess:
         }
         if any(name.startswith(".golangci.") for name in self.names):
             found["lint"] = ["golangci-lint run"]
-        if any(name.endswith("_test.go") for name in self.below()):
-            found["test_unit"] = ["go test $(or $(TESTS),./...) $(ARGS)"]
-            if tags := guess_tags(self.files, self.folder):
-                found["test_service"] = [f"go test {tags}$(or $(TESTS),./...) $(ARGS)"]
+        tests = [name for name in self.below() if name.endswith("_test.go")]
+        if not tests:
+            return found
+        # Without -v, the number of passed tests is unknown.
+        command, everything = "go test -v", "$(or $(TESTS),./...) $(ARGS)"
+        found["test_unit"] = [f"{command} {everything}"]
+        folder = re.compile(rf"(?:tests?/)?(?:{'|'.join((*INTEGRATION[:4], *E2E))})/")
+        apart = sorted({match[0] for name in tests if (match := folder.match(name))})
+        tag = build_tag(self.files, self.folder, GO_TAGS)
+        if tag:
+            found["test_service"] = [f"{command} -tags={tag} {everything}"]
+        elif any("testing.Short()" in self.read(name) for name in tests):
+            found["test_unit"] = [f"{command} -short {everything}"]
+            found["test_service"] = [f"{command} {everything}"]
+        elif apart:
+            names = "|".join(name.rstrip("/") for name in apart)
+            packages = f"$$(go list ./... | grep -vE '/({names})(/|$$)')"
+            found["test_unit"] = [f"{command} $(or $(TESTS),{packages}) $(ARGS)"]
+            if all(folder.match(name) for name in tests):
+                del found["test_unit"]
+            service = " ".join(
+                f"./{name}..." for name in apart if not re.search("|".join(E2E), name)
+            )
+            if service:
+                found["test_service"] = [f"{command} $(or $(TESTS),{service}) $(ARGS)"]
         return found
 
     def rust(self) -> Commands:
         """Return the commands of a service in Rust."""
-        return {
+        found: Commands = {
             "setup": ["cargo fetch"],
-            "test_unit": ["cargo test $(TESTS) $(ARGS)"],
             "lint": ["cargo clippy"],
             "format": ["cargo fmt"],
             "lock": ["cargo update --workspace"],
         }
+        sources = (name for name in self.below() if name.endswith(".rs"))
+        if any(re.search(r"#\[[^\]\n]*test", self.read(name)) for name in sources):
+            # Without the option, a package at the root of a workspace is tested alone.
+            members = " --workspace" if "[workspace]" in self.read("Cargo.toml") else ""
+            found["test_unit"] = [f"cargo test{members} $(TESTS) $(ARGS)"]
+        return found
 
     def _wrapper(self, wrapper: str, command: str) -> str:
         where = self.nearest(wrapper)
-        return f"{where}/{wrapper}" if where else command
+        if not where:
+            return command
+        file = self.files.root / self.folder / where / wrapper
+        # On Windows, git does not record that a file is executable.
+        return f"{where}/{wrapper}" if os.access(file, os.X_OK) else f"sh {where}/{wrapper}"
 
     def java(self) -> Commands:
         """Return the commands of a service in Java or Kotlin, with Maven or Gradle."""
         if "pom.xml" in self.names:
             maven = f"{self._wrapper('mvnw', 'mvn')} --batch-mode"
+            parent, name = posixpath.split(self.folder)
+            modules = self.files.read(posixpath.join(parent, "pom.xml")) if name != "." else ""
+            if f"<module>{name}</module>" in modules:
+                # Maven builds the other modules that this one needs.
+                maven += f" -f .. -pl {name} -am -Dsurefire.failIfNoSpecifiedTests=false"
             found = {
                 "setup": [f"{maven} --quiet test-compile"],
                 "test_unit": [f"{maven} test $(if $(TESTS),-Dtest='$(TESTS)') $(ARGS)"],
@@ -475,12 +641,10 @@ class _Guess:
         gradle = self._wrapper("gradlew", "gradle")
         found = {
             "setup": [f"{gradle} testClasses"],
-            "test_unit": [f"{gradle} test $(if $(TESTS),--tests '$(TESTS)') $(ARGS)"],
+            "test_unit": [_gradle(gradle, "test")],
         }
         if re.search(r"\bintegrationTest\b", text):
-            found["test_service"] = [
-                f"{gradle} integrationTest $(if $(TESTS),--tests '$(TESTS)') $(ARGS)"
-            ]
+            found["test_service"] = [_gradle(gradle, "integrationTest")]
         return found
 
     def dotnet(self) -> Commands:
@@ -488,13 +652,10 @@ class _Guess:
         found: Commands = {"setup": ["dotnet restore"]}
         if self.nearest(".editorconfig"):
             found |= {"lint": ["dotnet format --verify-no-changes"], "format": ["dotnet format"]}
-        parent = posixpath.dirname(self.folder)
         projects = [
             name
-            for folder in dict.fromkeys([self.folder, parent or self.folder])
-            for name in self.files.below(folder)
-            if re.search(r"\.(cs|fs|vb)proj$", name)
-            and re.search(r"Microsoft\.NET\.Test\.Sdk|MSTest|xunit|NUnit", self.files.read(name))
+            for name in self.files.below(".")
+            if re.search(r"\.(cs|fs|vb)proj$", name) and self._tests_dotnet(name)
         ]
         folders = sorted(
             {posixpath.relpath(posixpath.dirname(p) or ".", self.folder) for p in projects}
@@ -512,6 +673,18 @@ class _Guess:
                 ]
         return found
 
+    def _tests_dotnet(self, project: str) -> bool:
+        """Whether a project of .NET has tests for this folder: it is inside, or refers to it."""
+        text = self.files.read(project)
+        if not re.search(r"Microsoft\.NET\.Test\.Sdk|MSTest|xunit|NUnit", text):
+            return False
+        prefix = "" if self.folder == "." else f"{self.folder}/"
+        used = re.findall(r"<ProjectReference\s+Include=\"([^\"]+)\"", text)
+        names = [
+            posixpath.join(posixpath.dirname(project), name.replace("\\", "/")) for name in used
+        ]
+        return any(posixpath.normpath(name).startswith(prefix) for name in (project, *names))
+
     def ruby(self) -> Commands:
         """Return the commands of a service in Ruby."""
         gems = self.read("Gemfile") + self.read("Gemfile.lock")
@@ -523,19 +696,29 @@ class _Guess:
             }
         below = list(self.below())
         if any(name.startswith("spec/") and name.endswith("_spec.rb") for name in below):
-            service = self.test_folders(("integration", "requests", "system"), r"_spec\.rb$")
-            unit = self.test_folders(("unit",), r"_spec\.rb$")
-            chosen = f"$(or $(TESTS),{unit[0]})" if unit and service else "$(TESTS)"
-            found["test_unit"] = [f"bundle exec rspec {chosen} $(ARGS)"]
-            if unit and service:
-                found["test_service"] = [f"bundle exec rspec $(or $(TESTS),{service[0]}) $(ARGS)"]
+            service = self.test_folders(("integration", "system"), r"_spec\.rb$")
+            has_others = self._has_other_tests(service, r"^spec/.*_spec\.rb$")
+            excluded = "".join(f" --exclude-pattern '{name}/**/*_spec.rb'" for name in service[:1])
+            if len(service) > 1:
+                excluded = f" --exclude-pattern '{{{','.join(service)}}}/**/*_spec.rb'"
+            if has_others:
+                found["test_unit"] = [f"bundle exec rspec{excluded} $(TESTS) $(ARGS)"]
+            if service:
+                folders = " ".join(service)
+                found["test_service"] = [f"bundle exec rspec $(or $(TESTS),{folders}) $(ARGS)"]
         elif any(
             re.search(r"^test/.*_test\.rb$|^test/(.*/)?test_[^/]*\.rb$", name) for name in below
         ):
-            rails = re.search(r"\brails\b", gems) and "bin/rails" in below
-            found["test_unit"] = [
-                "bin/rails test $(TESTS) $(ARGS)" if rails else "bundle exec rake test $(ARGS)"
-            ]
+            if re.search(r"\brails\b", gems) and "bin/rails" in below:
+                found["test_unit"] = ["bin/rails test $(TESTS) $(ARGS)"]
+            elif "test" in self.read("Rakefile"):
+                found["test_unit"] = [
+                    "bundle exec rake test $(if $(TESTS),TEST='$(TESTS)') $(ARGS)"
+                ]
+            else:
+                load = "ARGV.each { |name| require File.expand_path(name) }"
+                tests = "$(or $(TESTS),$$(find test -name '*_test.rb' -o -name 'test_*.rb'))"
+                found["test_unit"] = [f"bundle exec ruby -Ilib -Itest -e '{load}' {tests}"]
         return found
 
     def php(self) -> Commands:
@@ -546,13 +729,22 @@ class _Guess:
         }
         text = self.read("composer.json")
         config = self.read("phpunit.xml") or self.read("phpunit.xml.dist")
-        tool = "vendor/bin/pest" if "pestphp/pest" in text else "vendor/bin/phpunit"
-        if config or "phpunit/phpunit" in text or "pestphp/pest" in text:
+        tool = "vendor/bin/phpunit"
+        if "pestphp/pest" in text:
+            # The runner reads the report: it does not know the output of Pest.
+            tool = 'vendor/bin/pest $${TEST_JUNIT:+--log-junit="$$TEST_JUNIT"}'
+        elif "symfony/phpunit-bridge" in text and "phpunit/phpunit" not in text:
+            tool = "vendor/bin/simple-phpunit"
+        if (
+            config
+            or "phpunit-bridge" in text
+            or "phpunit/phpunit" in text
+            or "pestphp/pest" in text
+        ):
             suites = re.findall(r"<testsuite\s+name=[\"']([\w -]+)[\"']", config)
-            unit = next((suite for suite in suites if "unit" in suite.lower()), "")
-            service = next(
-                (s for s in suites if re.search(r"integration|functional|feature", s.lower())), ""
-            )
+            pattern = r"integration|functional|feature"
+            service = ",".join(suite for suite in suites if re.search(pattern, suite.lower()))
+            unit = ",".join(suite for suite in suites if not re.search(pattern, suite.lower()))
             if unit and service:
                 found["test_unit"] = [f"{tool} --testsuite '{unit}' $(ARGS) $(TESTS)"]
                 found["test_service"] = [f"{tool} --testsuite '{service}' $(ARGS) $(TESTS)"]
@@ -564,8 +756,9 @@ class _Guess:
         """Return the targets of the service's own Makefile; none for the Makefile at the root."""
         if self.folder == ".":
             return {}
-        text = self.read("Makefile")
-        targets = set(re.findall(r"^([\w.-]+)\s*:(?!=)", text, re.MULTILINE))
+        text = next(filter(None, map(self.read, ("GNUmakefile", "makefile", "Makefile"))), "")
+        rules = re.findall(r"^([\w.-]+(?: +[\w.-]+)*) *::?(?![:=])", text, re.MULTILINE)
+        targets = {name for names in rules for name in names.split()}
         found: Commands = {}
         for target, names in (
             ("test_unit", ("test-unit", "unit", "test", "check")),

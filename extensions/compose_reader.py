@@ -76,6 +76,22 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """A secret or a config that a container gets as a file."""
+
+    name: str
+    target: str
+    is_secret: bool
+    source: str = ""  #: its file, relative to the root; empty if it has none
+    content: str = ""  #: of a config without a file
+    variable: str = ""  #: the variable that has its value
+
+    def placeholder(self) -> str:
+        """Return a value for development and tests, from its name."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True)
 class Definition:
     """One service of a compose file. An empty value means that the file does not set the key."""
 
@@ -92,6 +108,7 @@ class Definition:
     env_file: tuple[str, ...] = ()
     volumes: tuple[Mount, ...] = ()
     tmpfs: tuple[str, ...] = ()
+    granted: tuple[Grant, ...] = ()  #: secrets and configs
     #: A shell command, a list as in `CMD`, `none`, or None if the file has no health check.
     health: str | list[str] | None = None
     command: str | list[str] | None = None
@@ -122,6 +139,7 @@ class Definition:
                 *other.volumes,
             ),
             tmpfs=tuple(dict.fromkeys((*self.tmpfs, *other.tmpfs))),
+            granted=tuple({one.target: one for one in (*self.granted, *other.granted)}.values()),
             health=self.health if other.health is None else other.health,
             command=self.command if other.command is None else other.command,
             entrypoint=self.entrypoint if other.entrypoint is None else other.entrypoint,
@@ -380,8 +398,11 @@ def _read_set(
 ) -> dict[str, Definition]:
     """Read compose files that apply together; a file that cannot be read results in a note."""
     reader = _Reader(files, variables, notes)
-    services = _with_docker(files.root, paths)
-    if services is None:
+    merged = _with_docker(files.root, paths)
+    for data in [merged] if merged is not None else map(reader.parsed, paths):
+        reader.remember(data, posixpath.dirname(paths[0]))
+    services = merged.get("services") if merged is not None else None
+    if not isinstance(services, Mapping):
         result: dict[str, Definition] = {}
         for path in paths:
             for name, definition in reader.from_file(path, frozenset()).items():
@@ -408,7 +429,7 @@ def _read_set(
 
 
 def _with_docker(root: Path, paths: Sequence[str]) -> Mapping[str, Any] | None:
-    """Let Docker Compose merge files. Returns their services; None if it cannot read them."""
+    """Let Docker Compose merge files. Returns the whole result; None if it cannot read them."""
     command = ["docker", "compose", "--project-name=adopted", "--profile=*"]
     for path in paths:
         command += ["--file", str(root / path)]
@@ -425,8 +446,8 @@ def _with_docker(root: Path, paths: Sequence[str]) -> Mapping[str, Any] | None:
         found = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    services = found.get("services") if isinstance(found, Mapping) else None
-    return services if isinstance(services, Mapping) else None
+    is_valid = isinstance(found, Mapping) and isinstance(found.get("services"), Mapping)
+    return found if is_valid else None
 
 
 class _Loader(yaml.SafeLoader):
@@ -449,6 +470,16 @@ class _Reader:
 
     def __init__(self, files: SourceFiles, variables: Variables, notes: list[str]) -> None:
         self.files, self.variables, self.notes = files, variables, notes
+        #: The top-level entries of secrets and configs, each with the folder of its file.
+        self.grants: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
+
+    def remember(self, data: Mapping[str, Any], folder: str) -> None:
+        """Keep the secrets and configs of a compose file, for the services that use them."""
+        for key in ("secrets", "configs"):
+            entries = data.get(key)
+            for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+                if isinstance(entry, Mapping):
+                    self.grants[key, str(name)] = (entry, folder)
 
     def from_file(self, path: str, seen: frozenset[str]) -> dict[str, Definition]:
         """Read a file, the files that it includes, and the services that it extends."""
@@ -456,8 +487,9 @@ class _Reader:
         if path in seen or len(seen) > 10:
             return {}
         seen |= {path}
-        data = self._parsed(path)
+        data = self.parsed(path)
         folder = posixpath.dirname(path)
+        self.remember(data, folder)
         result: dict[str, Definition] = {}
         for included in _as_list(data.get("include")):
             names = included.get("path") if isinstance(included, Mapping) else included
@@ -479,7 +511,8 @@ class _Reader:
                 result[str(name)] = result[str(name)].merged(found) if name in result else found
         return result
 
-    def _parsed(self, path: str) -> Mapping[str, Any]:
+    def parsed(self, path: str) -> Mapping[str, Any]:
+        """Return the content of a compose file; empty, with a note, if it cannot be read."""
         file = self.files.root / path
         try:
             if not file.is_file():
@@ -517,7 +550,7 @@ class _Reader:
         parent: Definition | None
         if extends.get("file"):
             other = self._text(posixpath.join(posixpath.dirname(path), str(extends["file"])))
-            parent_services = self._parsed(posixpath.normpath(other)).get("services")
+            parent_services = self.parsed(posixpath.normpath(other)).get("services")
             if not isinstance(parent_services, Mapping):
                 return definition
             parent = self._extended(parent_services, parent_name, other, seen | {key})
@@ -578,6 +611,7 @@ class _Reader:
             ),
             volumes=tuple(self._mounts(service.get("volumes"), folder)),
             tmpfs=tuple(str(path).partition(":")[0] for path in _as_list(service.get("tmpfs"))),
+            granted=tuple(self._granted(service)),
             health=_health(service.get("healthcheck")),
             command=_command(service.get("command")),
             entrypoint=_command(service.get("entrypoint")),
@@ -640,6 +674,31 @@ class _Reader:
             if kind == "bind":
                 source = self._place(source, folder)
             yield Mount(kind, self._text(source), self._text(target), read_only)
+
+    def _granted(self, service: Mapping[str, Any]) -> Iterator[Grant]:
+        for key, folder in (("secrets", "/run/secrets"), ("configs", "/")):
+            for entry in _as_list(service.get(key)):
+                stated = entry if isinstance(entry, Mapping) else {"source": entry}
+                name = str(stated.get("source") or "")
+                target = posixpath.join(folder, self._text(stated.get("target") or name))
+                definition, base = self.grants.get((key, name), ({}, ""))
+                grant = Grant(
+                    name,
+                    target,
+                    key == "secrets",
+                    self._place(definition["file"], base) if definition.get("file") else "",
+                    str(definition.get("content") or ""),
+                    str(definition.get("environment") or ""),
+                )
+                if grant.source not in self.files.known and not grant.content:
+                    what = "the secret" if grant.is_secret else "the config"
+                    then = (
+                        "has no committed file, so development and tests get a placeholder"
+                        if grant.is_secret
+                        else "has no committed file, so the test stacks do not have it"
+                    )
+                    self.notes.append(f"{what} {name} {then}")
+                yield grant
 
     def _aliases(self, service: Mapping[str, Any]) -> Iterator[str]:
         for key in ("container_name", "hostname"):

@@ -23,7 +23,16 @@ from .backing_images import (
     last_part,
     major,
 )
-from .compose_reader import Definition, Entry, Mount, committed_env_file, read_env_file, words_of
+from .compose_reader import (
+    SECRET,
+    Definition,
+    Entry,
+    Grant,
+    Mount,
+    committed_env_file,
+    read_env_file,
+    words_of,
+)
 from .discovery import Found, hosts_in
 from .dockerfiles import parse_dockerfile
 
@@ -66,8 +75,9 @@ HEADS = {
     "prod": """\
 # Yours: written once, from {files}. The template never changes this file.
 #
-# These services share an image, so each one has its own command. Add the variables that your
-# services need, with secrets as ${{NAME:?set it in .env}}.
+# Compose merges it over docker-compose.yml in this folder. It has the commands of your services, and
+# the variables that they read. Set each ${{...:?}} in .env on the host, or delete its line: no value is
+# copied, because the values in your repository are those of development.
 """,
 }
 
@@ -193,7 +203,12 @@ class _Writer:
         """Return the text of the file; empty if it would have no content."""
         blocks: list[str] = []
         if self.stack.env == "prod":
-            blocks = [self._block(name, self._command_only(name)) for name in self.stack.services]
+            blocks = [self._block(name, self._in_production(name)) for name in self.stack.services]
+            if any(blocks):
+                aliases = {name: self._aliases(name) for name in self.stack.stores}
+                blocks += [
+                    self._block(name, {"networks": networks}) for name, networks in aliases.items()
+                ]
         else:
             backing = self._backing_of_stack()
             labels = self._address_labels(backing)
@@ -220,7 +235,7 @@ class _Writer:
         if not services:
             return ""
         files = " and ".join(self.files) or "your compose file"
-        text = HEADS[self.stack.env].format(files=files)
+        text = HEADS[self.stack.env].format(files=files) + self._left_out()
         if "*labels" in services or any(
             "*labels" in str(volume) for volume in self.volumes.values()
         ):
@@ -314,6 +329,34 @@ class _Writer:
             if not (self.is_test and key in INTERACTIVE) and key != "platform"
         }
 
+    def _is_file(self, grant: Grant) -> bool:
+        """Whether a secret or a config has a file. A file that git ignores does not exist in CI."""
+        if self.is_test:
+            return grant.source in self.found.files.known
+        return bool(grant.source) and (self.found.files.root / grant.source).is_file()
+
+    def _granted_files(self, definition: Definition) -> list[str]:
+        """Return the mounts of the secrets and configs that are files."""
+        mounts = (
+            Mount("bind", grant.source, grant.target, read_only=True)
+            for grant in definition.granted
+            if self._is_file(grant)
+        )
+        return [text for text in map(self._bind, mounts) if text]
+
+    def _granted_texts(self, definition: Definition) -> list[dict[str, str]]:
+        """Return the secrets and configs without a file. A secret gets a placeholder."""
+        result = []
+        for grant in definition.granted:
+            if self._is_file(grant) or not (grant.content or grant.is_secret):
+                continue
+            text = self._value(grant.content) if grant.content else grant.placeholder()
+            if grant.variable and not self.is_test:
+                text = f"${{{grant.variable}:-{text}}}"
+            self.configs[grant.name] = {"content": text}
+            result.append({"source": grant.name, "target": grant.target})
+        return result
+
     # Own services -----------------------------------------------------------------
 
     def _own(self, name: str, entry: Entry, backing: Mapping[str, Entry]) -> dict[str, Any]:
@@ -334,7 +377,8 @@ class _Writer:
             **self._more(definition),
             "env_file": self._env_files(definition),
             "environment": self._environment(definition),
-            "volumes": self._own_mounts(name, definition),
+            "volumes": [*self._own_mounts(name, definition), *self._granted_files(definition)],
+            "configs": self._granted_texts(definition),
             "tmpfs": list(definition.tmpfs),
             "depends_on": self._waits(entry, backing),
         }
@@ -356,18 +400,87 @@ class _Writer:
         )
         return None if stage.command or stage.entrypoint else command
 
-    def _command_only(self, name: str) -> dict[str, Any]:
-        """Return the command of a service in prod, if others run the same image without it."""
+    # Production -------------------------------------------------------------------
+
+    def _in_production(self, name: str) -> dict[str, Any]:
+        """Return the command of a service, and the variables that the host must set."""
         entry = self.entries.get(name)
         if entry is None:
             return {}
         self.files[entry.file] = None
         keys = {"entrypoint": entry.plain.entrypoint, "command": entry.plain.command}
-        return {
+        body: dict[str, Any] = {
             key: self._command(command)
             for key, command in keys.items()
             if not DEV_SERVER.search(words_of(command))
         }
+        values = self._settings(entry.plain)
+        body["environment"] = {
+            key: self._production_value(name, key, value)
+            for key, value in values.items()
+            if not self._is_set(name, key, value)
+        }
+        return body
+
+    def _is_set(self, name: str, key: str, value: str) -> bool:
+        """Whether the template's file already sets a variable of a service in production."""
+        service = self.services[name]
+        if key == "DATABASE_URL":
+            scheme = value.partition("://")[0]
+            return bool(service["database"]) and scheme == service["database_scheme"]
+        doors = {
+            f"{door['env']}_URL": f"http://{door['name']}:{door['container_port']}"
+            for door in service["doors"]
+        }
+        return doors.get(key) == value or (key == "CACHE_URL" and bool(service["cache"]))
+
+    def _production_value(self, name: str, key: str, value: str) -> str:
+        """Return the value of a variable: fixed if it only depends on the containers themselves."""
+        service = self.services[name]
+        hosts = list(hosts_in([value], self.found.hosts))
+        is_inside = bool(hosts) and all(
+            # An address of a backing service needs the password of production.
+            self.found.hosts[host] in self.services
+            or (host == value and self.found.hosts[host] in self.stack.stores)
+            for host in hosts
+        )
+        is_port = key.endswith("PORT") and value == str(service["container_port"])
+        if (is_inside or is_port) and not SECRET.search(key) and "@" not in value:
+            return value.replace("$", "$$")
+        if value in [grant.target for grant in self.entries[name].plain.granted]:
+            return value
+        others = {
+            self._settings(entry.plain).get(key, value)
+            for other, entry in self.entries.items()
+            if other in self.services
+        }
+        # The same variable of two services may have two values.
+        is_shared = others == {value} and key not in ("VERSION", "BIND_ADDRESS")
+        variable = key if is_shared else f"{service['env']}_{key}"
+        ours = ("PORT", "CPUS", "MEMORY", "PIDS", "DATABASE_PASSWORD")
+        if variable in {f"{s['env']}_{end}" for s in self.services.values() for end in ours}:
+            variable = f"OWN_{variable}"
+        return f"${{{variable}:?set it in .env}}"
+
+    def _left_out(self) -> str:
+        """Return the comment that names what production does not have."""
+        if self.stack.env != "prod":
+            return ""
+        text = ""
+        images = [
+            f"{name} ({entry.plain.image})" for name, entry in self.found.backing.items()
+            if last_part(entry.plain.image) not in TOOLS
+        ]  # fmt: skip
+        grants = dict.fromkeys(
+            grant.name for entry in self.entries.values() for grant in entry.plain.granted
+        )
+        if images:
+            text += f"# Not here: {', '.join(images)}.\n# Add these services, or use those of a provider.\n"
+        if grants:
+            text += f"# Not here: the secrets and configs {', '.join(grants)}. Mount their files.\n"
+        return f"#\n{text}" if text else ""
+
+    # Mounts -----------------------------------------------------------------------
 
     def _own_mounts(self, name: str, definition: Definition) -> list[str]:
         service = self.services[name]
@@ -463,10 +576,10 @@ class _Writer:
 
     # PostgreSQL and the cache -----------------------------------------------------
 
-    def _settings(self, entry: Entry) -> dict[str, str]:
+    def _settings(self, *definitions: Definition) -> dict[str, str]:
         """Return the fixed variables of a container."""
         values: dict[str, str] = {}
-        for definition in (entry.plain, entry.dev):
+        for definition in definitions:
             for path in definition.env_file:
                 values |= read_env_file(
                     self.found.files.read(committed_env_file(self.found.files, path))
@@ -481,7 +594,13 @@ class _Writer:
 
     def _role(self, entry: Entry) -> tuple[str, str, str]:
         """Return the role, its password and the database that their PostgreSQL has."""
-        values = self._settings(entry)
+        values = self._settings(entry.plain, entry.dev)
+        for grant in (*entry.plain.granted, *entry.dev.granted):
+            # The official images read a variable from the file that `<variable>_FILE` names.
+            committed = grant.source in self.found.files.known
+            text = self.found.files.read(grant.source).strip() if committed else ""
+            for key in [k for k, v in values.items() if v == grant.target]:
+                values[key.removesuffix("_FILE")] = text or grant.placeholder()
         prefix = "POSTGRESQL_" if last_part(entry.plain.image) in OTHER_POSTGRES else "POSTGRES_"
 
         def of(*keys: str) -> str:
@@ -603,7 +722,7 @@ class _Writer:
             fixed = self.found.composition.variables.fixed(command)
             if match := re.search(r"--requirepass[ =]+[\"']?([^\s\"']+)", fixed):
                 password = match[1]
-                settings = self._settings(entry)
+                settings = self._settings(entry.plain, entry.dev)
                 if match_variable := re.fullmatch(r"\$\{?(\w+)\}?", password):
                     password = settings.get(match_variable[1], password)
                 # The client in the health check reads this variable.
@@ -703,7 +822,8 @@ class _Writer:
             "env_file": self._env_files(definition),
             "environment": self._environment(definition),
             "ports": self._ports(name, definition, ports),
-            "volumes": volumes,
+            "volumes": [*volumes, *self._granted_files(definition)],
+            "configs": self._granted_texts(definition),
             "tmpfs": [*definition.tmpfs, *tmpfs],
             "networks": {"default": {"aliases": _Flow(names)}} if names else {},
             "depends_on": waits,

@@ -22,7 +22,10 @@ import yaml
 MARK = "Kept by the template"
 
 #: Files in which the template only needs some lines.
-LINES = (".gitignore", ".dockerignore", ".gitattributes")
+LINES = (".gitignore", ".dockerignore")
+
+#: Files that an adopted project does not need: their lines would change how git stores existing files.
+NOT_NEEDED = (".gitattributes", ".editorconfig", "LICENSE")
 
 #: How many names a step lists, so that all steps fit on one screen.
 MAX_NAMES = 4
@@ -115,7 +118,7 @@ def steps_for_files(project: Path, fresh: Path, answers: Mapping[str, Any]) -> I
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
         name = path.relative_to(fresh).as_posix()
         text = path.read_text(encoding="utf-8")
-        if MARK not in text or not (project / name).is_file():
+        if MARK not in text or name in NOT_NEEDED or not (project / name).is_file():
             continue
         mine = (project / name).read_text(encoding="utf-8", errors="replace")
         if mine == text:

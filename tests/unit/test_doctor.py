@@ -482,6 +482,62 @@ def test_what_looks_like_a_mistake_is_not_reported(
     assert [f for f in found(tmp_path, files) if f.rule == rule] == []
 
 
+def test_a_service_of_several_files_lacks_its_health_check_once(tmp_path: Path) -> None:
+    api = "services:\n  api: {build: .}\n"
+    db = "services:\n  db: {image: 'postgres:18', expose: ['5432']}\n"
+    findings = found(
+        tmp_path,
+        {
+            "Dockerfile": PYTHON.replace("HEALTHCHECK", "#"),
+            "compose.dev.yml": api,
+            "compose.prod.yml": api,
+            "compose.test.yml": f"{api}  web: {{image: 'example/web:1', depends_on: [api]}}\n",
+            "db/compose.dev.yml": db,
+            "db/compose.prod.yml": db,
+        },
+    )
+    missing = [finding for finding in findings if finding.rule == "missing-health-check"]
+    # Where another service waits for it, or else the first file.
+    assert [f"{finding.path}:{finding.line}" for finding in missing] == [
+        "compose.test.yml:2",
+        "db/compose.dev.yml:2",
+    ]
+    assert (
+        "api has no health check (also in compose.dev.yml, compose.prod.yml), but web depends"
+        in (str(missing[0]))
+    )
+
+
+def test_a_file_that_only_builds_images_runs_no_container(tmp_path: Path) -> None:
+    files = {
+        "Dockerfile": PYTHON.replace("HEALTHCHECK", "#"),
+        "docker-compose.yml": "services:\n  api:\n    image: 'api:1'\n"
+        "    healthcheck: {test: [CMD, check]}\n",
+        "docker-compose.build.yml": "services:\n  api: {build: ., image: 'api:1'}\n",
+    }
+    assert [f for f in found(tmp_path, files) if f.rule == "missing-health-check"] == []
+    files["docker-compose.build.yml"] = "services:\n  job: {build: ., image: 'job:1'}\n"
+    assert [f.path for f in found(tmp_path, files) if f.rule == "missing-health-check"] == [
+        "docker-compose.build.yml"
+    ]
+
+
+@pytest.mark.programs
+def test_compose_reads_an_override_only_with_the_main_file(on_path: None, tmp_path: Path) -> None:
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        pytest.skip("there is no `docker compose`")
+    prod = tmp_path / "deploy/prod"
+    prod.mkdir(parents=True)
+    (prod / "docker-compose.yml").write_text("services:\n  db: {image: 'postgres:18'}\n")
+    # Its variable is required, and the other file has no service of this name.
+    (prod / "docker-compose.override.yml").write_text(
+        "services:\n  db: {environment: {A: '${A:?set it in .env}'}}\n"
+    )
+    (prod / "docker-compose.build.yml").write_text("services:\n  api: {build: .}\n")
+    result = module("linters").compose_config(module("project").Project(tmp_path))
+    assert (result.findings, result.skipped) == ([], "")
+
+
 def test_every_rule_has_an_example(doctor: ModuleType) -> None:
     external = {"actionlint", "compose-refused", "hadolint", "zizmor"}  # Other programs check them.
     in_git = {"template-drift"}

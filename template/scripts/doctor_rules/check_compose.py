@@ -57,7 +57,11 @@ def invalid_yaml(project: Project) -> Iterator[Finding]:
 
 @rule("missing-health-check", "A container has no health check")
 def missing_health_check(project: Project) -> Iterator[Finding]:
-    """Report services that others wait for or that serve a port, without a health check."""
+    """Report services that others wait for or that serve a port, without a health check.
+
+    A service of several compose files is reported once: where another service waits for it.
+    """
+    found: dict[tuple[str, str], list[tuple[ComposeFile, Service, list[str]]]] = defaultdict(list)
     for file, service in services(project):
         if service.partial or has_check(project, file, service) is not False:
             continue
@@ -71,18 +75,23 @@ def missing_health_check(project: Project) -> Iterator[Finding]:
         built = project.image_of(file, service)
         serves = bool(service.merged.get("ports") or service.merged.get("expose"))
         serves = serves or bool(built and built.stage.last("EXPOSE"))
-        if not waiting and not serves:
-            continue
+        if waiting or serves:
+            image = built.path if built else service.public_image.name
+            found[service.name, image].append((file, service, waiting))
+    for places in found.values():
+        file, service, waiting = next((place for place in places if place[2]), places[0])
         used = (
             f"{' and '.join(waiting)} depend{'s' * (len(waiting) == 1)} on it"
             if waiting
-            else ("it serves a port")
+            else "it serves a port"
         )
+        others = [other.path for other, _, _ in places if other is not file]
+        also = f" (also in {', '.join(others)})" if others else ""
         yield Finding(
             "missing-health-check",
             file.path,
             service.line,
-            f"{service.name} has no health check, but {used}",
+            f"{service.name} has no health check{also}, but {used}",
             "Nothing can wait until the server answers, so what uses it fails now and then.",
             suggested_check(project, file, service),
         )

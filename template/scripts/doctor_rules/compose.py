@@ -257,6 +257,11 @@ class ComposeFile:
         return posixpath.dirname(self.path)
 
     @property
+    def is_base(self) -> bool:
+        """Whether Compose reads this file by default, together with its override."""
+        return posixpath.basename(self.path) in BASES
+
+    @property
     def is_override(self) -> bool:
         """Whether Compose merges this file into the one beside it."""
         return ".override." in self.path
@@ -315,6 +320,8 @@ def services_of(path: str, files: Mapping[str, list[Map]]) -> dict[str, Service]
         below = raw_services(files[base]).get(name) if base and base != path else None
         # A file with an image or a build is complete in itself, except an override.
         complete = any(own.get(key) for key in ("image", "build", "extends"))
+        # A file that only builds the images of the base runs no container.
+        complete = complete and not (below is not None and set(own) <= {"build", "image"})
         partial = below is not None and (".override." in path or not complete)
         merged = own
         if partial and below is not None:

@@ -203,16 +203,16 @@ def compose_config(project: Project) -> Result:
 
 def refused(project: Project, file: ComposeFile) -> str:
     """Return why Compose refuses a file; empty if it does not."""
-    content = project.text(file.path)
-    variables = set(re.findall(r"(?<!\$)\$\{?([A-Za-z_]\w*)(?![\w]*:?-)", content))
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     path = project.root / file.path
     overrides = [
-        str(project.root / other.path)
+        other.path
         for other in project.compose_files
-        if other.is_override and other.folder == file.folder
+        if other.is_override and other.folder == file.folder and file.is_base
     ]
-    with_files = [f"--file={name}" for name in [str(path), *overrides]]
+    with_files = [f"--file={project.root / name}" for name in [file.path, *overrides]]
+    content = "\n".join(map(project.text, [file.path, *overrides]))
+    variables = set(re.findall(r"(?<!\$)\$\{?([A-Za-z_]\w*)(?![\w]*:?-)", content))
     try:
         for value in ("1", "/tmp/x"):  # A number, or else a path.
             dummies = dict.fromkeys(sorted(variables), value)
