@@ -111,7 +111,7 @@ def address_labels(
                 if value == host and own_port:
                     add(container, "host", variable, str(own_port))
                 elif match := re.search(
-                    rf"(?<=[/@,]){re.escape(host)}(?::(\d+))?(?=[/?,]|$)", value
+                    rf"(?:(?<=//)|(?<=[@,])){re.escape(host)}(?::(\d+))?(?=[/?,]|$)", value
                 ):
                     port = int(match[1] or own_port)
                     url = value[: match.start()] + f"HOST:{port}" + value[match.end() :]
@@ -146,6 +146,21 @@ def looks_for_addresses(
         "skip" in text.lower() or any(variable in text for variable in variables)
         for text in map(found.files.read, _test_files(found, services, scope))
     )
+
+
+def needs_addresses(
+    found: Found, services: Sequence[Mapping[str, Any]], scope: str, names: Sequence[str]
+) -> bool:
+    """Whether the tests of a service fail without the address of a container.
+
+    They read it without a default, and no test skips itself.
+    """
+    reads = _reads(found, services, scope)
+    labels = address_labels(found, services, scope, names)
+    variables = {label.split(".")[2] for keys in labels.values() for label in keys}
+    texts = [found.files.read(name) for name in _test_files(found, services, scope)]
+    is_read = any(variable in variables and not default for variable, default in reads.items())
+    return is_read and not any("skip" in text.lower() for text in texts)
 
 
 def _test_files(found: Found, services: Sequence[Mapping[str, Any]], scope: str) -> Iterator[str]:

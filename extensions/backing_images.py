@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 #: Images of PostgreSQL whose settings are those of the official image.
-POSTGRES = frozenset({"postgres", "postgis", "timescaledb", "timescaledb-ha", "pgvector"})
+POSTGRES = frozenset(
+    {"postgres", "postgis", "timescaledb", "timescaledb-ha", "pgvector", "pgautoupgrade"}
+)
 
 #: An image of PostgreSQL with its own settings, which the official image replaces.
 OTHER_POSTGRES = frozenset({"postgresql"})
@@ -19,9 +21,11 @@ OF_THE_HOST = frozenset(
     "watchtower autoheal ouroboros portainer portainer-ce cloudflared dockge".split()
 )
 
-#: Web pages for people who develop. The tests do not need them.
+#: Web pages for people who develop, and monitoring. The tests do not need them.
 TOOLS = frozenset(
-    "adminer pgadmin4 pgadmin phpmyadmin mongo-express redis-commander redisinsight pgweb kafka-ui "
+    "prometheus grafana loki promtail tempo alertmanager node-exporter cadvisor kibana fluentd "
+    "fluent-bit filebeat jaeger all-in-one zipkin opentelemetry-collector "
+    "opentelemetry-collector-contrib adminer pgadmin4 pgadmin phpmyadmin mongo-express redis-commander redisinsight pgweb kafka-ui "
     "kafdrop akhq flower dozzle cloudbeaver rediscommander bull-board mailcatcher swagger-ui".split()
 )
 
@@ -103,6 +107,7 @@ KNOWN: dict[str, BackingImage] = {
     "meilisearch": BackingImage(7700, ("/meili_data",), _curl("7700/health")),
     "qdrant": BackingImage(6333, ("/qdrant/storage",), _tcp(6333)),
     "weaviate": BackingImage(8080, ("/var/lib/weaviate",), _web("8080/v1/.well-known/ready")),
+    "redismod": _REDIS,
     "redis-stack": _REDIS,
     "redis-stack-server": _REDIS,
     "keydb": _REDIS,
@@ -113,6 +118,7 @@ KNOWN: dict[str, BackingImage] = {
     "cassandra": BackingImage(9042, ("/var/lib/cassandra",), "cqlsh -e 'DESCRIBE CLUSTER'"),
     "cockroach": BackingImage(26257, ("/cockroach/cockroach-data",), _curl("8080/health?ready=1")),
     "server": BackingImage(1433, ("/var/opt/mssql",), _tcp(1433)),  # mcr.microsoft.com/mssql/server
+    "azure-sql-edge": BackingImage(1433, ("/var/opt/mssql",), _tcp(1433)),
     "azurite": BackingImage(10000, ("/data",)),
     "neo4j": BackingImage(7687, ("/data",), _web("7474")),
     "influxdb": BackingImage(8086, ("/var/lib/influxdb2",), ("influx", "ping")),

@@ -362,8 +362,28 @@ def read_compose(files: SourceFiles) -> Composition:
             if number and not (entry.plain.build or entry.plain.image) and name not in entries:
                 continue
             known = entries.get(name)
+            if known and (note := _other_dockerfile(known, entry)):
+                notes.append(note)
             entries[name] = _combined(known, entry, bool(FOR_DEV.search(words))) if known else entry
     return Composition(entries, list(dict.fromkeys(notes)), variables)
+
+
+def _other_dockerfile(first: Entry, second: Entry) -> str:
+    """Return a note if a file for production builds a service from another Dockerfile."""
+    builds = [
+        posixpath.normpath(
+            posixpath.join(build.get("context", ""), build.get("dockerfile", "Dockerfile"))
+        )
+        for build in (first.plain.build, second.plain.build)
+        if build
+    ]
+    is_prod = FOR_PROD.search(re.sub(r"[._\-/]", " ", second.file.lower()))
+    if len(set(builds)) < 2 or not is_prod:
+        return ""
+    return (
+        f"{first.name}: {builds[0]} is taken, as in {first.file}, although {second.file} builds "
+        f"{builds[1]}"
+    )
 
 
 def _combined(first: Entry, second: Entry, for_dev: bool) -> Entry:
@@ -599,7 +619,7 @@ class _Reader:
             ports=tuple(self._ports(service.get("ports"))),
             expose=tuple(
                 int(port)
-                for value in _as_list(service.get("expose"))
+                for value in (*_as_list(service.get("expose")), *_proxy_ports(service.get("labels")))
                 if (port := self._text(value).partition("/")[0]).isdigit()
             ),
             depends_on=_conditions(service.get("depends_on")),
@@ -726,6 +746,13 @@ def _as_mapping(value: object) -> dict[str, str | None]:
         key, equals, text = str(entry).partition("=")
         result[key] = text if equals else None
     return result
+
+
+def _proxy_ports(labels: object) -> Iterator[str]:
+    """Yield the ports to which Traefik sends requests, from the labels of a container."""
+    for key, value in _as_mapping(labels).items():
+        if re.fullmatch(r"traefik\.http\.services\..+\.loadbalancer\.server\.port", key) and value:
+            yield value
 
 
 def _plain(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from .addresses import looks_for_addresses
+from .addresses import looks_for_addresses, needs_addresses
 from .commands import Commands, commands_of
 from .discovery import Found
 from .kinds import KINDS, kind_of
@@ -133,6 +133,9 @@ def adopted(root: Path, services: Sequence[Mapping[str, Any]], known: Found) -> 
                 names = (*service["stack"], *BACKING_PORT, *known.backing)
                 if looks_for_addresses(known, services, name, names):
                     commands["test_service"] = commands["test_unit"]
+                if needs_addresses(known, services, name, names):
+                    note = f"{name}: its tests need containers, so they are service tests"
+                    commands["test_unit"] = [f"@echo '{note}' >&2"]
         else:
             line = f"@echo '{name}: covered by {owner}, which has the same folder' >&2"
             targets = ("test_unit", "test_service", "lint", "format")

@@ -31,6 +31,12 @@ VARIANT = re.compile(
 )
 
 
+#: The build arguments that the builder sets.
+PREDEFINED = frozenset(
+    f"{of}{what}" for of in ("TARGET", "BUILD") for what in ("PLATFORM", "OS", "ARCH", "VARIANT")
+)
+
+
 @dataclass
 class Stage:
     """A stage of a Dockerfile, with what it inherits from earlier stages."""
@@ -60,6 +66,10 @@ class Dockerfile:
 
     stages: tuple[Stage, ...] = ()
     copied: tuple[str, ...] = ()
+    #: The stages from which another stage copies files, in lower case.
+    copied_stages: frozenset[str] = frozenset()
+    #: The build arguments without a value that name a file or an image, in their order.
+    open_arguments: tuple[str, ...] = ()
 
     def stage(self, target: str = "") -> Stage:
         """Return a stage by its name; the last one if no stage has the name."""
@@ -85,8 +95,13 @@ def parse_dockerfile(text: str) -> Dockerfile:
     arguments: dict[str, str] = {}
     stages: list[Stage] = []
     copied: list[str] = []
+    copied_stages: set[str] = set()
+    open_arguments: dict[str, None] = {}
     for word, rest in _instructions(text):
         known = arguments | (stages[-1].env if stages else {})
+        if word in ("FROM", "COPY", "ADD"):
+            used = re.findall(r"\$\{?(\w+)\}?", rest)
+            open_arguments |= {name: None for name in used if arguments.get(name) == ""}
         if word == "FROM":
             parts = [part for part in rest.split() if not part.startswith("--")]
             if not parts:
@@ -98,8 +113,9 @@ def parse_dockerfile(text: str) -> Dockerfile:
             continue
         if word == "ARG":
             name, _, value = rest.partition("=")
-            if value or name not in arguments:
-                arguments[name.strip()] = _resolved(value.strip().strip("\"'"), known)
+            name = name.strip()
+            if value or (name not in arguments and name not in PREDEFINED):
+                arguments[name] = _resolved(value.strip().strip("\"'"), known)
             continue
         if not stages:
             continue
@@ -126,9 +142,12 @@ def parse_dockerfile(text: str) -> Dockerfile:
             stage.user = _resolved(rest.strip(), known)
         elif word == "RUN":
             stage.run += f"{rest}\n"
-        elif word in ("COPY", "ADD") and "--from=" not in rest:
-            copied += [_resolved(source, known) for source in _sources(rest)]
-    return Dockerfile(tuple(stages), tuple(copied))
+        elif word in ("COPY", "ADD"):
+            if match := re.search(r"--from=(\S+)", rest):
+                copied_stages.add(_resolved(match[1], known).lower())
+            else:
+                copied += [_resolved(source, known) for source in _sources(rest)]
+    return Dockerfile(tuple(stages), tuple(copied), frozenset(copied_stages), tuple(open_arguments))
 
 
 def _resolved(value: str, known: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import re
@@ -75,8 +76,20 @@ PORT_IN_COMMAND = re.compile(
     r"|runserver\s+\S*?:?|0\.0\.0\.0:|\[::\]:)(\d{2,5})\b"
 )
 
+#: By language, a call in sources that listens on a port.
+LISTENS = {
+    "go": re.compile(r"\b(?:ListenAndServe|Run|Start|Listen)\(\s*\"[\w.]*:(\d{2,5})\""),
+    "node": re.compile(r"(?:\.listen\(\s*|\bPORT\s*(?:\|\||\?\?)\s*[\"']?)(\d{2,5})\b"),
+    "python": re.compile(r"\.run\([^()]*\bport\s*=\s*(\d{2,5})\b"),
+}
+
 #: Folders in which the sources of a language usually are not: they are searched last, or not at all.
 SOURCES = re.compile(r"\.(py|js|mjs|cjs|ts|mts|go|rs|java|kt|rb|php|cs|fs)$")
+
+#: Files of an application that may name a host: its sources, and its settings.
+READ_FOR_HOSTS = re.compile(
+    SOURCES.pattern + r"|(^|/)((application|bootstrap)[\w.\-]*\.ya?ml|[\w.\-]+\.properties)$"
+)
 
 #: Routes that only exist for health checks, the best one first.
 _WORDS = "healthz|health|livez|healthcheck|health-check|_health|readyz|ready|ping|up"
@@ -155,6 +168,40 @@ def port_in_command(command: str) -> int:
     """Return the port that a command names; 0 if it names none."""
     match = PORT_IN_COMMAND.search(command)
     return int(match[1]) if match and 0 < int(match[1]) < 65536 else 0
+
+
+def port_in_sources(files: SourceFiles, folder: str, language: str) -> int:
+    """Return the only port that sources in a folder listen on; 0 if there is none, or several."""
+    pattern = LISTENS.get(language)
+    if pattern is None:
+        return 0
+    found: set[int] = set()
+    names = (name for name in files.below(folder) if SOURCES.search(name))
+    for name in itertools.islice(names, MAX_SOURCES):
+        if not re.search(r"(^|/)(tests?|spec|__tests__|node_modules)/|_test\.go$", name):
+            text = files.read(name)[:MAX_CHARACTERS]
+            found |= {int(match[1]) for match in pattern.finditer(text)}
+    return found.pop() if len(found) == 1 else 0
+
+
+def hosts_in_sources(
+    files: SourceFiles, folder: str, hosts: Iterable[str], stores: Iterable[str]
+) -> set[str]:
+    """Return those of some hosts that sources in a folder have in an address, as in `//db:5432`.
+
+    A quoted name is enough for the hosts in `stores`: the name of a service can be any word.
+    """
+    names = "|".join(map(re.escape, sorted(hosts)))
+    words = "|".join(map(re.escape, sorted(set(hosts) & set(stores)))) or "(?!)"
+    pattern = re.compile(
+        rf"(?:(?<=://)|(?<=@))(?:{names})(?=[:/\"'`])|(?<=[\"'`])(?:{words})(?=[\"'`])"
+        rf"|(?:(?<=host: )|(?<=host=))(?:{words})\b"
+    )
+    found: set[str] = set()
+    sources = (name for name in files.below(folder) if READ_FOR_HOSTS.search(name))
+    for name in itertools.islice(sources, MAX_SOURCES):
+        found |= set(pattern.findall(files.read(name)[:MAX_CHARACTERS]))
+    return found
 
 
 def health_route(files: SourceFiles, folder: str, manifests: str) -> str:

@@ -33,12 +33,12 @@ from .compose_reader import (
     read_env_file,
     words_of,
 )
-from .discovery import Found, hosts_in
-from .dockerfiles import parse_dockerfile
+from .discovery import Found, hosts_in, hosts_in_variables
+from .dockerfiles import Stage, parse_dockerfile
 
 #: A command that serves sources for development, and reloads them.
 DEV_SERVER = re.compile(
-    r"--reload|--watch|--debug\b|--hot|\bnodemon|\b(npm|pnpm|yarn|bun)( run)? (run )?(dev|start:dev|watch|serve)\b"
+    r"--reload|--watch|--debug\b|--hot|\bnodemon|\b(npm|pnpm|yarn|bun)( run)? (run )?([\w:-]+[:-])?(dev|watch|serve)\b"
     r"|\bvite\b(?! (build|preview))|\bnext dev|\bnuxt dev|\bng serve|webpack-dev-server|\bwatchmedo|\bwatchfiles"
     r"|\bair\b|cargo watch|cargo-watch|dotnet watch|tsx watch|ts-node-dev|debugpy|--inspect|manage\.py runserver"
     r"|flask( --app \S+)? run|php artisan serve|spring-boot:run|fastapi dev"
@@ -52,6 +52,7 @@ SCHEMES = {
     "mysql": "mysql", "mariadb": "mysql", "mongo": "mongodb", "rabbitmq": "amqp", "nats": "nats",
     "elasticsearch": "http", "opensearch": "http", "minio": "http", "localstack": "http",
     "clickhouse-server": "http", "keycloak": "http", "meilisearch": "http", "qdrant": "http",
+    "nginx": "http", "nginx-unprivileged": "http", "httpd": "http", "caddy": "http",
     "mailpit": "smtp", "mailhog": "smtp", "redis": "redis", "postgres": "postgresql",
 }  # fmt: skip
 
@@ -140,6 +141,10 @@ class _Flow(list[Any]):
     """A list that is written in one line."""
 
 
+class _Instead(list[Any]):
+    """A list that replaces that of the template's file, where Compose would append it."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes YAML as people do: indented lists, and texts of several lines as blocks."""
 
@@ -160,7 +165,14 @@ def _flow_node(dumper: yaml.SafeDumper, items: _Flow) -> yaml.SequenceNode:
 
 
 _Dumper.add_representer(str, _text_node)
+
+
+def _instead_node(dumper: yaml.SafeDumper, items: _Instead) -> yaml.SequenceNode:
+    return dumper.represent_sequence("!override", items)
+
+
 _Dumper.add_representer(_Flow, _flow_node)
+_Dumper.add_representer(_Instead, _instead_node)
 
 
 class _Writer:
@@ -216,6 +228,7 @@ class _Writer:
                 if name in self.entries:
                     body = self._own(name, self.entries[name], backing)
                     body["labels"] = labels.get(name)
+                    body["ports"] = body.get("ports") or self._ports_of_labels(name, labels)
                     blocks.append(self._block(name, body, self.entries[name]))
             for name in self.stack.stores:
                 if name in self.found.stores:
@@ -276,6 +289,13 @@ class _Writer:
             return {}
         names = (*self.stack.services, *self.stack.stores, *backing)
         return address_labels(self.found, list(self.services.values()), self.stack.scope, names)
+
+    def _ports_of_labels(self, name: str, labels: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """Return the ports that the addresses for tests use and the template does not publish."""
+        values = " ".join(labels.get(name, {}).values())
+        found = {int(port) for port in re.findall(r"HOST:(\d+)", values)}
+        published = int(self.services[name].get("container_port") or 0)
+        return [f"127.0.0.1::{port}" for port in sorted(found - {published})]
 
     # Values -----------------------------------------------------------------------
 
@@ -381,24 +401,40 @@ class _Writer:
             "configs": self._granted_texts(definition),
             "tmpfs": list(definition.tmpfs),
             "depends_on": self._waits(entry, backing),
+            **(self._other_port(service, definition, target) if target else {}),
         }
 
-    def _is_last_stage(self, service: Mapping[str, Any], target: str) -> bool:
+    def _other_port(
+        self, service: Mapping[str, Any], definition: Definition, target: str
+    ) -> dict[str, Any]:
+        """Return the port of a stage for development that listens on another one than the image."""
+        ports = [port.container for port in definition.ports]
+        ours = int(service.get("container_port") or 0)
+        if not ports or not ours or ours in ports:
+            return {}
+        published = f"127.0.0.1:${{{service['env']}_PORT:-{service['port']}}}:{ports[0]}"
+        found: dict[str, Any] = {"ports": _Instead([published])}
+        if "node" in last_part(self._stage(service, target).image) and service.get("has_health"):
+            address = f"http://127.0.0.1:{ports[0]}/"
+            script = f"fetch('{address}').then(r => process.exit(r.ok ? 0 : 1))"
+            found["healthcheck"] = {"test": _Flow(["CMD", "node", "-e", script])}
+        return found
+
+    def _stage(self, service: Mapping[str, Any], target: str = "") -> Stage:
         file = posixpath.join(service["context"], service.get("dockerfile") or "Dockerfile")
-        return (
-            parse_dockerfile(self.found.files.read(posixpath.normpath(file))).stage().name == target
-        )
+        return parse_dockerfile(self.found.files.read(posixpath.normpath(file))).stage(target)
+
+    def _is_last_stage(self, service: Mapping[str, Any], target: str) -> bool:
+        return self._stage(service).name == target
 
     def _kept(self, name: str, command: str | list[str] | None) -> str | list[str] | None:
         """Return a command. In test, a development server is replaced by that of the image."""
         if command is None or not self.is_test or not DEV_SERVER.search(words_of(command)):
             return command
         service = self.services[name]
-        file = posixpath.join(service["context"], service.get("dockerfile") or "Dockerfile")
-        stage = parse_dockerfile(self.found.files.read(posixpath.normpath(file))).stage(
-            str(service.get("target") or "")
-        )
-        return None if stage.command or stage.entrypoint else command
+        stage = self._stage(service, str(service.get("target") or ""))
+        # An entry point often starts what the command says, so it needs one.
+        return None if stage.command else command
 
     # Production -------------------------------------------------------------------
 
@@ -544,9 +580,19 @@ class _Writer:
         """Return what a container waits for, of the images in this file."""
         result = {}
         for need in sorted(self._needs(entry)):
-            if need in backing:
+            if need in backing and not self._waits_for(backing[need], entry):
                 result[need] = {"condition": self._condition(need, entry)}
         return result
+
+    def _waits_for(self, entry: Entry, other: Entry) -> bool:
+        """Whether a container waits for another one, so that the other one cannot wait for it."""
+        if entry is other:
+            return True
+
+        def stated(one: Entry, two: Entry) -> bool:
+            return two.name in {*one.plain.depends_on, *one.dev.depends_on, *one.plain.links}
+
+        return stated(entry, other) and not stated(other, entry)
 
     def _condition(self, need: str, entry: Entry) -> str:
         other = self.found.backing[need]
@@ -561,17 +607,17 @@ class _Writer:
     def _needs(self, entry: Entry) -> set[str]:
         """Return our names of everything that a container needs."""
         hosts = self.found.hosts
-        found: set[str] = set()
+        found = set(self.found.in_sources.get(hosts.get(entry.name, entry.name), ()))
         for definition in (entry.plain, entry.dev):
             found |= {hosts.get(name, name) for name in (*definition.depends_on, *definition.links)}
-            values = [
-                self.found.composition.variables.fixed(v or "")
-                for v in definition.environment.values()
-            ]
+            values = {
+                key: self.found.composition.variables.fixed(value or "")
+                for key, value in definition.environment.items()
+            }
             for path in definition.env_file:
                 committed = committed_env_file(self.found.files, path)
-                values += read_env_file(self.found.files.read(committed)).values()
-            found |= {hosts[host] for host in hosts_in(values, hosts)}
+                values = read_env_file(self.found.files.read(committed)) | values
+            found |= {hosts[host] for host in hosts_in_variables(values, hosts)}
         return found
 
     # PostgreSQL and the cache -----------------------------------------------------
@@ -794,12 +840,16 @@ class _Writer:
         image = definition.image or entry.dev.image
         known = known_image(image)
         ports = [port.container for port in definition.ports]
-        if known is not None and known.port and known.port not in ports:
-            ports = [known.port, *ports]
+        if known is not None and known.port:
+            # The first one is the port of the address that the tests get.
+            ports = [known.port, *(port for port in ports if port != known.port)]
         health = self._health(entry)
         waits = self._waits(entry, backing)
         for need in sorted(self._needs(entry)):
             if need in self.stack.services:
+                other = self.entries.get(need)
+                if other and name in self._needs(other) and not self._waits_for(entry, other):
+                    continue
                 service = self.services[need]
                 condition = (
                     "service_completed_successfully" if service.get("one_shot")

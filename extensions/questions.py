@@ -198,11 +198,17 @@ def default_services(answers: Context) -> str:
         return json.dumps(items)
     if answers["_copier_conf"]["defaults"] and answers["layout"] == "multi":
         raise UserMessageError(
-            "no service was found in this folder: no compose file builds an image, and there is no "
-            "Dockerfile; name the services that you want, for example with --data services=api, or "
+            "no service was found in this folder: no compose file and no Dockerfile describes one that "
+            f"can be built here{_why(answers)}; name the services that you want, for example with --data services=api, or "
             "generate the project into a new folder"
         )
     return ""
+
+
+def _why(answers: Context) -> str:
+    """Return what was seen but not taken, in brackets; empty if nothing was seen."""
+    notes = _found(answers).notes
+    return f" ({'; '.join(notes[:3])})" if notes else ""
 
 
 @pass_context

@@ -197,7 +197,7 @@ def list_manual_steps(found: Adoption) -> None:
     from adoption import MAX_NOTES
 
     if found.notes:
-        say(" ", "Seen in your files, and not taken:")
+        say(" ", "Seen in your files:")
     for note in found.notes[:MAX_NOTES]:
         say("  -", note if len(note) <= 2 * MAX_REASON else f"{note[: 2 * MAX_REASON]}…")
     if len(found.notes) > MAX_NOTES:

@@ -236,7 +236,7 @@ def port_mismatch(project: Project) -> Iterator[Finding]:
         if not exposed or not ports or not known or not is_known:
             continue
         exposed |= {images.SERVER_PORTS[base]} if base in images.SERVER_PORTS else set()
-        if exposed.isdisjoint(numbers):
+        if exposed.isdisjoint(numbers) and not sets_port(project, file, service, numbers):
             right = min(exposed, key=int)
             port = ports[0]
             written = f"{port.address}:" * bool(port.address) + port.published
@@ -249,6 +249,20 @@ def port_mismatch(project: Project) -> Iterator[Finding]:
                 "Connections to the published port are refused, because nothing listens there.",
                 f'    ports:\n      - "{written + ":" if written else ""}{right}"',
             )
+
+
+def sets_port(project: Project, file: ComposeFile, service: Service, numbers: list[str]) -> bool:
+    """Return whether a variable or a mounted file may say where the program listens."""
+    folder = project.root / file.folder
+    # An override file beside it may say so too.
+    files = [other for other in project.compose_files if other.folder == file.folder]
+    for same in [other.services[service.name] for other in files if service.name in other.services]:
+        settings = str(same.merged.get("environment", ""))
+        if any(re.search(rf"\b{number}\b", settings) for number in numbers):
+            return True
+        if any(m.source and (folder / m.source).is_file() for m in same.mounts(same.merged)):
+            return True
+    return False
 
 
 @rule("open-port", "A port is published on all interfaces of the machine")

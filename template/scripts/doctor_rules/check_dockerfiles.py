@@ -189,11 +189,14 @@ def missing_dockerignore(project: Project) -> Iterator[Finding]:
         exists = any((project.root / name).is_file() for name in ignores)
         if not whole or exists or image.context in reported:
             continue
+        if not image.services and only_dockerfiles(project, image.context):
+            continue  # The context is another folder.
         reported.add(image.context)
         copied = " ".join(word for item in whole for word in item.words)
         lines = [line for line in DOCKERIGNORE if line.strip("*/!.") not in copied.split()]
         content = "\n".join(lines) + "\n"
-        shipped = [item for item in whole if item in image.stage.instructions]
+        last = image.dockerfile.stages[-1].instructions
+        shipped = [item for item in whole if item in image.stage.instructions or item in last]
         why = "each change of any file there builds it again."
         yield Finding(
             "missing-dockerignore",
@@ -208,6 +211,13 @@ def missing_dockerignore(project: Project) -> Iterator[Finding]:
             Severity.ERROR if shipped else Severity.WARNING,
             Edit(ignores[0], content),
         )
+
+
+def only_dockerfiles(project: Project, folder: str) -> bool:
+    """Return whether a folder contains nothing but Dockerfiles."""
+    below = [name for name in project.files if name.startswith(f"{folder}/")]
+    others = len(below) < len(project.files)
+    return folder not in ("", ".") and others and all(name in project.dockerfiles for name in below)
 
 
 @rule("shell-form-cmd", "A CMD or ENTRYPOINT is in shell form")

@@ -144,6 +144,9 @@ def build_everything(project: Project) -> Iterator[Finding]:
             commands = "\n".join(text(step.get("run")) for step in built)
             count = len(BUILDS.findall(commands)) + sum(bool(step.get("uses")) for step in built)
             services = matrix_of_services(project, job)
+            files = re.findall(r"(?:-f|--file)[ =](\S+)", commands)
+            if len(files) == count and len(set(files)) == 1:
+                count = 1  # Several stages of one image.
             if services or count > 1:
                 yield Finding(
                     "build-everything",
