@@ -17,6 +17,7 @@ import argparse
 import fcntl
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -291,9 +292,15 @@ def run_command(options: argparse.Namespace) -> int:
     return clean(yes=options.yes)
 
 
+def interrupt(_number: int, _frame: object) -> None:
+    """End as after Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run the command line."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         return run_command(options)
     except (StackError, DockerError) as error:

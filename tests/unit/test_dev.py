@@ -566,6 +566,32 @@ def test_only_environments_without_a_checkout_are_removed(
 
 
 @pytest.mark.parametrize(
+    ("more", "is_owner"),
+    [
+        ({"marked": True}, False),
+        # After an update of the template or a move of the project, no mark exists.
+        ({"marked": False}, False),
+        ({"marked": True, "machine": "a container"}, True),
+    ],
+    ids=str,
+)
+def test_a_checkout_that_does_not_exist_is_no_owner(
+    environments: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    is_owner: bool,
+) -> None:
+    monkeypatch.setattr(environments, "this_machine", lambda: "")
+    gone, here = (
+        environments.Environment("shop-dev", path, **more) for path in (tmp_path / "x", tmp_path)
+    )
+    assert environments.owner("shop-dev", [gone]) == (tmp_path / "x" if is_owner else None)
+    assert environments.owner("shop-dev", [here]) == tmp_path
+    assert environments.owner("another", [here]) is None
+
+
+@pytest.mark.parametrize(
     ("yes", "code", "said"),
     [(False, 2, "run: make dev-clean ARGS=--yes"), (True, 0, "removed gone")],
 )

@@ -126,13 +126,18 @@ def run(root: Path, *args: str, show: bool) -> str | None:
         )
         assert process.stdout
         output = []
-        for line in process.stdout:
-            output.append(line)
-            log.write(line)
-            if show:
-                sys.stderr.buffer.write(line)
-                sys.stderr.flush()
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                output.append(line)
+                log.write(line)
+                if show:
+                    sys.stderr.buffer.write(line)
+                    sys.stderr.flush()
+            code = process.wait()
+        except BaseException:  # `kill` does not reach Compose.
+            process.terminate()
+            process.wait()
+            raise
     return b"".join(output).decode(errors="replace") if code else None
 
 
