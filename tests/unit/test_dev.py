@@ -356,6 +356,22 @@ def test_a_port_that_the_user_has_chosen_for_a_worktree(machine: Machine, main: 
     assert machine.port(linked) == 18200
 
 
+def test_a_default_port_that_is_written_out(machine: Machine, main: Path) -> None:
+    linked = worktree(main, "feature")
+    (linked / "deploy/dev/.env").write_text("API_PORT=8000\n")
+    machine.settle(linked)  # The main checkout may start later.
+    assert machine.port(linked) != 8000
+
+
+def test_a_name_of_the_user_for_a_worktree(machine: Machine, main: Path) -> None:
+    one, two = worktree(main, "one"), worktree(main, "two")
+    for path in (one, two):
+        (path / "deploy/dev/.env").write_text("COMPOSE_PROJECT_NAME=mine\n")
+    machine.marks["mine"] = one
+    assert machine.settle(one) == ("mine", False)
+    assert machine.settle(two)[0].startswith("shop-dev-two-")
+
+
 def test_a_port_that_compose_reports_as_taken(machine: Machine, main: Path) -> None:
     linked = worktree(main, "feature")
     name, _ = machine.settle(linked)
