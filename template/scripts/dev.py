@@ -38,6 +38,7 @@ from dev_environments.checkout import (
     write_env,
 )
 from dev_environments.environments import (
+    OWN_NAME,
     Environment,
     environments,
     mark,
@@ -120,7 +121,7 @@ def settle(repo: Repository, excluded: set[int]) -> tuple[str, bool]:
     if is_new:
         chosen[PROJECT_NAME] = own_name(ROOT)
     name = chosen.get(PROJECT_NAME) or configured_name(ROOT)
-    if is_new or name == own_name(ROOT):
+    if is_new or OWN_NAME.fullmatch(name):
         variables = startup.port_variables(ROOT)
         values = read_env(ROOT)
         taken = taken_ports(repo, found, variables) | ports.in_use() | excluded

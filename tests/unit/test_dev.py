@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -370,6 +371,17 @@ def test_a_name_of_the_user_for_a_worktree(machine: Machine, main: Path) -> None
     machine.marks["mine"] = one
     assert machine.settle(one) == ("mine", False)
     assert machine.settle(two)[0].startswith("shop-dev-two-")
+
+
+def test_a_port_variable_that_an_update_adds(machine: Machine, main: Path) -> None:
+    linked = worktree(main, "feature")
+    name, _ = machine.settle(linked)
+    moved = linked.with_name("moved")
+    git(main, "worktree", "move", str(linked), str(moved))
+    env = moved / "deploy/dev/.env"
+    env.write_text(re.sub("^API_PORT=.*\n", "", env.read_text(), flags=re.MULTILINE))
+    assert machine.settle(moved) == (name, True)
+    assert machine.port(moved) != 8000
 
 
 def test_a_port_that_compose_reports_as_taken(machine: Machine, main: Path) -> None:
