@@ -111,6 +111,14 @@ def test_a_folder_without_git(checkout: ModuleType, tmp_path: Path) -> None:
     assert checkout.branch(tmp_path) == ""
 
 
+def test_a_worktree_whose_repository_is_missing(checkout: ModuleType, main: Path) -> None:
+    """Only the worktree itself is mounted in a dev container."""
+    linked = worktree(main, "feature")
+    main.rename(main.with_name("hidden"))
+    found = checkout.repository(linked / "deploy")
+    assert (found.linked, found.main) == (True, main / "deploy")
+
+
 def test_a_repository_that_the_environment_names(
     checkout: ModuleType, main: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,8 +52,8 @@ def repository(root: Path) -> Repository:
         # Relative paths are relative to the folder.
         where = git(root, "rev-parse", "--git-dir", "--git-common-dir", "--show-prefix")
         listing = git(root, "worktree", "list", "--porcelain")
-    except GitError:  # No git, or no repository.
-        return Repository(root)
+    except GitError:
+        return without_git(root)
     own, common, prefix = where.split("\n")[:3]
     main, checkouts = None, []
     for number, entry in enumerate(listing.strip().split("\n\n")):
@@ -67,6 +67,18 @@ def repository(root: Path) -> Repository:
             checkouts.append(path)
     linked = (root / own).resolve() != (root / common).resolve()
     return Repository(root, linked, main, tuple(checkouts))
+
+
+def without_git(root: Path) -> Repository:
+    """Return what a worktree's file `.git` says. In a dev container, the rest of git is missing."""
+    for folder in (root, *root.parents):
+        try:
+            text = (folder / ".git").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if match := re.match(r"gitdir: (.+)/\.git/worktrees/[^/\n]+", text):
+            return Repository(root, linked=True, main=Path(match[1]) / root.relative_to(folder))
+    return Repository(root)
 
 
 def branch(root: Path) -> str:
