@@ -190,7 +190,7 @@ def current() -> str:
     """
     repo = repository(ROOT)
     if must_choose(repo, environments()):
-        raise StackError("this checkout has no environment yet: start it with `make dev`")
+        raise StackError(f"this checkout has no environment yet: start it with `{startup.RUN} dev`")
     return str(startup.model(ROOT)["name"])
 
 
@@ -232,7 +232,7 @@ def clean(*, yes: bool) -> int:
         print(f"  {one.name} of {one.checkout}, {one.state}")
     if not yes:
         if not sys.stdin.isatty():
-            again = "make dev-clean ARGS=--yes"
+            again = f"{startup.RUN} dev-clean ARGS=--yes"
             print(f"nothing removed: confirm on a terminal, or run: {again}", file=sys.stderr)
             return 2
         if input("Remove all of them? [y/N] ").strip().lower() not in ("y", "yes"):
@@ -309,7 +309,7 @@ def main() -> int:
     except OSError as error:
         print(f"{error.filename or 'dev.py'}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted: `make dev-down` stops what was started", file=sys.stderr)
+        print(f"interrupted: `{startup.RUN} dev-down` stops what was started", file=sys.stderr)
         return 130
     return 3
 

@@ -476,6 +476,34 @@ def test_commands_of_a_worktree_without_an_environment(
         machine.dev.compose("down")
 
 
+def test_other_ports_are_chosen_if_a_start_finds_one_taken(
+    machine: Machine,
+    main: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    startup, linked, tried = machine.dev.startup, worktree(main, "feature"), []
+    monkeypatch.setattr(machine.dev, "ROOT", linked)
+    monkeypatch.setattr(startup, "table", lambda _name: ["the table"])
+
+    def start(root: Path, name: str, *, show: bool) -> None:
+        tried.append(machine.port(root))
+        if len(tried) < 3:
+            error = startup.PortTakenError("taken")
+            error.port = tried[-1]
+            raise error
+
+    monkeypatch.setattr(startup, "start", start)
+    assert machine.dev.up("", show=False) == 0
+    assert len(set(tried)) == 3
+    assert capsys.readouterr().out.endswith("the table\n")
+    # At the next start, the choice stays, and the error is shown.
+    tried.clear()
+    with pytest.raises(startup.PortTakenError):
+        machine.dev.up("", show=False)
+    assert tried == [machine.port(linked)]
+
+
 # LIST AND CLEAN ---------------------------------------------------------------
 def container(service: str = "api", project: str = "shop-dev", **state: Any) -> dict[str, Any]:
     labels = {

@@ -44,7 +44,7 @@ def copy(source: tuple[Path, str], target: tuple[Path, str], *, show: bool) -> N
             hint=f"delete the data: cd {FOLDER} && docker compose down --volumes",
         )
     if not data_of(name):
-        raise StackError(f"{root} has no database yet: run `make dev` there first")
+        raise StackError(f"{root} has no database yet: run `{startup.RUN} dev` there first")
     running, existed = state_of(name)
     try:
         if not running:

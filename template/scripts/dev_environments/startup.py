@@ -16,7 +16,7 @@ from typing import Any
 from test_runner import diagnosis, docker, processes
 from test_runner.diagnosis import StackError
 from test_runner.docker import COMPOSE_PROJECT, DockerError
-from test_runner.project import RESULTS
+from test_runner.project import MAKE, RESULTS
 
 from . import ports
 from .checkout import FOLDER, read_env
@@ -27,6 +27,9 @@ TIMEOUT = 300
 
 #: A container that its restart policy has restarted this often counts as failed.
 RESTARTS = 3
+
+#: The command that runs a target.
+RUN = " ".join(MAKE)
 
 #: Compose's output in the last start.
 LOG = RESULTS / "dev.log"
@@ -182,8 +185,8 @@ def problem(root: Path, name: str, output: str) -> StackError:
     if POOLS.search(output):
         return StackError(
             "Docker has no free subnet for the network of this environment",
-            hint="remove what is no longer used: `make dev-clean` for environments of deleted "
-            "worktrees, `make test-clean-all` for test stacks, `docker network prune` for the rest",
+            hint=f"remove what is no longer used: `{RUN} dev-clean` for environments of deleted "
+            f"worktrees, `{RUN} test-clean-all` for test stacks, `docker network prune` for the rest",
         )
     found = container_lines(name)
     cause, hint, shown = diagnosis.cause_of(output)
@@ -207,7 +210,7 @@ def explained(name: str, what: str, lines: Iterable[str]) -> StackError:
     """Return the error for containers that failed, with the cause if their logs show it."""
     shown = list(lines)
     services = [line.split()[1] for line in shown if line.startswith("container ")]
-    logs = f"`make logs SERVICE={services[0]}` for the whole log" if services else all_output()
+    logs = f"`{RUN} logs SERVICE={services[0]}` for the whole log" if services else all_output()
     if any(WRONG_PASSWORD.search(line) for line in shown):
         alter = "ALTER ROLE postgres PASSWORD 'NEW'"
         return StackError(
@@ -222,7 +225,7 @@ def explained(name: str, what: str, lines: Iterable[str]) -> StackError:
         return StackError(
             f"the migration {services[0]} failed",
             tuple(shown),
-            f"fix the migration and run `make dev` again; {logs}",
+            f"fix the migration and run `{RUN} dev` again; {logs}",
         )
     return StackError(cause or what, tuple(shown), hint or logs)
 
