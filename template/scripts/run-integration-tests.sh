@@ -5,7 +5,7 @@
 # removes the stack. A stack that `make test-infra-up` started is used and not removed. Arguments go to
 # the test tool. VERBOSE=1 shows the output of Compose.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/check-tools.sh docker uv
 verbose=()

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from ..adopt.conftest import STAND_INS, copier_copy, git, make_repository, snapshot, stand_in
-from .conftest import PYTHON_VERSION
+from .conftest import PYTHON_VERSION, remove
 from .conftest import sh as plain_sh
 
 pytestmark = pytest.mark.docker
@@ -185,6 +185,7 @@ def test_it_runs_for_development(adopt: Callable[[str], Path], name: str) -> Non
     finally:
         down = ("docker", "compose", "down", "--volumes", "--rmi=local", "--timeout=2")
         assert sh(*down, cwd=root / "deploy/dev").returncode == 0
+        remove(f"dev.checkout={root.resolve()}")
 
 
 def test_it_grows_and_is_updated(adopt: Callable[[str], Path], template: Path) -> None:

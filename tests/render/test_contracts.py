@@ -201,7 +201,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (DEV, r"^name: ", 'version: "3"\nname: ', "has version:"),
         (DEV, r"^name: .*\n", "", "has no name"),
         (DEV, r"^  api:\n", "  api:\n    container_name: api\n", "api has container_name"),
-        ("Makefile", r"docker compose logs", "docker-compose logs", "which is Compose 1"),
+        ("Makefile", r"docker compose --file", "docker-compose build --file", "which is Compose 1"),
     ],
     "tests_changed_services": [
         (

@@ -239,3 +239,10 @@ def test_arguments_are_refused(checkout: Path) -> None:
     done = ask(checkout, "main")
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_variables_that_name_another_repository(checkout: Path, tmp_path: Path) -> None:
+    other = project(tmp_path / "other")
+    git(other, "init", "--quiet", "--initial-branch=another")
+    foreign = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other), "CDPATH": str(tmp_path)}
+    assert instance(checkout, **foreign) == instance(checkout)

@@ -619,6 +619,19 @@ def test_clean_removes_what_a_killed_run_left_behind(project: Stacks, tmp_path: 
 
 
 @on_engine
+def test_a_container_of_the_user_that_ends_with_0(project: Stacks) -> None:
+    folder = project.stack("api", REDIS)
+    (folder / "docker-compose.override.yml").write_text(
+        'services:\n  seed: {image: "redis:8-alpine", command: "true"}\n'
+    )
+    done = project.call("run", "api", "--", "echo", "passed")
+    assert done.returncode == 0, done.stderr
+    assert "passed" in done.stdout
+    # The override's container has no label of ours, but belongs to the stack.
+    assert project.left() == {}
+
+
+@on_engine
 def test_verbose_shows_the_output_of_compose(project: Stacks) -> None:
     project.stack("api", REDIS)
     done = project.call("--verbose", "run", "api", "--", "true")

@@ -158,11 +158,9 @@ class Stack:
         return code
 
     def _environment(self) -> dict[str, str]:
-        """Return the environment for docker compose. COMPOSE_FILE must not replace our files."""
+        """Return the environment for docker compose."""
         own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
-        env = processes.environment(self.run, **own)
-        env.pop("COMPOSE_FILE", None)
-        return env
+        return processes.environment(self.run, **own)
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Build the images, start or update the containers, and wait until all are healthy.

@@ -16,10 +16,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
+from .git import HOOK_VARIABLES
 from .project import ROOT
 
 #: The environment variable that holds the mark of the run.
 MARK = "TEST_RUN"
+
+#: Variables of the user that would make a command act on other files or on another Compose project.
+#: A project sets what it needs, such as COMPOSE_PROFILES, in the .env beside a compose file.
+FOREIGN_VARIABLES = HOOK_VARIABLES | frozenset(
+    "CDPATH COMPOSE_DISABLE_ENV_FILE COMPOSE_ENV_FILES COMPOSE_FILE COMPOSE_PATH_SEPARATOR "
+    "COMPOSE_PROFILES COMPOSE_PROJECT_NAME COMPOSE_REMOVE_ORPHANS".split()
+)
 
 #: Seconds from SIGINT to SIGTERM, and from SIGTERM to SIGKILL.
 PATIENCE = (5.0, 2.0)
@@ -116,9 +124,14 @@ def wait(process: Process, stop: Callable[[], bool], *, timeout: float = 0) -> i
     return process.popen.returncode
 
 
+def own_environment() -> dict[str, str]:
+    """Return the environment without the variables that would make a command act elsewhere."""
+    return {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
+
+
 def environment(run: str, **more: str) -> dict[str, str]:
     """Return the environment for a child: with the run's mark, without colours and make's state."""
-    env = os.environ | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", MARK: run}
+    env = own_environment() | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", MARK: run}
     # Replaces a --jobserver-auth of the make that started us: its file descriptors are closed here.
     env["MAKEFLAGS"] = "--no-print-directory"
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "MAKELEVEL", "MFLAGS"):

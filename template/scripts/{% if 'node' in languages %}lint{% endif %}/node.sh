@@ -3,7 +3,7 @@
 # Checks the TypeScript code of the current folder, or fixes its style.
 # Usage: node.sh check | fix
 set -euo pipefail
-linters=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+linters=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Installs the linters when they are missing or an update has changed their versions.
 if ! cmp --quiet "$linters/package.json" "$linters/node_modules/package.json"; then
