@@ -171,6 +171,9 @@ class Composition:
 
 # Variables ------------------------------------------------------------------------
 
+#: Variables that have another value in our environments than in theirs.
+OUR_VARIABLES = frozenset({"COMPOSE_PROJECT_NAME", "POSTGRES_PASSWORD"})
+
 
 class Variables:
     """The values of variables in compose files, from committed files with variables.
@@ -193,13 +196,18 @@ class Variables:
         return substitute(text, lambda name, op, rest: self._resolved(name, op, rest))
 
     def kept(self, text: str) -> str:
-        """Give each variable its value as the default, so that a text works without a `.env`."""
+        """Give each variable its value as the default, so that a text works without a `.env`.
+
+        A variable of ours gets its value in their files, because deploy/dev/.env sets another one.
+        """
 
         def default(name: str, op: str, rest: str) -> str:
             if op.endswith("+"):
                 return self.fixed(rest) if self.values.get(name) else ""
             value = self._resolved(name, op, rest)
-            return f"${{{name}:-{value}}}" if "}" not in value else value.replace("$", "$$")
+            if name in OUR_VARIABLES or "}" in value:
+                return value.replace("$", "$$")
+            return f"${{{name}:-{value}}}"
 
         return substitute(text, default, escaped="$$")
 
