@@ -145,7 +145,15 @@ def generate(
         for label in (f"test.project={project.slug}", f"com.docker.compose.project={project.slug}",
                       f"com.docker.compose.project={project.slug}-dev"):  # fmt: skip
             remove(label)
+        for name in environments_of(project.slug):
+            remove(f"com.docker.compose.project={name}")
         shutil.rmtree(project.path, ignore_errors=True)
+
+
+def environments_of(slug: str) -> list[str]:
+    """List the Compose projects of a project's development environments, by their marks."""
+    form = '{{.Label "com.docker.compose.project"}}'
+    return docker("volume", "ls", f"--filter=label=dev.project={slug}", f"--format={form}").split()
 
 
 def remove(label: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import NOTHING, Project, docker, docker_holds, remove
+from .conftest import NOTHING, Project, docker_holds, remove
 from .test_environments import fetch, free_ports, replace
 
 OVERRIDE = """\
@@ -35,10 +35,6 @@ def main(generate: Callable[..., Project]) -> Iterator[Project]:
     lines = [f"{name}={port}\n" for name, port in ports.items()]
     (project.path / "deploy/dev/.env").write_text("".join(lines))
     yield project
-    form = '{{.Label "com.docker.compose.project"}}'
-    listing = ("volume", "ls", f"--filter=label=dev.project={project.slug}", f"--format={form}")
-    for name in docker(*listing).split():
-        remove(label_of(name))
     for path in project.path.parent.glob(f"{project.slug}-*"):
         shutil.rmtree(path, ignore_errors=True)
 
