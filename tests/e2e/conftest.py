@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from ..conftest import copy_template
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: The Python of the projects. A machine that cannot download it sets an installed version.
@@ -125,14 +127,14 @@ def generate(
     """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
 
-    def generate(**answers: str) -> Project:
+    def generate(*, source: Path = template_copy, **answers: str) -> Project:
         slug = f"e2e-{secrets.token_hex(3)}"
         path = tmp_path_factory.mktemp("project") / slug
         data = {"project_slug": slug, "python_version": PYTHON_VERSION} | answers
         done = sh(
             *(sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--quiet"),
             *(f"--data={key}={value}" for key, value in data.items()),
-            *(str(template_copy), str(path)),
+            *(str(source), str(path)),
             cwd=path.parent,
         )
         assert done.returncode == 0, done.stdout
@@ -148,6 +150,16 @@ def generate(
         for name in environments_of(project.slug):
             remove(f"com.docker.compose.project={name}")
         shutil.rmtree(project.path, ignore_errors=True)
+
+
+def template_repository(folder: Path) -> Path:
+    """Copy the template to a git repository with a version, so that its projects can be updated."""
+    folder.mkdir()
+    made = Project(copy_template(folder), "template")
+    made.run("git", "init", "--quiet")
+    made.commit()
+    made.run("git", "tag", "v1.0.0")
+    return folder
 
 
 def environments_of(slug: str) -> list[str]:

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.docker
 
 #: By sample, the stages in which its own tests run, and how many. None: its tool gives no numbers.
 TESTS: dict[str, dict[str, int | None]] = {
-    "bazaar": {"unit": 27, "service": 1, "integration": 4},
+    # The four of its basket run twice: without Redis, one of them is skipped.
+    "bazaar": {"unit": 28, "service": 4, "integration": 4},
     "fieldnotes": {"unit": 6, "service": 4, "integration": 2},
     "geolookup": {"unit": 8, "service": 8, "integration": 1},
     "jobline": {"unit": 10, "service": 2, "integration": 2},
@@ -157,7 +158,8 @@ def test_its_own_tests_run_in_the_stages(adopt: Callable[[str], Path], name: str
         known = found.get(stage, 0)
         found[stage] = None if tests is None or known is None else known + tests
     assert found == TESTS[name], done.stdout
-    assert sh("git", "status", "--porcelain", cwd=root).stdout == ""
+    # uv locks a project that has no lock file yet.
+    assert sh("git", "status", "--porcelain", cwd=root).stdout in ("", "?? uv.lock\n")
 
 
 def free_ports(root: Path) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import NOTHING, Project, docker_holds, sh
+from .conftest import NOTHING, Project, docker_holds, sh, template_repository
 
 
 def commands(guide: str) -> list[str]:
@@ -33,7 +33,7 @@ def commands(guide: str) -> list[str]:
 def test_every_command_works_in_a_new_worktree(
     generate: Callable[..., Project], tmp_path: Path, answers: dict[str, str]
 ) -> None:
-    main = generate(**answers)
+    main = generate(source=template_repository(tmp_path / "template"), **answers)
     # The lock files are part of the repository.
     main.make("setup")
     main.commit()

@@ -58,6 +58,7 @@ def api(project: Project) -> str:
     return address
 
 
+@pytest.mark.drills
 def test_worktrees_develop_at_the_same_time(main: Project) -> None:
     checkouts = [main, *(worktree(main, name) for name in ("one", "two", "three"))]
     for one in checkouts[1:]:

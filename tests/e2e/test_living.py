@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import copy_template
-from .conftest import NOTHING, PYTHON_VERSION, Project, remove, sh
+from .conftest import NOTHING, PYTHON_VERSION, Project, remove, sh, template_repository
 
 OWN = """\
 import app.settings
@@ -32,13 +31,7 @@ def test_own_code_moves_along() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """Generate a single project from a template that is a git repository, so updates work."""
-    template = tmp_path / "template"
-    template.mkdir()
-    copy_template(template)
-    made = Project(template, "template")
-    made.run("git", "init", "--quiet")
-    made.commit()
-    made.run("git", "tag", "v1.0.0")
+    template = template_repository(tmp_path / "template")
     slug = f"e2e-{secrets.token_hex(3)}"
     answers = {
         "project_slug": slug, "layout": "single", "service_kind": "python-api",
