@@ -175,9 +175,9 @@ def tracked_files() -> list[str]:
     """Return every file of ours that git does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, capture_output=True, check=True, text=True).stdout.split("\0")
-    # The sample repositories of tests/adopt have the style of other people.
-    samples = "tests/adopt/repositories/"
-    return sorted({n for n in names if not n.startswith(samples) and Path(n).is_file()})
+    # Sample repositories and schemas have the style of other people.
+    theirs = ("tests/adopt/repositories/", "tests/render/schemas/")
+    return sorted({n for n in names if not n.startswith(theirs) and Path(n).is_file()})
 
 
 def is_script(name: str, suffix: str, interpreter: bytes) -> bool:
