@@ -243,9 +243,25 @@ def open_cache(options: argparse.Namespace, found: list[Target]) -> Cache | None
         return None
     # Verbose output needs a run, and --failed asks for one.
     fresh = options.fresh or options.failed or options.verbose
-    cache = Cache(found, fresh=fresh, timeout=options.timeout)
-    cache.look_up()
+    try:
+        cache = Cache(found, fresh=fresh, timeout=options.timeout)
+        cache.look_up()
+    except Exception as error:  # noqa: BLE001 - on any error, the targets must run
+        print(f"! the result cache is off: {error}", file=sys.stderr)
+        for target in found:
+            if target.cached:
+                target.state, target.cached = State.PENDING, None
+        return None
     return cache
+
+
+def finish(cache: Cache) -> list[str]:
+    """Store what passed. Return lines about flaky targets. An error must not change the verdict."""
+    try:
+        return list(cache.finish())
+    except Exception as error:  # noqa: BLE001 - see above
+        print(f"! cannot store results in the cache: {error}", file=sys.stderr)
+        return []
 
 
 def has_tools(caught: list[int]) -> bool:
@@ -315,7 +331,7 @@ def main() -> int:
     finally:
         display.close()
 
-    for line in cache.finish() if cache else ():
+    for line in finish(cache) if cache else ():
         display.say(line)
     slow_from = report.Limits(options.slow_unit, options.slow)
     slow = report_details(found, display, slow_from, folder)

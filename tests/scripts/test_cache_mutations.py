@@ -448,9 +448,7 @@ def subject(
         assert found.hits() == TARGETS
         yield found
     finally:
-        assert found.process.stdin
-        found.process.stdin.close()
-        found.process.wait()
+        found.process.communicate()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ has no path of the checkout, so worktrees share results. If a part cannot be rea
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -50,7 +51,7 @@ NEUTRAL = re.compile(
     r"_|PWD|OLDPWD|SHLVL|TERM|TERM_PROGRAM(_VERSION)?|TERM_SESSION_ID|COLORTERM|COLUMNS|LINES|WINDOWID"
     r"|SSH_(AUTH_SOCK|AGENT_PID|CLIENT|CONNECTION|TTY)|GPG_TTY|TMUX(_PANE)?|STY|XDG_SESSION_ID"
     r"|DBUS_SESSION_BUS_ADDRESS|INVOCATION_ID|JOURNAL_STREAM|VSCODE_.*|DIRENV_.*"
-    r"|SERVICE|STAGE|CHANGED|FAILED|FRESH|VERBOSE|TEST_OPTIONS|TEST_OUTPUT|MAKE_TERM(OUT|ERR)"
+    r"|SERVICE|STAGE|CHANGED|FAILED|FRESH|VERBOSE|TEST_OPTIONS|MAKEOVERRIDES|TEST_OUTPUT|MAKE_TERM(OUT|ERR)"
     r"|TEST_RUN|TEST_INSTANCE_ID|TEST_RESULT_CACHE|UV|UV_RUN_RECURSION_DEPTH|CODEX_THREAD_ID"
 )
 
@@ -101,6 +102,9 @@ MOST_OUTSIDE = 5000
 #: A file that was written less than this long ago, in nanoseconds, is read again next time: a second
 #: write in the same tick of the clock would leave the same times.
 RACY = 2_000_000_000
+
+#: The memo forgets all files when it has this many: most of them no longer exist.
+MOST_KNOWN = 300_000
 
 Parts = dict[str, str]
 
@@ -163,11 +167,12 @@ class Memo:
         self.configs: dict[str, Any] = {}
         self.tools: dict[str, list[str]] = {}
         self.changed = False
-        with suppress(OSError, ValueError, AttributeError, TypeError):
-            found = json.loads(path.read_bytes())
-            if found["words"] == digest(words.pattern) and found["version"] == VERSION:
-                self.known, self.configs = dict(found["files"]), dict(found["configs"])
-                self.tools = dict(found["tools"])
+        # A change of this program may change the meaning of the memo.
+        self.version = digest(Path(__file__).read_bytes(), words.pattern)
+        with suppress(OSError, ValueError):  # Without a memo, all files are read.
+            check, _, text = path.read_text().partition("\n")
+            if check == digest(self.version, text):
+                self.known, self.configs, self.tools = json.loads(text)
 
     def hash(self, path: str, info: os.stat_result) -> tuple[str, str]:
         """Return the hash of a file's content, and the words that it mentions, separated by spaces.
@@ -203,19 +208,12 @@ class Memo:
         """Write the memo for the next run, if it changed. It only saves time, so errors are ignored."""
         if not self.changed:
             return
-        new = self.path.with_suffix(f".{os.getpid()}")
-        text = json.dumps(
-            {
-                "version": VERSION,
-                "words": digest(self.words.pattern),
-                "files": self.known,
-                "configs": self.configs,
-                "tools": self.tools,
-            }
-        )
+        new = self.path.with_suffix(f".{os.getpid()}.new")
+        known = self.known if len(self.known) < MOST_KNOWN else {}
+        text = json.dumps([known, self.configs, self.tools])
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.write_text(text)
+            new.write_text(f"{digest(self.version, text)}\n{text}")
             new.replace(self.path)
 
 
@@ -494,9 +492,9 @@ class Inputs:
         """Return the digest of any file or folder; empty if it does not exist."""
         try:
             info = path.stat()
-        except FileNotFoundError:
-            return ""
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return ""  # No test can read it either.
             raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
         if stat.S_ISREG(info.st_mode):
             return digest(f"{info.st_mode:o}", self.memo.hash(str(path), info)[0])
