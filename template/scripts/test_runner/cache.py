@@ -263,6 +263,8 @@ def unfit(target: Target) -> str:
     """Return why a pass must not be stored; empty: it may."""
     if has_selection(target):
         return "only a part of its tests ran"
+    if target.events.done < target.events.total:
+        return "not all of its tests ran"
     if target.retried:
         return "a test passed only when it was repeated"
     if target.note:

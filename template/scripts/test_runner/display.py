@@ -314,7 +314,9 @@ def choose(wanted: str, targets: list[Target], *, verbose: bool) -> Display:
     """Return the display for --output; `auto` is live if a person watches a terminal, else plain."""
     if wanted == "json":
         return Json(targets)
-    if not verbose and (wanted == "live" or (wanted == "auto" and is_watched())):
+    live = wanted == "live" or (wanted == "auto" and is_watched())
+    # A run of cached targets ends at once, and has fewer lines without a list.
+    if live and not verbose and any(target.state != State.CACHED for target in targets):
         return Live(targets)
     return Display(targets, verbose=verbose)
 
