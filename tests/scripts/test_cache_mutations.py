@@ -319,8 +319,17 @@ class Subject:
 
     def node_package(self) -> Mutation:
         file = self.rng.choice(["lib/index.js", ".package-lock.json", "new/index.js"])
-        path = self.project / "services/frontend/node_modules" / file
-        return self.write(path, self.of_service("frontend"))
+        modules = self.project / "services/frontend/node_modules"
+        mutation = self.write(modules / file, self.of_service("frontend"))
+        restore = mutation.undo
+
+        def install_again() -> None:
+            restore()
+            time.sleep(0.02)
+            os.utime(modules / ".package-lock.json")  # A package manager writes it last.
+
+        mutation.undo = install_again
+        return mutation
 
     def tool(self) -> Mutation:
         """A new version of a tool on PATH."""
