@@ -266,7 +266,7 @@ class Subject:
     def environment(self) -> Mutation:
         name = self.rng.choice(
             ["LANG", "TZ", "DATABASE_URL", "PYTEST_ADDOPTS", "NODE_OPTIONS", "HOME", "FEATURE_X"]
-            + ["PYTHONPATH", "PYTHONHASHSEED", "HTTP_PROXY", "COMPOSE_PROFILES", "AWS_REGION"]
+            + ["PYTHONPATH", "PYTHONHASHSEED", "HTTP_PROXY", "POSTGRES_PASSWORD", "AWS_REGION"]
         )
         value = str(self.rng.randrange(10**6))
         return Mutation(f"environment {name}", set(TARGETS), env={name: value})
