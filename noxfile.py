@@ -64,7 +64,7 @@ def tests(session: nox.Session) -> None:
 def programs(session: nox.Session) -> None:
     """Run the tests that start other programs: a project's scripts, Compose, workflow linters."""
     install(session, "test")
-    wanted = ("-m", "programs and not docker")
+    wanted = ("-m", "programs and not docker and not drills")
     paths = ["tests/adopt", "tests/render", "tests/scripts", "tests/terminal"]
     pytest(session, *side_by_side(), *wanted, paths=paths)
 
@@ -78,9 +78,10 @@ def update(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def drills(session: nox.Session) -> None:
-    """Run what takes hours: all updates, all sample repositories, all moments of an interruption."""
+    """Run what takes hours: all updates, sample repositories, interruptions and cache mutations."""
     install(session, "test")
-    pytest(session, *side_by_side(), "-m", "drills", paths=["tests/update"])
+    paths = ["tests/update", "tests/scripts/test_cache_mutations.py"]
+    pytest(session, *side_by_side(), "-m", "drills", paths=paths)
     pytest(session, *by_file(), "-m", "drills", paths=["tests/e2e"])
 
 

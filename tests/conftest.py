@@ -52,6 +52,7 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for variable in [name for name in os.environ if name.startswith("GIT_")]:
             patch.delenv(variable)
         patch.delenv("TEST_INSTANCE_ID", raising=False)
+        patch.setenv("TEST_RESULT_CACHE", "off")
         patch.setenv("GIT_CONFIG_GLOBAL", str(for_git))
         patch.setenv("GIT_CONFIG_SYSTEM", str(for_git))
         patch.setenv("COPIER_SETTINGS_PATH", str(for_copier))

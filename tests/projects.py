@@ -21,7 +21,7 @@ import pexpect
 UNSET = frozenset(
     "AI_AGENT AGENT ARGS AUGMENT_AGENT CI CLAUDECODE CODEX_SANDBOX CODEX_THREAD_ID CURSOR_AGENT "
     "FORCE_COLOR GEMINI_CLI GITEA_ACTIONS GITHUB_ACTIONS GITHUB_STEP_SUMMARY GOOSE_PROVIDER "
-    "MAKEFLAGS MAKELEVEL NO_COLOR OPENCODE PYTEST_ADDOPTS REPL_ID TERM TESTS TEST_INSTANCE_ID "
+    "MAKEFLAGS MAKELEVEL NO_COLOR OPENCODE PYTEST_ADDOPTS PYTEST_CURRENT_TEST REPL_ID TERM TESTS TEST_INSTANCE_ID "
     "TEST_OUTPUT TEST_RUN TEST_RUNNER_ROOT".split()
 )
 
@@ -88,7 +88,9 @@ class Project:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return this process's environment without the variables that change the runner."""
-        return {name: value for name, value in os.environ.items() if name not in UNSET} | more
+        env = {name: value for name, value in os.environ.items() if name not in UNSET}
+        # Most tests run a project several times. Those of the cache choose a folder.
+        return env | {"TEST_RESULT_CACHE": "off"} | more
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run the runner and wait for it."""

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from test_runner import processes, report, results, targets
+from test_runner.cache import Cache, allowed
 from test_runner.compose import instance_id
 from test_runner.diagnosis import StackError
 from test_runner.display import Display, choose
@@ -94,8 +95,23 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     )
     for name, default, text in limits:
         how(name, type=seconds, default=default, metavar="SECONDS", help=text)
+    how(
+        "--fresh",
+        action="store_true",
+        help="run what has passed with the same inputs too (the same as make test FRESH=1)",
+    )
+    how(
+        "--cache",
+        action="store_true",
+        help="use the result cache in CI too, where it is off by default",
+    )
     how("--fail-slow", action="store_true", help="fail the run if a test or fixture is slow")
     show = parser.add_argument_group("what to display").add_argument
+    show(
+        "--explain-cache",
+        action="store_true",
+        help="print why each target is cached or runs: the inputs that differ from its last pass",
+    )
     show(
         *("-v", "--verbose"),
         action="store_true",
@@ -220,6 +236,34 @@ def report_to_forge(found: list[Target], last: str, *, annotate: bool) -> None:
             file.write(text)
 
 
+def open_cache(options: argparse.Namespace, found: list[Target]) -> Cache | None:
+    """Mark the targets that have passed with the same inputs. Return None if the cache is off."""
+    # With --fail-slow a pass depends on the speed of the machine.
+    if options.fail_slow or not allowed(asked=options.cache):
+        return None
+    # Verbose output needs a run, and --failed asks for one.
+    fresh = options.fresh or options.failed or options.verbose
+    try:
+        cache = Cache(found, fresh=fresh, timeout=options.timeout)
+        cache.look_up()
+    except Exception as error:  # noqa: BLE001 - on any error, the targets must run
+        print(f"! the result cache is off: {error}", file=sys.stderr)
+        for target in found:
+            if target.cached:
+                target.state, target.cached = State.PENDING, None
+        return None
+    return cache
+
+
+def finish(cache: Cache) -> list[str]:
+    """Store what passed. Return lines about flaky targets. An error must not change the verdict."""
+    try:
+        return list(cache.finish())
+    except Exception as error:  # noqa: BLE001 - see above
+        print(f"! cannot store results in the cache: {error}", file=sys.stderr)
+        return []
+
+
 def has_tools(caught: list[int]) -> bool:
     """Whether Docker and uv are usable. If not, check-tools.sh prints what is missing."""
     check = ["scripts/check-tools.sh", "docker", "uv"]
@@ -259,6 +303,7 @@ def main() -> int:
         display.result({"event": "end", "verdict": last, "exit": 0, "seconds": 0.0})
         display.say(last)
         return 0
+    cache = open_cache(options, found)
     # Checked before the unit tests: a missing tool must not show only after they have run.
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
     if needs_docker and not has_tools(caught):
@@ -276,6 +321,9 @@ def main() -> int:
     for target in found:
         results.attach(target, folder)
     display = choose(options.output, found, verbose=options.verbose)
+    if cache and options.explain_cache:
+        for line in cache.explain():
+            display.say(line)
     limits = Options(options.jobs, options.timeout, options.run_timeout)
     run = Run(found, display, limits, folder.name, instance, caught)
     try:
@@ -283,6 +331,8 @@ def main() -> int:
     finally:
         display.close()
 
+    for line in finish(cache) if cache else ():
+        display.say(line)
     slow_from = report.Limits(options.slow_unit, options.slow)
     slow = report_details(found, display, slow_from, folder)
     for line in run.left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,29 @@ OF_SUM, OF_CHAIN = 0.5, 1.15
 
 #: The limit for the runner's overhead: a part of the command's time, plus seconds.
 OVERHEAD, OVERHEAD_SECONDS = 0.02, 0.2
+
+#: The limits of the result cache: an unchanged run and a run after an edit, divided by a full run,
+#: and the seconds for the keys of 3 services, and of 30 with many files.
+UNCHANGED, EDITED = 0.1, 0.5
+KEYS, MANY_KEYS = 0.3, 1.0
+FILES = 20_000
+
+#: Reads the inputs of all targets twice, and prints the seconds of the second time.
+KEY_TIME = """
+import sys, time
+sys.path.insert(0, "scripts")
+from test_runner import cache, targets
+for _ in range(2):
+    found = targets.find(["unit"] if sys.argv[1:] else [], [])
+    began = time.perf_counter()
+    run = cache.Cache(found)
+    run.look_up()
+    took = time.perf_counter() - began
+    run.memo.save()
+    time.sleep(2.1)  # A file that was just written is read again.
+assert len(run.found) == len(found), [target.cache for target in found]
+print(took)
+"""
 
 SIZES = (1, 3, 10, 20)
 SERVICES = ("api", "worker", "frontend")
@@ -45,9 +69,14 @@ def runner(*options: str, cwd: Path, code: int = 0) -> Done:
 def section(bench: Bench) -> str:
     """Run all measurements of the pipeline."""
     project = ready(bench, ", ".join(SERVICES))
-    texts = [commands(bench, project), change(bench, project), output(project)]
+    texts = [
+        commands(bench, project),
+        change(bench, project),
+        cached(bench, project),
+        output(project),
+    ]
     shutil.rmtree(project)
-    return "\n".join([*texts, overhead(bench), sizes(bench)])
+    return "\n".join([*texts, keys(bench), overhead(bench), sizes(bench)])
 
 
 def ready(bench: Bench, services: str) -> Path:
@@ -143,6 +172,59 @@ tests of the worker, the service tests of both services, and the integration tes
 | command | seconds | ÷ `make test` |
 | --- | --- | --- |
 {rows}
+"""
+
+
+def cached(bench: Bench, project: Path) -> str:
+    """Measure `make test` with the result cache, and how long it takes to compute the keys."""
+    source = project / "services/worker/worker/main.py"
+    text, cache = source.read_text(), f"TEST_RESULT_CACHE={bench.work / 'results'}"
+    make = ("env", cache, "make", "test")
+    full, unchanged, edited, lines, key = [], [], [], 0, []
+    for turn in bench.turns("with the result cache"):
+        full.append(run(*make, "FRESH=1", cwd=project).seconds)
+        done = run(*make, cwd=project)
+        unchanged.append(done.seconds)
+        lines = max(lines, len(done.said.splitlines()))
+        source.write_text(f"{text}\n# {turn} cached {bench.work}\n")
+        edited.append(run(*make, cwd=project).seconds)
+        source.write_text(text)
+        key.append(float(run("env", cache, sys.executable, "-c", KEY_TIME, cwd=project).said))
+    bench.at_most("an unchanged run ÷ a full run", median(unchanged) / median(full), UNCHANGED)
+    bench.at_most("a run after an edit ÷ a full run", median(edited) / median(full), EDITED)
+    bench.at_most("seconds for the keys of 3 services", median(key), KEYS)
+    return f"""\
+### The result cache
+
+The edit is one of the worker, which the api needs.
+
+| `make test` | seconds | ÷ full run | limit |
+| --- | --- | --- | --- |
+| with FRESH=1 | {median(full):.1f} | 1 | |
+| again, unchanged: {lines} lines | {median(unchanged):.2f} | {median(unchanged) / median(full):.2f} | {UNCHANGED} |
+| after an edit of one service | {median(edited):.1f} | {median(edited) / median(full):.2f} | {EDITED} |
+
+The keys of its 7 targets take {median(key):.2f} s (limit {KEYS}).
+"""
+
+
+def keys(bench: Bench) -> str:
+    """Measure how long it takes to compute the keys of many services with many files."""
+    names = ", ".join(f"api-{number}" for number in range(30))
+    project = bench.work / "many"
+    bench.copy(bench.template, project, f"--data=services={names}", "--skip-tasks")
+    for number in range(FILES):
+        file = project / f"services/api-{number % 30}/data/{number // 1000}/{number}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'{{"number": {number}}}\n')
+    cache = f"TEST_RESULT_CACHE={bench.work / 'many-results'}"
+    command = ("env", cache, sys.executable, "-c", KEY_TIME, "unit")
+    seconds = median(float(run(*command, cwd=project).said) for _ in range(bench.runs))
+    bench.at_most("seconds for the keys of 30 services", seconds, MANY_KEYS)
+    shutil.rmtree(project)
+    return f"""\
+With 30 services and {FILES} more files, the keys of the unit tests take {seconds:.2f} s
+(limit {MANY_KEYS}).
 """
 
 

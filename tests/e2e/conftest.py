@@ -44,7 +44,8 @@ def clean_environment(**more: str) -> dict[str, str]:
     # In a project, `uv` and `python` must not find the packages of the session first.
     here = str(Path(sys.prefix) / "bin")
     path = [entry for entry in env["PATH"].split(os.pathsep) if entry != here]
-    return env | {"PATH": os.pathsep.join(path)} | more
+    # Most tests run a project several times. Those of the result cache choose a folder.
+    return env | {"PATH": os.pathsep.join(path), "TEST_RESULT_CACHE": "off"} | more
 
 
 def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -309,6 +310,46 @@ def test_warm_stacks_are_used_and_only_changed_containers_are_replaced(
     assert project.call("down", "api").returncode == 0
     assert containers(project, "api") == {}
     assert containers(project, "full")
+    assert project.call("down").returncode == 0
+    check_nothing_is_left(project, temporary)
+
+
+def test_a_cached_run_starts_no_container(project: Stacks, temporary: Path) -> None:
+    project.makefile("services/api", test_unit="true", test_service="true")
+    project.makefile(".", test_against_stack="true")
+    env = {
+        "TMPDIR": str(temporary),
+        "TEST_INSTANCE_ID": "main-000001",
+        "TEST_RESULT_CACHE": str(project.root.parent / "cache"),
+    }
+    titles = ("unit api", "service api", "integration full")
+
+    def said(*options: str) -> list[str]:
+        done = project.run(*options, **env)
+        assert done.returncode == 0, done.stdout
+        return [str(project.target(title)["cache"]) for title in titles]
+
+    assert said() == ["stored"] * 3
+    time.sleep(1)  # The engine's events have whole seconds here.
+    since = str(int(time.time()))
+    done = project.run(**env)
+    assert [project.target(title)["state"] for title in titles] == ["cached"] * 3
+    assert len(done.stdout.splitlines()) <= 5, done.stdout
+    label = f"label=test.project={project.slug}"
+    until = str(int(time.time()) + 1)
+    assert docker("events", f"--since={since}", f"--until={until}", f"--filter={label}") == ""
+
+    folder = project.root / "services/api/deploy/test"
+    override = folder / "docker-compose.override.yml"
+    override.write_text("services: {cache: {environment: {NEW: variable}}}\n")
+    assert said() == ["stored"] * 3
+    override.unlink()
+    assert said() == ["hit"] * 3
+
+    # A stack that was already running may hold data of an earlier run.
+    assert project.call("up").returncode == 0
+    warm = "not stored: its stack was already running, and may hold data"
+    assert said("--fresh") == ["stored", warm, warm]
     assert project.call("down").returncode == 0
     check_nothing_is_left(project, temporary)
 

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .logs import Log, literal
 from .results import as_record
-from .targets import STAGES, State, Target
+from .targets import GOOD, STAGES, State, Target
 
 if TYPE_CHECKING:
     from rich.live import Live as RichLive
     from rich.text import Text
 
-GLYPHS = {State.PENDING: "○", State.RUNNING: "●", State.PASSED: "✓"} | dict.fromkeys(
-    (State.NOTHING, State.SKIPPED, State.NOT_RUN), "○"
-)
-STYLES = {State.RUNNING: "cyan", State.PASSED: "green"} | dict.fromkeys(
-    (State.PENDING, State.NOTHING, State.SKIPPED, State.NOT_RUN), "dim"
-)
+GLYPHS = {State.PENDING: "○", State.RUNNING: "●"} | dict.fromkeys(GOOD, "✓")
+GLYPHS |= dict.fromkeys((State.NOTHING, State.SKIPPED, State.NOT_RUN), "○")
+STYLES = {State.RUNNING: "cyan"} | dict.fromkeys(GOOD, "green")
+STYLES |= dict.fromkeys((State.PENDING, State.NOTHING, State.SKIPPED, State.NOT_RUN), "dim")
 
 #: The states that need no attention. These rows are left out first on a small screen.
 CALM = frozenset(STYLES) - {State.RUNNING}
@@ -41,6 +39,7 @@ AGENTS = (
     *("GEMINI_CLI", "OPENCODE", "AUGMENT_AGENT", "GOOSE_PROVIDER", "REPL_ID"),
 )
 
+NAMED = 6  #: the most targets of a cached stage that are named in its line
 BAR = 20  #: the width of a progress bar, in characters
 PULSE = 5  #: the width of the moving part of a bar whose progress is unknown
 FRAME = 0.25  #: seconds between two frames
@@ -55,7 +54,7 @@ def line(target: Target, *, bar: bool = False) -> str:
             parts.append(progress_bar(target))
         if target.percent is not None:
             parts.append(f"{target.percent}%")
-    elif target.state != State.PASSED:
+    elif target.state not in GOOD:
         parts.append(describe_state(target))
     if target.total:
         parts.append(f"{target.done}/{target.total}")
@@ -63,6 +62,8 @@ def line(target: Target, *, bar: bool = False) -> str:
         parts.append(f"{target.seconds:.1f}s")
     if target.state == State.PASSED and target.note:
         parts.append(target.note)
+    if target.cached:
+        parts.append(f"cached ({target.cached})")
     return " ".join(parts)
 
 
@@ -98,6 +99,19 @@ class Display:
     def stage(self, stage: str) -> None:
         """Show that a stage starts."""
         self.say(STAGES[stage])
+
+    def stage_cached(self, stage: str, members: list[Target]) -> None:
+        """Show in one line a stage whose targets have all passed earlier with the same inputs."""
+        parts = [
+            f"{target.name} {target.done}/{target.total}" if target.total else target.name
+            for target in members
+        ]
+        if len(members) > NAMED:
+            tests = sum(target.executed for target in members)
+            parts = [f"{len(members)} targets, {tests} tests"]
+        newest = max((one.cached for one in members if one.cached), key=lambda one: one.when)
+        when = f"({newest})" if len(members) == 1 else f"(the last {newest})"
+        self.say(f"✓ {STAGES[stage]} cached: {', '.join(parts)} {when}")
 
     def stage_not_run(self, stage: str) -> None:
         """Show that a stage does not run, because an earlier one failed."""
@@ -180,6 +194,9 @@ class Live(Display):
         self.live.start()
 
     def stage(self, stage: str) -> None:
+        """Do nothing: the next frame shows the change."""
+
+    def stage_cached(self, stage: str, members: list[Target]) -> None:
         """Do nothing: the next frame shows the change."""
 
     def stage_not_run(self, stage: str) -> None:
@@ -267,6 +284,12 @@ class Json(Display):
         """Print that a stage starts."""
         self.result({"event": "stage", "stage": stage})
 
+    def stage_cached(self, stage: str, members: list[Target]) -> None:
+        """Print the results of a stage whose targets have all passed earlier."""
+        self.stage(stage)
+        for target in members:
+            self.finished(target)
+
     def stage_not_run(self, stage: str) -> None:
         """Print that a stage does not run, because an earlier one failed."""
         self.result({"event": "stage_not_run", "stage": stage})
@@ -291,7 +314,9 @@ def choose(wanted: str, targets: list[Target], *, verbose: bool) -> Display:
     """Return the display for --output; `auto` is live if a person watches a terminal, else plain."""
     if wanted == "json":
         return Json(targets)
-    if not verbose and (wanted == "live" or (wanted == "auto" and is_watched())):
+    live = wanted == "live" or (wanted == "auto" and is_watched())
+    # A run of cached targets ends at once, and has fewer lines without a list.
+    if live and not verbose and any(target.state != State.CACHED for target in targets):
         return Live(targets)
     return Display(targets, verbose=verbose)
 

@@ -86,6 +86,7 @@ class Events:
     tool: str = ""  #: pytest or vitest; empty if the target calls different tools
     xdist: bool = False  #: the tests could run in several processes
     total: int = 0
+    reruns: int = 0  #: how often a failed test was repeated
     outcomes: dict[str, str] = field(default_factory=dict)  #: the final outcome of each test
     seconds: dict[str, float] = field(default_factory=dict)  #: of each test, without fixtures
     fixtures: dict[str, float] = field(default_factory=dict)  #: the slowest set-up of each fixture
@@ -190,6 +191,7 @@ class Events:
         if phase == "call":
             self.seconds[test] = float(event.get("seconds", 0.0))
         if outcome == "rerun":
+            self.reruns += 1
             return
         # A failed teardown replaces `passed`, but `passed` does not replace a failure.
         if outcome not in FAILED and self.outcomes.get(test) in FAILED:

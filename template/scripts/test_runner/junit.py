@@ -40,12 +40,23 @@ def write_junit(folder: Path, targets: Iterable[Target]) -> None:
             suites,
             "testsuite",
             name=target.title,
-            tests=str(counts.tests if counts else len(cases)),
+            tests=str(target.total if target.cached else counts.tests if counts else len(cases)),
             failures=str(counts.failed if counts else number_of("failure", cases)),
             errors=str(counts.errors if counts else number_of("error", cases)),
-            skipped=str(counts.skipped if counts else number_of("skipped", cases)),
+            skipped=str(
+                target.total - target.executed
+                if target.cached
+                else counts.skipped
+                if counts
+                else number_of("skipped", cases)
+            ),
             time=f"{target.seconds:.3f}",
         )
+        if target.cached:
+            properties = ElementTree.SubElement(suite, "properties")
+            ElementTree.SubElement(
+                properties, "property", name="cached", value=printable(str(target.cached))
+            )
         suite.extend(cases)
     ElementTree.ElementTree(suites).write(
         folder / "junit.xml", encoding="utf-8", xml_declaration=True

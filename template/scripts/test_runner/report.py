@@ -295,8 +295,9 @@ def verdict(
     broken, hanging = by_state[State.BROKEN], by_state[State.TIMED_OUT]
     failed = [*by_state[State.FAILED], *by_state[State.CRASHED]]
     tests = sum(target.executed for target in targets)
-    uncounted = [t for t in targets if t.process and not t.counted]
-    counted = [t for t in targets if t.process and t.counted]
+    with_result = [t for t in targets if t.process or t.cached]
+    uncounted = [t for t in with_result if not t.counted]
+    counted = [t for t in with_result if t.counted]
     if signal_name:
         return f"INTERRUPTED by {signal_name}", 0
     if failed:
@@ -310,7 +311,8 @@ def verdict(
         return f"NO STACK: {titles(broken)}", 3
     if too_slow:
         return f"FAILED: {too_slow} slow tests or fixtures", 1
-    empty, passed = by_state[State.NOTHING], by_state[State.PASSED]
+    empty, cached = by_state[State.NOTHING], by_state[State.CACHED]
+    passed = [*by_state[State.PASSED], *cached]
     if not passed or (empty and not partial):
         return f"NOTHING RAN: {titles(empty) or 'no selected target has tests'}", 5
     what = number_of(passed)
@@ -320,6 +322,8 @@ def verdict(
             what += f" in {number_of(counted)}, {number_of(uncounted)} not counted"
     elif uncounted:
         what += ", tests not counted"
+    if cached:
+        what += ", all cached" if len(cached) == len(passed) else f", {number_of(cached)} cached"
     return (f"CLEAN-UP FAILED: {what} passed", 3) if left else (f"PASSED: {what}", 0)
 
 

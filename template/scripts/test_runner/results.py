@@ -92,6 +92,11 @@ def as_record(target: Target) -> dict[str, Any]:
             }
             for cause in target.causes
         ],
+        "cache": target.cache,
+        "cached": {"when": round(target.cached.when), "checkout": target.cached.checkout}
+        if target.cached
+        else None,
+        "flaky": target.flaky,
         "log": display_path(target.log),
         "again": target.again,
     }

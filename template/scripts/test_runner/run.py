@@ -165,10 +165,16 @@ class Run:
                 members = [target for target in self.targets if target.stage == stage]
                 if members and passed and not self.stopping:
                     self._stage = stage
+                    if all(target.state == State.CACHED for target in members):
+                        self.display.stage_cached(stage, members)
+                        continue
                     self.display.stage(stage)
                     passed = self._run_stage(members)
                 elif members:
                     self.display.stage_not_run(stage)
+                    for target in members:
+                        if target.state == State.CACHED:  # Not reached, so it has no result.
+                            target.state, target.cached = State.NOT_RUN, None
         finally:
             self._clean_up()
         if not self.left:
@@ -178,7 +184,7 @@ class Run:
     def _run_stage(self, members: list[Target]) -> bool:
         """Run all targets of a stage, even after a failure. Return whether none of them failed."""
         for target in members:
-            if target.state == State.SKIPPED:
+            if target.state in (State.SKIPPED, State.CACHED):
                 self.display.finished(target)
         while any(target.state in (State.PENDING, State.RUNNING) for target in members):
             if self.stopping:
@@ -301,6 +307,7 @@ class Run:
     def _finish(self, target: Target) -> None:
         preparation = self._preparations.get(target.title)
         if preparation:
+            target.warm = preparation.stack.warm
             if target.state in (State.FAILED, State.CRASHED, State.TIMED_OUT):
                 error = preparation.stack.broken()
                 if error:
@@ -346,7 +353,8 @@ class Run:
             time.sleep(TICK)
         self.left = [preparation.left for preparation in begun if preparation.left]
         self.left += [f"{one.stack.project} was not removed" for one in begun if one.is_alive()]
-        processes.kill_marked(self.name)
+        if begun or any(target.process for target in self.targets):
+            processes.kill_marked(self.name)
         if begun and not self._given_up:
             try:
                 compose.remove_images(self.instance)

@@ -11,13 +11,18 @@ from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .diagnosis import StackError
 from .events import Cause, Events, cause_key, short_name
 from .processes import Process, environment
 from .project import FOLDERS, INTEGRATION, MAKE, MULTI, ROOT
 from .tools.output import Output
+
+if TYPE_CHECKING:
+    from .cache import Pass
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -32,6 +37,7 @@ class State(StrEnum):
     PENDING = "pending"
     RUNNING = "running"
     PASSED = "passed"
+    CACHED = "cached"  #: it passed earlier with the same inputs
     FAILED = "failed"
     CRASHED = "crashed"
     TIMED_OUT = "timed out"
@@ -50,6 +56,9 @@ NO_TESTS = re.compile(r"(?:cd \S+ && )?echo '(?:[\w-]+: )?(?P<why>[^']*)' >&2")
 
 #: The states of a failed target.
 BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
+
+#: The states of a target that is known to pass.
+GOOD = frozenset({State.PASSED, State.CACHED})
 
 
 @dataclass
@@ -77,6 +86,10 @@ class Target:
     junit: Path = Path()  #: where its test tool may write JUnit XML: a file, or a folder of files
     output: Output = field(default_factory=Output)  #: read from the log if there are no events
     error: StackError | None = None  #: what is wrong with its stack
+    warm: bool = False  #: its stack was running before the run
+    cached: Pass | None = None  #: the earlier pass that stands for it
+    cache: str = "off"  #: what the result cache did, in a few words
+    flaky: str = ""  #: that it passed and failed with the same inputs, in a few words
 
     @property
     def title(self) -> str:
@@ -96,11 +109,15 @@ class Target:
     @property
     def done(self) -> int:
         """How many tests have an outcome."""
+        if self.cached:
+            return self.cached.tests or 0
         return self.events.done if self.has_events else self.output.progress.done
 
     @property
     def total(self) -> int:
         """How many tests the target has; 0 if that is not known."""
+        if self.cached:
+            return self.cached.tests or 0
         if self.has_events:
             return max(self.events.total, self.events.done)
         return self.output.progress.total
@@ -134,6 +151,8 @@ class Target:
     @property
     def counted(self) -> bool:
         """Whether the number of tests is known."""
+        if self.cached:
+            return self.cached.tests is not None
         return self.has_events or self.output.counts is not None
 
     @property
@@ -145,8 +164,16 @@ class Target:
         return counts.failures if counts else 0
 
     @property
+    def retried(self) -> bool:
+        """Whether a failed test was repeated."""
+        counts = self.output.counts
+        return bool(self.events.reruns or (counts and counts.rerun))
+
+    @property
     def executed(self) -> int:
         """How many tests ran, as far as that is known. Skipped tests do not count."""
+        if self.cached:
+            return self.cached.executed or 0
         if self.has_events:
             return self.events.executed
         counts = self.output.counts
@@ -166,7 +193,24 @@ class Target:
     @property
     def tool(self) -> str:
         """The test tool; empty if it is unknown, or if there are several."""
+        if self.cached:
+            return self.cached.tool
         return self.events.tool if self.has_events else self.output.tool
+
+
+@cache
+def dry_run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Return what make would run. It prints the commands and does not run them."""
+    *options, target = command
+    return subprocess.run(
+        # SHELL=true is for the commands that make always runs.
+        [*options, "-n", "SHELL=true", target],
+        cwd=ROOT,
+        env=environment("", LC_ALL="C"),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def missing(command: list[str], file: str) -> str:
@@ -178,17 +222,10 @@ def missing(command: list[str], file: str) -> str:
         command: the make command with the target at its end.
         file: the Makefile, for the reason.
     """
-    *options, target = command
-    # make prints the commands and does not run them. SHELL=true is for those that it always runs.
-    done = subprocess.run(
-        [*options, "-n", "SHELL=true", target],
-        cwd=ROOT,
-        env=environment("", LC_ALL="C"),
-        capture_output=True,
-    )
-    if re.search(rb"No rule to make target .%b.\." % target.encode(), done.stderr):
+    target, done = command[-1], dry_run(tuple(command))
+    if re.search(rf"No rule to make target .{target}.\.", done.stderr):
         return f"no target {target} in {file}"
-    said = done.stdout.decode(errors="replace").splitlines()
+    said = done.stdout.splitlines()
     reasons = [NO_TESTS.fullmatch(line) for line in said if not line.startswith("make")]
     return "; ".join(reason["why"] for reason in reasons if reason) if all(reasons) else ""
 
