@@ -371,7 +371,7 @@ def check_services(services: Mapping[str, Any]) -> None:
         left = {name: needs for name, needs in left.items() if name not in free}
 
 
-@settings(fast, max_examples=300)
+@settings(fast, max_examples=100)
 @given(services=service_lists, stores=backing)
 def test_accepted_services_are_consistent(
     resolve: Resolve, services: Any, stores: tuple[str, str]
@@ -387,7 +387,7 @@ def test_accepted_services_are_consistent(
     assert not {taken.get(store) for store in stores} & set(ports)
 
 
-@settings(fast, max_examples=300)
+@settings(fast, max_examples=100)
 @given(services=anything)
 def test_invalid_services_are_refused_in_one_line(resolve: Resolve, services: Any) -> None:
     try:
@@ -396,13 +396,13 @@ def test_invalid_services_are_refused_in_one_line(resolve: Resolve, services: An
         assert str(refusal).isprintable()
 
 
-@settings(fast, max_examples=300)
+@settings(fast, max_examples=100)
 @given(name=texts)
 def test_every_text_has_a_slug(name: str) -> None:
     rules.check_slug(rules.slug(name))
 
 
-@settings(fast, max_examples=300)
+@settings(fast, max_examples=100)
 @given(text=texts)
 def test_every_parser_reads_quoted_text_back(text: str) -> None:
     try:

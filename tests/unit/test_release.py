@@ -144,7 +144,7 @@ VERSIONS = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=75)
 @given(st.lists(VERSIONS, min_size=1, max_size=12, unique=True))
 def test_in_any_order_tags_only_move_forwards(module: ModuleType, versions: list[str]) -> None:
     """Simulate a registry through a history of releases. Each release runs twice."""
