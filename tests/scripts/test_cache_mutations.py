@@ -2,7 +2,7 @@
 
 The table of what a mutation affects is written by hand, from the stacks of the project: it does not
 use the code of the cache. A hit on an affected target would be a false pass. Docker is replaced by a
-stand-in that reads the compose files with PyYAML.
+substitute that reads the compose files with PyYAML.
 """
 
 from __future__ import annotations
