@@ -49,7 +49,7 @@ def folder(fingerprint: ModuleType, tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def any_age(fingerprint: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the memo accept new files too, because nobody can set the time of a change of a file."""
+    """Let the memo accept new files too, because no call can set the time when a file changed."""
     monkeypatch.setattr(fingerprint, "RACY", -1)
 
 
