@@ -65,7 +65,7 @@ def programs(session: nox.Session) -> None:
     """Run the tests that start other programs: a project's scripts, Compose, workflow linters."""
     install(session, "test")
     wanted = ("-m", "programs and not docker and not drills")
-    paths = ["tests/adopt", "tests/render", "tests/scripts", "tests/terminal"]
+    paths = ["tests/adopt", "tests/render", "tests/scripts", "tests/terminal", "tests/unit"]
     pytest(session, *side_by_side(), *wanted, paths=paths)
 
 

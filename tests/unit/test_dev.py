@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 Render = Callable[[Mapping[str, Any]], Path]
 Load = Callable[[str], ModuleType]
 
