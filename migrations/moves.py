@@ -16,7 +16,7 @@ from trees import SUBMODULE, Tree
 #: Files and folders of the user's that stay at the root when a single project grows. Hidden files,
 #: and what the new layout has at the root, stay too. Everything else moves with the service.
 STAYS_AT_ROOT = re.compile(
-    r"(Makefile\.local|docs|README.*|LICENSE.*|CHANGELOG.*|CONTRIBUTING.*|"
+    r"(Makefile\.local|docs|README.*|LICENSE.*|CHANGELOG.*|CONTRIBUTING.*|AGENTS\.md|CLAUDE\.md|"
     r"(docker-)?compose.*\.ya?ml)",
     re.IGNORECASE,
 )

@@ -49,9 +49,10 @@ def test_an_unedited_project_becomes_the_same_as_a_new_one(
     same_answers(found, wanted)
     for name in [name for name in found if name.endswith(("uv.lock", "package-lock.json"))]:
         del found[name]
-    # The README belongs to the user.
-    assert found.pop("README.md") == before["README.md"]
-    del wanted["README.md"]
+    # These belong to the user.
+    for name in ("README.md", "AGENTS.md"):
+        assert found.pop(name) == before[name]
+        del wanted[name]
     assert found == wanted
     project.undo()
     assert project.files() == before

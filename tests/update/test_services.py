@@ -124,14 +124,16 @@ def test_an_existing_folder_is_adopted(generate: Generate, fresh: Fresh) -> None
     before = project.files()
     project.template("add-service", "billing:custom")
     assert project.answers()["adopted"]["billing"]["test_unit"] == [
-        "go test $(or $(TESTS),./...) $(ARGS)"
+        "go test -v $(or $(TESTS),./...) $(ARGS)"
     ]
     assert {name for name in project.files() if name.startswith("services/billing/")} == {
         f"services/billing/{name}" for name in (*own, "Makefile", "deploy/test/docker-compose.yml")
     }
     for name, text in own.items():
         assert project.read(f"services/billing/{name}") == text
-    assert "\tgo test $(or $(TESTS),./...) $(ARGS)\n" in project.read("services/billing/Makefile")
+    assert "\tgo test -v $(or $(TESTS),./...) $(ARGS)\n" in project.read(
+        "services/billing/Makefile"
+    )
     check(project, before, fresh, "services/billing/Makefile", "services/billing/deploy/")
 
 
