@@ -80,9 +80,13 @@ def section(bench: Bench) -> str:
     return f"""\
 ## Adoption
 
-- `copier copy` in a repository of {FOLDERS * FILES} files and {FOLDERS} services takes
-  {median(adopted):.2f} seconds of processor time, and {median(fresh):.2f} for the same services in a
-  new folder. The search for services adds {added:.2f} seconds; the limit is {ADDED:.0f}.
-- `scripts/doctor.py` without Docker and the linters takes {median(seconds):.2f} seconds of processor
-  time for 30 services; the limit is {DOCTOR:.0f}.
+In seconds of processor time. The repository has {FOLDERS * FILES} files and {FOLDERS} services. The doctor reads
+30 services, without Docker and without the linters that it can call.
+
+| what | seconds | limit |
+| --- | --- | --- |
+| `copier copy` in the repository | {median(adopted):.2f} | |
+| `copier copy` of the same services to a new folder | {median(fresh):.2f} | |
+| added by the search for services | {added:.2f} | {ADDED:.0f} |
+| `scripts/doctor.py` | {median(seconds):.2f} | {DOCTOR:.0f} |
 """
