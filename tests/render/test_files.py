@@ -81,12 +81,14 @@ def test_the_guide_for_agents_is_short(project: Project) -> None:
     assert (project.root / "CLAUDE.md").read_text(encoding="utf-8") == "@AGENTS.md\n"
 
 
+@pytest.mark.programs
 def test_every_dockerfile_passes_hadolint(project: Project, first: Callable[[str], bool]) -> None:
     names = (name for name, _ in texts(project.root) if Path(name).name == "Dockerfile")
     if found := new_files(project, "hadolint", names, first):
         project.check(run("hadolint", "--no-color", *found, cwd=project.root))
 
 
+@pytest.mark.programs
 def test_every_script_passes_shellcheck(project: Project, first: Callable[[str], bool]) -> None:
     names = (
         name
@@ -114,6 +116,7 @@ def test_every_yaml_file_passes_yamllint(project: Project, first: Callable[[str]
     project.check(problems)
 
 
+@pytest.mark.programs
 def test_every_python_file_passes_ruff(project: Project, first: Callable[[str], bool]) -> None:
     problems = []
     commands = (["check", "--output-format=concise"], ["format", "--check"])

@@ -18,6 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+# They start git and other programs.
+pytestmark = pytest.mark.programs
+
 #: A project of three services. The test stack of api contains worker, that of frontend contains api.
 PROJECT = {
     "Makefile": "all:\n",

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# They start git and other programs.
+pytestmark = pytest.mark.programs
+
 SCRIPT = Path(__file__).parents[2] / "template" / "scripts" / "get-test-instance-id.sh"
 IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
 

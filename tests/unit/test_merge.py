@@ -12,6 +12,9 @@ import pytest
 
 from .conftest import Migration
 
+# They start git and other programs.
+pytestmark = pytest.mark.programs
+
 MARK = "# Kept by the template\n"
 LINES = [f"line {number}\n" for number in range(1, 10)]
 

@@ -18,6 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
+# They start git and other programs.
+pytestmark = pytest.mark.programs
+
 SCRIPT = Path(__file__).resolve().parents[2] / "template/scripts/release.py"
 
 #: The pattern that semver.org suggests, unchanged. Its last group is the build metadata.
