@@ -23,7 +23,7 @@ def store(cache: ModuleType, tmp_path: Path) -> Any:
     return cache.Store(tmp_path / "cache")
 
 
-def passed(cache: ModuleType, when: float = 0.0, checkout: str = "/work/shop") -> Any:
+def passed(cache: ModuleType, when: float = 0.0, checkout: str = "/home/me/shop") -> Any:
     return cache.Pass(when or time.time(), checkout, 1.5, 21, 20, "pytest")
 
 
