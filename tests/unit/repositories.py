@@ -5,7 +5,12 @@ from __future__ import annotations
 import subprocess
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+
+from extensions.discovery import Found
+from extensions.override_files import override_files
+from extensions.services import resolve
 
 
 def write(root: Path, files: Mapping[str, str], *, git: bool = False) -> Path:
@@ -18,6 +23,18 @@ def write(root: Path, files: Mapping[str, str], *, git: bool = False) -> Path:
         subprocess.run(["git", "init", "--quiet", root], check=True)
         subprocess.run(["git", "-C", root, "add", "--all"], check=True)
     return root
+
+
+def override_texts(found: Found) -> dict[str, str]:
+    """Return the override files by path, with the answers that adoption proposes."""
+    services = resolve(
+        layout="multi", services=found.items, service_kind="custom", database=found.database,
+        cache=found.cache, project_slug="shop", registry="ghcr.io/me",
+    )  # fmt: skip
+    return override_files(
+        found, [asdict(service) for service in services], slug="shop",
+        database=found.database, cache=found.cache,
+    )  # fmt: skip
 
 
 PYTHON = "FROM python:3.13-slim\nCOPY . .\nEXPOSE 8000\nCMD [uvicorn, app:app]\n"

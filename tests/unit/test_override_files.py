@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ import yaml
 from extensions import compose_reader
 from extensions.discovery import found
 from extensions.override_files import override_files
-from extensions.services import resolve
 
-from .repositories import CELERY, PYTHON, write
+from .repositories import CELERY, PYTHON, override_texts, write
 
 DEV, TEST, PROD = (f"deploy/{name}/docker-compose.override.yml" for name in ("dev", "test", "prod"))
 OWN = "services/web/deploy/test/docker-compose.override.yml"
@@ -57,15 +56,7 @@ def overrides(
     """Return the override files for a compose file, with the answers that adoption proposes."""
     more = {"docker-compose.yml": compose, "web/Dockerfile": PYTHON}
     known = found(write(root, more | dict(files or {}), git=git))
-    services = resolve(
-        layout="multi", services=known.items, service_kind="custom", database=known.database,
-        cache=known.cache, project_slug="shop", registry="x.io/y",
-    )  # fmt: skip
-    texts = override_files(
-        known, [asdict(service) for service in services], slug="shop",
-        database=known.database, cache=known.cache,
-    )  # fmt: skip
-    return Overrides(texts, known.notes)
+    return Overrides(override_texts(known), known.notes)
 
 
 def web(more: str) -> str:

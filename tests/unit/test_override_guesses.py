@@ -13,10 +13,9 @@ import yaml
 from extensions import compose_reader
 from extensions.commands import commands_of
 from extensions.destination import adopted
-from extensions.override_files import override_files
 from extensions.services import resolve
 
-from .repositories import PYTHON, write
+from .repositories import PYTHON, override_texts, write
 from .test_discovery import by_name, search
 
 
@@ -33,15 +32,7 @@ Loader.add_constructor("!override", _list)
 
 def overrides(root: Path, files: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return the services of each override file, by its environment or by the service's name."""
-    result = search(root, files)
-    services = resolve(
-        layout="multi", services=result.items, service_kind="custom", database=result.database,
-        cache=result.cache, project_slug="shop", registry="ghcr.io/me",
-    )  # fmt: skip
-    texts = override_files(
-        result, [asdict(service) for service in services], slug="shop",
-        database=result.database, cache=result.cache,
-    )  # fmt: skip
+    texts = override_texts(search(root, files))
     return {path.split("/")[1]: yaml.load(text, Loader)["services"] for path, text in texts.items()}
 
 
