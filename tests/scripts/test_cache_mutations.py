@@ -62,6 +62,8 @@ class Engine:
         return found
     def images(self, names):
         return {name: self.ids.get(name, "id") for name in names if self.ids.get(name) != "gone"}
+    def base_images(self, names):
+        return {name: self.ids[name] for name in names if self.ids.get(name, "gone") != "gone"}
     def about(self):
         return "engine"
 

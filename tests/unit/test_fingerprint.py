@@ -17,6 +17,11 @@ def fingerprint(runner: Callable[[str], ModuleType]) -> ModuleType:
     return runner("fingerprint")
 
 
+@pytest.fixture(scope="module")
+def stack_inputs(runner: Callable[[str], ModuleType]) -> ModuleType:
+    return runner("stack_inputs")
+
+
 class Folder:
     """A folder whose digest is compared before and after a change."""
 
@@ -48,9 +53,9 @@ def folder(fingerprint: ModuleType, tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def any_age(fingerprint: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def any_age(runner: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the memo accept new files too, because no call can set the time when a file changed."""
-    monkeypatch.setattr(fingerprint, "RACY", -1)
+    monkeypatch.setattr(runner("memo"), "RACY", -1)
 
 
 @pytest.mark.usefixtures("any_age")
@@ -220,7 +225,7 @@ def test_the_names_of_other_services_in_a_file(folder: Folder, text: str, words:
     assert set(folder.tree().mentions.get("main.py", ())) == words
 
 
-def test_the_images_of_a_dockerfile(fingerprint: ModuleType, tmp_path: Path) -> None:
+def test_the_images_of_a_dockerfile(stack_inputs: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(
         "ARG PYTHON=3.13\nARG BASE\n"
         "FROM --platform=$BUILDPLATFORM golang:1 AS build\n"
@@ -235,18 +240,33 @@ def test_the_images_of_a_dockerfile(fingerprint: ModuleType, tmp_path: Path) -> 
         "# COPY --from=comment /a /b\n"
     )
     build = {"context": str(tmp_path), "args": {"BASE": "debian:12"}}
-    assert fingerprint.base_images(build) >= {
+    assert stack_inputs.base_images(build) >= {
         *("golang:1", "python:3.13-slim", "alpine:3", "debian:12"),
         *("ghcr.io/astral-sh/uv:0.13", "busybox:1"),
     }
-    assert not fingerprint.base_images(build) & {"build", "0", "scratch", "comment"}
-    with pytest.raises(fingerprint.UnreadableError, match="depends on a variable"):
-        fingerprint.base_images({"context": str(tmp_path)})
-    with pytest.raises(fingerprint.UnreadableError, match="cannot read"):
-        fingerprint.base_images({"context": str(tmp_path), "dockerfile": "none"})
+    assert not stack_inputs.base_images(build) & {"build", "0", "scratch", "comment"}
+    with pytest.raises(stack_inputs.UnreadableError, match="depends on a variable"):
+        stack_inputs.base_images({"context": str(tmp_path)})
+    with pytest.raises(stack_inputs.UnreadableError, match="cannot read"):
+        stack_inputs.base_images({"context": str(tmp_path), "dockerfile": "none"})
 
 
-def test_the_paths_of_a_stack(fingerprint: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("image", "full"),
+    [
+        ("python", "docker.io/library/python:latest"),
+        ("python:3.14-slim", "docker.io/library/python:3.14-slim"),
+        ("grafana/loki:3", "docker.io/grafana/loki:3"),
+        ("ghcr.io/acme/base", "ghcr.io/acme/base:latest"),
+        ("localhost/base:1", "localhost/base:1"),
+        ("registry:5000/base", "registry:5000/base:latest"),
+    ],
+)
+def test_the_full_name_of_an_image(stack_inputs: ModuleType, image: str, full: str) -> None:
+    assert stack_inputs.full_name(image) == full
+
+
+def test_the_paths_of_a_stack(stack_inputs: ModuleType) -> None:
     config = {
         "services": {
             "a": {
@@ -262,11 +282,11 @@ def test_the_paths_of_a_stack(fingerprint: ModuleType) -> None:
         "configs": {"c": {"file": "/p/c"}, "d": {"content": "text"}},
         "secrets": {"e": {"file": "/p/e"}},
     }
-    names = {str(path) for path in fingerprint.host_paths(config)}
+    names = {str(path) for path in stack_inputs.host_paths(config)}
     assert names == {"/p/a", "/p/a/Dockerfile", "/p/x", "/etc/a", "/p/c", "/p/e"}
     remote = {"services": {"a": {"build": {"context": "https://example.com/a.git"}}}}
-    with pytest.raises(fingerprint.UnreadableError, match="not on this machine"):
-        fingerprint.host_paths(remote)
+    with pytest.raises(stack_inputs.UnreadableError, match="not on this machine"):
+        stack_inputs.host_paths(remote)
 
 
 def test_keys_do_not_confuse_names_and_values(fingerprint: ModuleType) -> None:

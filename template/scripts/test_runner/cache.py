@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint
+from . import fingerprint, stack_inputs
 from .changes import all_services
 from .fingerprint import Inputs, Memo, Parts, UnreadableError, digest, key_of
 from .project import FOLDERS, ROOT, SLUG
@@ -164,7 +164,7 @@ class Cache:
     targets: list[Target]
     fresh: bool = False  #: run every target
     timeout: float = 0.0  #: of a target, in seconds; 0: no limit
-    engine: fingerprint.Engine = field(default_factory=fingerprint.DockerEngine)
+    engine: stack_inputs.Engine = field(default_factory=stack_inputs.DockerEngine)
     store: Store = field(default_factory=lambda: Store(folder()))
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@
 | tree FOLDER | each file of the service, of the services in its stack and of those that its files mention: name, mode, content, target of a symbolic link; ignored and untracked files too |
 | tree . | all other files of the project, except those of no test (UNTESTED in changes.py), and the integration tests |
 | compose | the output of `docker compose config`, and each folder or file outside the other parts that it mounts or builds |
-| image NAME | the ID of each image that the stack or a Dockerfile uses |
+| image NAME | the ID of each image that the stack uses and does not build |
+| base image NAME | the digest of each image that a Dockerfile names, or the ID in Docker's image store |
 | environment NAME | each variable that the tests can read, except NEUTRAL |
 | tool NAME | path, size and time of each program in the commands; the version behind a version manager |
 | machine | operating system, kernel, architecture, time zone, user and umask |
@@ -20,7 +21,6 @@ has no path of the checkout, so worktrees share results. If a part cannot be rea
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import platform
@@ -29,17 +29,18 @@ import shlex
 import shutil
 import stat
 import subprocess
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .changes import UNTESTED, all_services, stack_of
+from .memo import Memo, UnreadableError, as_unreadable, digest, identity
 from .processes import environment
-from .project import FOLDERS, INTEGRATION, MULTI, ROOT, SLUG
+from .project import FOLDERS, INTEGRATION, MULTI, ROOT
+from .stack_inputs import Engine, Images, host_paths
 from .targets import Target, dry_run
 
 #: Changes when the parts change their meaning.
@@ -77,9 +78,6 @@ UNTESTED_FOLDERS = frozenset({"docs", "deploy/dev", "deploy/prod"})
 #: Files of a single-service project that are not its source, so their words do not count.
 OWN = ("scripts/", "deploy/", ".github/", ".gitea/", "Makefile", "README", ".copier-answers")
 
-#: How code finds a folder above its own.
-UPWARDS = re.compile(rb"\.parent|\.\.|__file__|dirname|import\.meta|\bcwd\b|services")
-
 #: Files that are neither a compose file nor read by one.
 CODE = re.compile(r"\.(py|[cm]?[jt]sx?|css|html|svg|png|md|go|rs|java|kt|rb|php|cs|sql)$")
 #: A file in node_modules that cannot change what a test does.
@@ -99,47 +97,7 @@ MANAGED_BY = (
 #: The most files that are read of a folder outside the project.
 MOST_OUTSIDE = 5000
 
-#: A file that was written less than this long ago, in nanoseconds, is read again next time: a second
-#: write in the same tick of the clock would leave the same times.
-RACY = 2_000_000_000
-
-#: The memo forgets all files when it has this many: most of them no longer exist.
-MOST_KNOWN = 300_000
-
 Parts = dict[str, str]
-
-
-class UnreadableError(Exception):
-    """An input of a target cannot be read. The text says which, in a few words."""
-
-
-def as_unreadable(error: Exception) -> UnreadableError:
-    """Return any error that stopped the reading of an input as an UnreadableError."""
-    if isinstance(error, UnreadableError):
-        return error
-    return UnreadableError(f"{type(error).__name__}: {error}")
-
-
-class Engine(Protocol):
-    """What is asked of Docker."""
-
-    def config(self, scope: str) -> dict[str, Any]:
-        """Return the resolved compose files of a scope."""
-
-    def images(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the IDs of those images that exist."""
-
-    def about(self) -> str:
-        """Describe the engine."""
-
-
-def digest(*texts: str | bytes) -> str:
-    """Return the SHA-256 of some texts, in hexadecimal."""
-    found = hashlib.sha256()
-    for text in texts:
-        data = text.encode(errors="surrogateescape") if isinstance(text, str) else text
-        found.update(b"%d:" % len(data) + data)
-    return found.hexdigest()
 
 
 def key_of(parts: Parts) -> str:
@@ -156,65 +114,6 @@ class Tree:
     files: dict[str, str]  #: the hash of each file, by its path in the folder
     mentions: dict[str, frozenset[str]]  #: by path: the services, and other folders, in its text
     config: str  #: the digest of the files that a compose file may be or read
-
-
-class Memo:
-    """The hashes of files as of the last run. A file is read again if its size, inode or times differ."""
-
-    def __init__(self, path: Path, words: re.Pattern[bytes]) -> None:
-        self.path, self.words = path, words
-        self.known: dict[str, list[str]] = {}
-        self.configs: dict[str, Any] = {}
-        self.tools: dict[str, list[str]] = {}
-        self.changed = False
-        # A change of this program may change the meaning of the memo.
-        self.version = digest(Path(__file__).read_bytes(), words.pattern)
-        with suppress(OSError, ValueError):  # Without a memo, all files are read.
-            check, _, text = path.read_text().partition("\n")
-            if check == digest(self.version, text):
-                self.known, self.configs, self.tools = json.loads(text)
-
-    def hash(self, path: str, info: os.stat_result) -> tuple[str, str]:
-        """Return the hash of a file's content, and the words that it mentions, separated by spaces.
-
-        Raises:
-            UnreadableError: the file cannot be read, or changes at this moment.
-        """
-        stamp = f"{info.st_size} {info.st_mtime_ns} {info.st_ctime_ns} {info.st_ino}"
-        known = self.known.get(path)
-        if known and known[0] == stamp:
-            return known[1], known[2]
-        now = time.time_ns()
-        try:
-            with open(path, "rb") as file:  # noqa: PTH123 - called for thousands of files
-                content = file.read()
-                after = os.fstat(file.fileno())
-        except OSError as error:
-            raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
-        if (after.st_size, after.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
-            raise UnreadableError(f"{path} changed while it was read")
-        words = {
-            next(filter(None, groups)).decode(errors="replace")
-            for groups in self.words.findall(content)
-            # A quoted name alone says little, so it counts where the code also leaves its folder.
-            if not groups[1] or UPWARDS.search(content)
-        }
-        result = hashlib.sha256(content).hexdigest(), " ".join(sorted(words))
-        if now - max(info.st_mtime_ns, info.st_ctime_ns) > RACY:
-            self.known[path], self.changed = [stamp, *result], True
-        return result
-
-    def save(self) -> None:
-        """Write the memo for the next run, if it changed. It only saves time, so errors are ignored."""
-        if not self.changed:
-            return
-        new = self.path.with_suffix(f".{os.getpid()}.new")
-        known = self.known if len(self.known) < MOST_KNOWN else {}
-        text = json.dumps([known, self.configs, self.tools])
-        with suppress(OSError):
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.write_text(f"{digest(self.version, text)}\n{text}")
-            new.replace(self.path)
 
 
 def words_of(services: Iterable[str], folders: Iterable[str]) -> re.Pattern[bytes]:
@@ -239,6 +138,7 @@ class Inputs:
     _trees: dict[str, Tree] = field(default_factory=dict)
     _folders: dict[str, list[str]] = field(default_factory=dict)
     _images: dict[str, str] = field(default_factory=dict)
+    _bases: dict[str, str] = field(default_factory=dict)
     _about: str = ""
 
     def read(self, targets: Iterable[Target]) -> dict[str, Parts | UnreadableError]:
@@ -249,8 +149,12 @@ class Inputs:
         with ThreadPoolExecutor(max_workers=8) as pool:
             about = pool.submit(self.engine.about) if scopes else None
             # Most often the stacks are those of the last run. Ask while the files are read.
-            before = self.images_in_memo() if scopes else set()
-            images = pool.submit(self.engine.images, before) if before else None
+            before = Images()
+            if scopes:
+                with suppress(Exception):  # It only saves time.
+                    before = Images.of(config for _, config in self.memo.configs.values())
+            images = pool.submit(self.engine.images, before.all) if before.all else None
+            bases = pool.submit(self.engine.base_images, before.bases) if before.bases else None
             for target in wanted:
                 try:
                     found[target.title] = self.basic(target)
@@ -264,13 +168,16 @@ class Inputs:
             plans = {scope: pool.submit(self._config, target) for scope, target in readable.items()}
             try:
                 self._images = images.result() if images else {}
+                self._bases = bases.result() if bases else {}
                 self._about = about.result() if about else ""
-                names: set[str] = set()
+                now = Images()
                 for plan in plans.values():
                     with suppress(Exception):  # `stack` meets the same error.
-                        names |= self.images_of(plan.result())
-                if names - before:
-                    self._images |= self.engine.images(names - before)
+                        now |= Images.of([plan.result()])
+                if now.all - before.all:
+                    self._images |= self.engine.images(now.all - before.all)
+                if now.bases - before.bases:
+                    self._bases |= self.engine.base_images(now.bases - before.bases)
             except Exception as error:  # noqa: BLE001 - as above
                 error = as_unreadable(error)
                 found |= {target.title: error for target in wanted if target.scope}
@@ -281,14 +188,6 @@ class Inputs:
                     parts |= self.stack(target, plans[target.scope].result())
                 except Exception as error:  # noqa: BLE001 - on any error, the target must run
                     found[target.title] = as_unreadable(error)
-        return found
-
-    def images_in_memo(self) -> set[str]:
-        """Return the images that the stacks used in the last run."""
-        found: set[str] = set()
-        for _, config in self.memo.configs.values():
-            with suppress(Exception):  # It only saves time.
-                found |= self.images_of(config)
         return found
 
     # WITHOUT DOCKER -----------------------------------------------------------
@@ -611,13 +510,15 @@ class Inputs:
             name = os.path.relpath(path, self.root)
             if name not in covered or name == ".":
                 parts[f"path {name}"] = self.place(path)
-        for name in sorted(self.images_of(config)):
-            if "@sha256:" in name:
-                parts[f"image {name}"] = name
-            elif name in self._images:
-                parts[f"image {name}"] = self._images[name]
-            else:
-                raise UnreadableError(f"image {name} is not in Docker's image store")
+        images = Images.of([config])
+        for kind, names in (("image", images.used), ("base image", images.bases)):
+            for name in sorted(names):
+                known = self._images if kind == "image" else self._images | self._bases
+                if "@sha256:" not in name and name not in known:
+                    raise UnreadableError(
+                        f"{kind} {name} is neither in Docker's image store nor found"
+                    )
+                parts[f"{kind} {name}"] = known.get(name, name)
         return parts
 
     def _config(self, target: Target) -> dict[str, Any]:
@@ -632,16 +533,6 @@ class Inputs:
             return found
         found = self.engine.config(target.scope)
         self.memo.configs[target.scope], self.memo.changed = [key, found], True
-        return found
-
-    def images_of(self, config: dict[str, Any]) -> set[str]:
-        """Return the images that a stack uses and does not build: its own, and those of Dockerfiles."""
-        services = (config.get("services") or {}).values()
-        built = {service.get("image") for service in services if service.get("build")}
-        found = {service["image"] for service in services if not service.get("build")} - built
-        for service in services:
-            if build := service.get("build"):
-                found |= base_images(build)
         return found
 
 
@@ -681,15 +572,6 @@ def files_below(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield prefix + entry.name, entry
 
 
-def identity(path: str) -> str:
-    """Return the path, size and time of a program; only the path if it does not exist."""
-    try:
-        info = Path(path).stat()
-    except OSError:
-        return path
-    return f"{path} {info.st_size} {info.st_mtime_ns}"
-
-
 def machine() -> str:
     """Return a digest of the machine: system, kernel, architecture, time zone, user and umask."""
     umask = os.umask(0o022)
@@ -716,180 +598,3 @@ def directives(root: Path, target: Target) -> Iterator[list[str]]:
             for line in re.findall(r"^# test-cache: (off|also .+)$", text, re.MULTILINE):
                 first, *rest = shlex.split(line)
                 yield rest if first == "also" else [first]
-
-
-def host_paths(config: dict[str, Any]) -> set[Path]:
-    """Return the files and folders of the host that a stack builds, mounts or reads.
-
-    Raises:
-        UnreadableError: a build context is not on this machine.
-    """
-    found: set[Path] = set()
-    for service in (config.get("services") or {}).values():
-        build = service.get("build") or {}
-        more = [str(path) for path in (build.get("additional_contexts") or {}).values()]
-        for path in [*([build["context"]] if build.get("context") else []), *more]:
-            if path.startswith(("docker-image://", "service:")):
-                continue
-            if not path.startswith("/"):
-                raise UnreadableError(f"the build context {path} is not on this machine")
-            found.add(Path(path))
-        if build.get("dockerfile"):
-            found.add(Path(build.get("context", "/"), build["dockerfile"]))
-        for volume in service.get("volumes") or ():
-            if isinstance(volume, dict) and volume.get("type") == "bind":
-                found.add(Path(volume["source"]))
-    for kind in ("configs", "secrets"):
-        for about in (config.get(kind) or {}).values():
-            if (about or {}).get("external"):
-                raise UnreadableError(f"its stack uses one of {kind} that is external")
-            if (about or {}).get("file"):
-                found.add(Path(about["file"]))
-    return found
-
-
-def base_images(build: dict[str, Any]) -> set[str]:
-    """Return the images that a Dockerfile names.
-
-    Raises:
-        UnreadableError: the Dockerfile cannot be read, or the name depends on an unknown variable.
-    """
-    text = build.get("dockerfile_inline") or ""
-    if not text:
-        path = Path(build["context"], build.get("dockerfile", "Dockerfile"))
-        try:
-            text = path.read_text(errors="replace")
-        except OSError as error:
-            raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
-    text = re.sub(r"\\\r?\n", " ", text)
-    values = dict(re.findall(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']*)", text, re.MULTILINE))
-    values |= {name: str(value) for name, value in (build.get("args") or {}).items() if value}
-    contexts = build.get("additional_contexts") or {}
-    stages = {"scratch", *contexts}
-    found = {
-        str(path).removeprefix("docker-image://")
-        for path in contexts.values()
-        if str(path).startswith("docker-image://")
-    }
-    for line in text.splitlines():
-        start = re.match(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", line, re.IGNORECASE)
-        names = [start[1]] if start else []
-        if re.match(r"\s*(COPY|ADD|RUN)\s", line, re.IGNORECASE):
-            names = re.findall(r"(?:--|\b)from=([^\s,]+)", line)
-        for name in names:
-            image = expand(name, values)
-            if image.lower() not in stages and not image.isdigit():
-                found.add(image)
-        if start and start[2]:
-            stages.add(start[2].lower())
-    return found
-
-
-def expand(name: str, values: Mapping[str, str]) -> str:
-    """Replace the variables in the name of an image.
-
-    Raises:
-        UnreadableError: a variable has no value.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        variable, default = found[1] or found[3], found[2]
-        if variable not in values and default is None:
-            raise UnreadableError(f"the image {name} depends on a variable without a value")
-        return values.get(variable, default or "")
-
-    return re.sub(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))", value, name)
-
-
-class DockerEngine:
-    """Asks the docker command."""
-
-    def __init__(self, root: Path = ROOT) -> None:
-        self.root = root
-
-    def config(self, scope: str) -> dict[str, Any]:
-        """Return the output of `docker compose config`, with a fixed instance id.
-
-        Raises:
-            UnreadableError: Compose failed.
-        """
-        service = "" if scope == "full" else f"services/{scope}/"
-        own = {"COMPOSE_PROJECT_NAME": f"{SLUG}-test", "TEST_INSTANCE_ID": "cache"}
-        env = environment("", **own)
-        env.pop("COMPOSE_FILE", None)
-        text = ask(
-            *("compose", "config", "--format", "json"),
-            cwd=self.root / f"{service}deploy/test",
-            env=env,
-        )
-        try:
-            found: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise UnreadableError("docker compose config printed no JSON") from None
-        return found
-
-    def images(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the IDs of those images that exist.
-
-        Raises:
-            UnreadableError: the engine does not answer.
-        """
-        wanted = sorted(names)
-        form = ("image", "inspect", "--format={{.Id}}")
-        try:
-            return dict(zip(wanted, ask(*form, *wanted).split(), strict=True))
-        except (UnreadableError, ValueError):
-            pass  # One of them does not exist.
-        found = {}
-        for name in wanted:
-            with suppress(UnreadableError):
-                found[name] = ask(*form, name).strip()
-        return found
-
-    def about(self) -> str:
-        """Return a digest of the engine's version and architecture, and of Docker's plugins.
-
-        Raises:
-            UnreadableError: the engine does not answer.
-        """
-        text = "{{.Server.Version}} {{.Server.Os}} {{.Server.Arch}} {{.Server.KernelVersion}}"
-        server = ask("version", f"--format={text}")
-        folders = [
-            f"{os.environ.get('DOCKER_CONFIG', str(Path.home() / '.docker'))}/cli-plugins",
-            *(f"/usr/{place}/docker/cli-plugins" for place in ("lib", "libexec", "local/lib")),
-        ]
-        plugins = [
-            identity(os.path.realpath(f"{folder}/docker-{name}"))
-            for folder in folders
-            for name in ("compose", "buildx")
-        ]
-        proxies = ""
-        with suppress(OSError, ValueError, AttributeError):
-            settings = json.loads(Path(folders[0]).parent.joinpath("config.json").read_bytes())
-            proxies = json.dumps([settings.get("proxies"), settings.get("currentContext")])
-        return digest(server, proxies, *plugins)
-
-
-def ask(*args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Run docker and return its output.
-
-    Raises:
-        UnreadableError: docker failed; the text is its last line.
-    """
-    try:
-        done = subprocess.run(
-            ["docker", *args],
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        raise UnreadableError("docker does not answer") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise UnreadableError(lines[-1] if lines else "docker failed")
-    return done.stdout
