@@ -20,7 +20,8 @@ from typing import Any
 
 from . import fingerprint, stack_inputs
 from .changes import all_services
-from .fingerprint import Inputs, Memo, Parts, UnreadableError, digest, key_of
+from .fingerprint import Inputs, Parts, key_of
+from .memo import Memo, UnreadableError, digest
 from .project import FOLDERS, ROOT, SLUG
 from .targets import State, Target
 

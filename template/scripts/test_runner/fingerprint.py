@@ -515,9 +515,7 @@ class Inputs:
             for name in sorted(names):
                 known = self._images if kind == "image" else self._images | self._bases
                 if "@sha256:" not in name and name not in known:
-                    raise UnreadableError(
-                        f"{kind} {name} is neither in Docker's image store nor found"
-                    )
+                    raise UnreadableError(f"{kind} {name} has no known digest")
                 parts[f"{kind} {name}"] = known.get(name, name)
         return parts
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -221,17 +220,15 @@ class DockerEngine:
         bake = {"group": {"default": {"targets": list(targets)}}, "target": targets}
         command = ("docker", "buildx", "bake", "--progress=plain", "--file=-")
         try:
-            # In a folder of its own, because bake reads the .dockerignore of the working directory.
-            with tempfile.TemporaryDirectory() as empty:
-                done = subprocess.run(
-                    command,
-                    cwd=empty,
-                    input=json.dumps(bake),
-                    capture_output=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    timeout=20,
-                )
+            done = subprocess.run(
+                command,
+                cwd=Path(__file__).parent,  # Here is no .dockerignore, which bake would read.
+                input=json.dumps(bake),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=20,
+            )
         except (OSError, subprocess.TimeoutExpired):
             return {}
         # By the image's name, as BuildKit may display one image under the name of another target. A
