@@ -211,13 +211,17 @@ def show_list(*, as_json: bool) -> int:
     if not found:
         print(f"{SLUG} has no development environments on this machine")
         return 0
-    rows: list[tuple[str, ...]] = [("CHECKOUT", "BRANCH", "STATE", "AGE", "ADDRESSES")]
+    rows: list[tuple[str, ...]] = [("BRANCH", "STATE", "AGE", "CHECKOUT")]
     for one in found:
         checkout = str(one.checkout or f"unknown ({one.name})")
         where = f"{checkout} (deleted)" if one.is_gone else checkout
-        addresses = [f"{name} {text}" for name, texts in one.addresses.items() for text in texts]
-        rows.append((where, one.branch, one.state, one.age, ", ".join(addresses)))
-    print("\n".join(startup.aligned(rows)))
+        rows.append((one.branch, one.state, one.age, where))
+    head, *lines = startup.aligned(rows)
+    print(head)
+    for one, line in zip(found, lines, strict=True):
+        print(line)
+        texts = [(f"  {name}", text) for name, texts in one.addresses.items() for text in texts]
+        print("".join(f"{address}\n" for address in startup.aligned(texts)), end="")
     return 0
 
 

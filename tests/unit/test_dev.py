@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -589,6 +589,33 @@ def test_environments_are_found(engine: Callable[..., list[Any]], main: Path) ->
     assert (down["state"], down["addresses"], down["checkout_exists"]) == ("down", {}, True)
     assert gone["addresses"] == {"api": ["http://127.0.0.1:20001"]}
     assert (gone["checkout_exists"], gone["branch"]) == (False, None)
+
+
+def test_the_list_fits_a_terminal(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one(name: str, branch: str, path: str, addresses: dict[str, list[str]]) -> Any:
+        return SimpleNamespace(
+            name=name, branch=branch, state="running", age="2 h", checkout=Path(path),
+            is_gone=not branch, addresses=addresses,
+        )  # fmt: skip
+
+    found = [
+        one("shop-dev", "main", "/src/shop", {"api": ["http://127.0.0.1:8000"], "database": ["127.0.0.1:5432"]}),
+        one("shop-dev-old-abc123", "", "/src/old", {}),
+    ]  # fmt: skip
+    monkeypatch.setattr(machine.dev, "environments", lambda: found)
+    assert machine.dev.show_list(as_json=False) == 0
+    assert (
+        capsys.readouterr().out
+        == """\
+BRANCH  STATE    AGE  CHECKOUT
+main    running  2 h  /src/shop
+  api       http://127.0.0.1:8000
+  database  127.0.0.1:5432
+        running  2 h  /src/old (deleted)
+"""
+    )
 
 
 @pytest.mark.parametrize(
