@@ -93,7 +93,7 @@ def e2e(session: nox.Session) -> None:
         # In CI, a skipped session would look like a passed one.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    pytest(session, *by_file(), "-m", "not drills", paths=["tests/unit/test_stack.py", "tests/e2e"])
+    pytest(session, *by_file(), "-m", "not drills", paths=["tests/e2e"])
 
 
 @nox.session
@@ -168,8 +168,11 @@ def side_by_side(per_core: int = 2) -> list[str]:
 
 
 def by_file() -> list[str]:
-    """Return the options that run files of tests side by side. The tests in a file share a project."""
-    return ["--numprocesses=4", "--dist=loadfile"]
+    """Return the options that run files of tests side by side. The tests in a file share a project.
+
+    The files start in the order that tests/e2e/conftest.py gives them.
+    """
+    return ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
 
 
 def tracked_files() -> list[str]:

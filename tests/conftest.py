@@ -31,11 +31,16 @@ import jinja2
 import plumbum
 import pytest
 from copier import Phase
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
 #: The parts of the repository that Copier reads.
 TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "migrations", "tasks", "template")
+
+# Random tests are not timed: the machine may be slow.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -115,6 +115,16 @@ def inspect(noun: str, *ids: str) -> list[dict[str, Any]]:
 
 NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
+#: The files that take longest. They start first, so that no process is left alone with one of them.
+SLOWEST = ("pipeline", "workflows", "environments", "in_container", "adoption", "living", "agents")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files by their duration."""
+    order = {f"test_{name}": place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine(docker_engine: None) -> None:

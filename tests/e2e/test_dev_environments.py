@@ -22,6 +22,10 @@ services:
 """
 
 
+#: The worktrees, beside the main checkout.
+NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
 def label_of(name: str) -> str:
     return f"com.docker.compose.project={name}"
 
@@ -59,19 +63,22 @@ def api(project: Project) -> str:
 
 
 @pytest.mark.drills
-def test_worktrees_develop_at_the_same_time(main: Project) -> None:
-    checkouts = [main, *(worktree(main, name) for name in ("one", "two", "three"))]
+def test_eight_worktrees_develop_and_test_at_the_same_time(main: Project) -> None:
+    checkouts = [main, *(worktree(main, name) for name in NAMES)]
     for one in checkouts[1:]:
-        source = one.path / "services/api/api/main.py"
-        replace(source, '"ok"', f'"{one.path.name}"')
-    with ThreadPoolExecutor() as pool:
+        for name in one.run("git", "grep", "-l", '"ok"', "--", "*.py").splitlines():
+            replace(one.path / name, '"ok"', f'"{one.path.name}"')
+    with ThreadPoolExecutor(len(checkouts)) as pool:
         for said in pool.map(lambda one: one.make("dev"), checkouts):
             assert "http://127.0.0.1:" in said
+        for said in pool.map(lambda one: one.make("setup", "test"), checkouts):
+            assert "PASSED: " in said
+    assert main.left() == NOTHING
     found = environments(main)
     assert found.keys() == {one.path for one in checkouts}
     assert found[main.path]["name"] == f"{main.slug}-dev"
     assert {one["state"] for one in found.values()} == {"running"}
-    assert {one["branch"] for one in found.values()} >= {"one", "two", "three"}
+    assert {one["branch"] for one in found.values()} >= set(NAMES)
     for one in checkouts:
         fetch(f"{api(one)}/api/items", {"name": one.path.name})
     for one in checkouts:
@@ -99,7 +106,7 @@ def test_worktrees_develop_at_the_same_time(main: Project) -> None:
     assert all(name in said for name in gone)
     assert "nothing removed" in said
     main.make("dev-clean", "ARGS=--yes")
-    assert [docker_holds(label_of(name)) for name in gone] == [NOTHING] * 3
+    assert [docker_holds(label_of(name)) for name in gone] == [NOTHING] * len(gone)
     assert main.path.name in fetch(f"{api(main)}/api/items")
 
 

@@ -50,9 +50,18 @@ def wait_for_text(url: str, text: str, seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    project = generate(services="api, orders:node-api, worker, frontend", cache="redis")
+    project = generate(
+        services="api, orders:node-api, worker, frontend, billing:custom", cache="redis"
+    )
     project.make("setup")
     return project
+
+
+def test_lint_and_format_find_nothing_to_fix(project: Project) -> None:
+    project.commit()
+    project.make("lint")
+    project.make("format")
+    assert not project.run("git", "status", "--porcelain")
 
 
 @pytest.fixture
@@ -149,7 +158,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
         label = f"label=com.docker.compose.project={project.slug}"
         containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
         own = [c for c in containers if project.slug in c["Config"]["Image"]]
-        assert len(own) == 6  # api and orders, each with its migrations, worker, frontend
+        assert len(own) == 7  # api and orders, each with its migrations, worker, frontend, billing
         for container in own:
             check_hardened(container)
         servers = {"redis-server", "postgres"}

@@ -106,7 +106,7 @@ def test_all_tests_pass_in_a_job_that_is_a_container(
     generate: Callable[..., Project], job_image: str
 ) -> None:
     """Run the commands of a Gitea workflow on a new checkout, in the default image of a runner."""
-    project = generate(forge="gitea")
+    project = generate(services="orders:node-api", forge="gitea")
     project.commit()
     with job_container(project, job_image) as container:
         run(container, "make", "setup", "test")

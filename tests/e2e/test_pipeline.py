@@ -64,15 +64,6 @@ def test_a_new_project_passes_and_leaves_nothing_behind(
     )
 
 
-def test_lint_and_format_find_nothing_to_fix(generate: Callable[..., Project]) -> None:
-    project = generate(services="api, orders:node-api, worker, frontend, billing:custom")
-    project.make("setup")
-    project.commit()
-    project.make("lint")
-    project.make("format")
-    assert not project.run("git", "status", "--porcelain")
-
-
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
     """A project with an api and its worker, after `make setup`."""

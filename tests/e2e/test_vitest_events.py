@@ -165,7 +165,7 @@ class Project:
         return Run(done.returncode, done.stdout, [json.loads(line) for line in lines])
 
 
-@pytest.fixture(scope="module", params=["3", "4", "5"])
+@pytest.fixture(scope="module", params=["3", pytest.param("4", marks=pytest.mark.drills), "5"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project for each version of Vitest."""
     if not shutil.which("npm"):

@@ -457,19 +457,18 @@ def test_the_workflows_of_a_project_as_it_comes(
     generate: Callable[..., Project], registry: Registry, tmp_path: Path
 ) -> None:
     """All tests for a first push, and then its release, with nothing made easier."""
-    project = generate(services="api, worker", registry=f"{registry.host}/acme", forge="gitea")
+    project = generate(services="api", registry=f"{registry.host}/acme", forge="gitea")
     forge = Forge(project.path, tmp_path, ".gitea")
     forge.start({})
     run = forge.push()
     assert run.passed, run.said
-    jobs = ("changes", "service-api", "service-worker", "integration", "gate")
+    jobs = ("changes", "service-api", "integration", "gate")
     assert run.jobs == dict.fromkeys(jobs, "success")
     run = forge.release("v1.0.0")
     assert run.passed, run.said
     assert project.left() == NOTHING
-    for service in ("api", "worker"):
-        image = f"acme/{project.slug}-{service}"
-        assert registry.tags(image) == {"1.0.0", "1.0", "1", "latest"}
-        # What was pushed can be run.
-        name = registry.pull(image, "latest", tmp_path)
-        assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")
+    image = f"acme/{project.slug}-api"
+    assert registry.tags(image) == {"1.0.0", "1.0", "1", "latest"}
+    # What was pushed can be run.
+    name = registry.pull(image, "latest", tmp_path)
+    assert docker("run", "--rm", name, "python", "--version").startswith("Python 3")

@@ -21,7 +21,7 @@ import copier
 import pytest
 import yaml
 from copier.errors import UserMessageError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extensions import rules
@@ -353,7 +353,6 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-fast = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Resolve = Callable[..., dict[str, Any]]
 
 
@@ -371,7 +370,7 @@ def check_services(services: Mapping[str, Any]) -> None:
         left = {name: needs for name, needs in left.items() if name not in free}
 
 
-@settings(fast, max_examples=100)
+@settings(max_examples=100)
 @given(services=service_lists, stores=backing)
 def test_accepted_services_are_consistent(
     resolve: Resolve, services: Any, stores: tuple[str, str]
@@ -387,7 +386,7 @@ def test_accepted_services_are_consistent(
     assert not {taken.get(store) for store in stores} & set(ports)
 
 
-@settings(fast, max_examples=100)
+@settings(max_examples=100)
 @given(services=anything)
 def test_invalid_services_are_refused_in_one_line(resolve: Resolve, services: Any) -> None:
     try:
@@ -396,13 +395,13 @@ def test_invalid_services_are_refused_in_one_line(resolve: Resolve, services: An
         assert str(refusal).isprintable()
 
 
-@settings(fast, max_examples=100)
+@settings(max_examples=100)
 @given(name=texts)
 def test_every_text_has_a_slug(name: str) -> None:
     rules.check_slug(rules.slug(name))
 
 
-@settings(fast, max_examples=100)
+@settings(max_examples=100)
 @given(text=texts)
 def test_every_parser_reads_quoted_text_back(text: str) -> None:
     try:
@@ -416,7 +415,7 @@ def test_every_parser_reads_quoted_text_back(text: str) -> None:
     assert eval(quoted) == text
 
 
-@settings(fast, max_examples=12)
+@settings(max_examples=12)
 @given(services=service_lists, stores=backing, name=texts)
 def test_accepted_answers_render_to_valid_files(
     resolve: Resolve,

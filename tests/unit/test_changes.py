@@ -589,7 +589,7 @@ def expected(before: dict[str, str], after: dict[str, str]) -> tuple[list[str], 
     return sorted(services & there), integration or bool(services), False
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(STATES, STATES, STATES, st.booleans())
 def test_random_changes_match_the_difference_of_the_files(
     runner: Callable[[str], ModuleType],

@@ -116,7 +116,7 @@ def lists(draw: st.DrawFn) -> list[Any]:
     return items
 
 
-@settings(deadline=None, max_examples=75)
+@settings(max_examples=75)
 @given(items=lists(), data=st.data())
 def test_no_other_service_ever_changes(answers: ModuleType, items: list[Any], data: Any) -> None:
     given_answers = project(items)

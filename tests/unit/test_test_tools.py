@@ -355,7 +355,7 @@ def test_the_progress_of_a_capture(
 
 
 @given(name=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_size_of_the_chunks_does_not_matter(
     patterns: SimpleNamespace, name: str, sizes: list[int]
 ) -> None:
@@ -378,7 +378,7 @@ def test_the_size_of_the_chunks_does_not_matter(
     ),
     sizes=st.lists(st.integers(1, 200), min_size=1, max_size=10),
 )  # fmt: skip
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 def test_the_content_of_the_chunks_does_not_matter(
     patterns: SimpleNamespace, pieces: list[bytes], sizes: list[int]
 ) -> None:
