@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ..forge_api import running_api
 from .conftest import NOTHING, Project, docker
 from .forge import Forge, Registry, Run, running_registry
 
@@ -451,6 +452,51 @@ class TestSingle:
         # Below 1.0.0 there is no tag of the major version.
         image = f"acme/{slug}"
         assert tags(registry, image) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
+
+
+#: Replaces scripts/template.py: an update that writes what it can find of the token.
+UPDATE = """\
+import os, pathlib, sys
+if sys.argv[1] == "check":
+    print('{"newer": NEWER, "version": "v1", "newest": "v2", "changes": "More."}')
+    sys.exit()
+pid, found = os.getpid(), b""
+while pid > 1:
+    found += pathlib.Path(f"/proc/{pid}/environ").read_bytes() if IN_JOB(pid) else b""
+    pid = int(pathlib.Path(f"/proc/{pid}/status").read_text().partition("PPid:")[2].split()[0])
+for path in pathlib.Path(".git").rglob("config*"):
+    found += path.read_bytes()
+pathlib.Path("found").write_bytes(found.replace(b"\\0", b"\\n"))
+"""
+
+
+def test_an_update_is_proposed_without_giving_it_the_token(forge: Forge, tmp_path: Path) -> None:
+    # The environment of act itself has everything.
+    in_job = (
+        'def IN_JOB(pid): return b"/act" not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()\n'
+    )
+    update = UPDATE.replace("import os, pathlib, sys\n", f"import os, pathlib, sys\n{in_job}")
+    forge.commit({"scripts/template.py": update.replace("NEWER", "true")})
+    bare = tmp_path / "origin.git"
+    forge.git("init", "--quiet", "--bare", str(bare))
+    forge.git("config", f"url.{bare}.insteadOf", "https://github.com/Acme/Shop.git")
+    with running_api() as api:
+        options = (
+            "--secret=TEMPLATE_UPDATE_TOKEN=secret",
+            *(f"--env=GITHUB_{name}" for name in (
+                f"API_URL={api.url}/api", f"SERVER_URL={api.url}", "REPOSITORY=me/shop")),
+        )  # fmt: skip
+        run = forge.run("template-update.yml", "workflow_dispatch", {}, *options)
+        assert run.passed, run.said
+        assert run.jobs == {"update": "success", "propose": "success"}
+        assert "Opened http://f/pulls/1" in run.said
+        found = forge.git(f"--git-dir={bare}", "show", "template-update-v2:found")
+        assert "GITHUB_OUTPUT=" in found
+        assert "secret" not in found
+        forge.commit({"scripts/template.py": update.replace("NEWER", "false")})
+        run = forge.run("template-update.yml", "workflow_dispatch", {}, *options)
+        assert run.jobs == {"update": "success"}
+        assert len(api.posted) == 1
 
 
 def test_the_workflows_of_a_project_as_it_comes(
