@@ -7,7 +7,7 @@
 """Open a pull request with the newest version of the template, if this project has an older one.
 
 Two jobs of a workflow of GitHub, Gitea or Forgejo share the work, because an update runs the code of
-the template, which nobody has reviewed yet:
+the template, which is not reviewed yet:
 
 - `prepare` runs the update in a job without secrets, and writes the result to the job's output.
 - `propose` runs in a job with a token, and runs no code of the update. It reads PROPOSAL, the output of

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ..e2e.conftest import clean_environment
-from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Project, commit_version, git
+from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Project, commit_version, git
 
 Prepare = Callable[[Project], None]
 
@@ -293,3 +294,17 @@ def test_plain_copier_keeps_files_that_git_is_configured_not_to_show(project: Pr
     output = project.copier(f"--vcs-ref={NEXT}", code=1)
     assert "notes.txt is not committed; commit it or move it away" in output
     assert project.files() == before
+
+
+def test_plain_copier_without_trust_changes_nothing(generate: Generate) -> None:
+    """A hosted bot calls it so."""
+    project = generate(services="engine:custom", database="none")
+    before = project.files()
+    for options in ((), ("--skip-tasks",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "copier", "update", "--defaults", *options],
+            cwd=project.root, env=clean_environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 4
+        assert "Template uses potentially unsafe features" in done.stderr
+        assert project.files() == before
