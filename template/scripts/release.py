@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,15 @@ MAX_TAG = 128
 
 REVISION = "org.opencontainers.image.revision"
 
-#: How registries report that an image does not exist. Some answer "access denied". If the login
-#: really is missing, the later push fails with a clear message.
-ABSENT = re.compile(
-    r": not found$|(name|manifest) unknown|access denied|: denied|unauthorized|authorization failed"
-    r"|\b40[134] ",
-    re.IGNORECASE,
+#: How registries report that an image does not exist.
+ABSENT = re.compile(r": not found$|(name|manifest) unknown|\b404 ", re.IGNORECASE)
+
+#: How registries refuse access. That says nothing about the image, except on registries that answer so
+#: for an image that does not exist, and whose tokens cannot write without reading.
+DENIED = re.compile(
+    r"access denied|: denied|unauthorized|authorization failed|\b40[13] ", re.IGNORECASE
 )
+DENY_ABSENT = ("ghcr.io/",)
 
 
 class RefusedError(Exception):
@@ -152,6 +155,28 @@ def repository_tags() -> list[str]:
     return run("git", "for-each-ref", "--format=%(refname:strip=2)", "refs/tags").splitlines()
 
 
+def check_branch(tag: str, patterns: list[str]) -> None:
+    """Check that a tag is on a branch from which releases are allowed.
+
+    Args:
+        tag: an existing tag.
+        patterns: names of branches, such as `main` or `v*`. Slashes have no special meaning.
+
+    Raises:
+        RefusedError: the tag is on none of them.
+        ToolError: git failed.
+    """
+    form = ("--contains", f"refs/tags/{tag}", "--format=%(refname)")
+    found = run("git", "for-each-ref", *form, "refs/heads", "refs/remotes/origin").splitlines()
+    names = [ref.removeprefix("refs/heads/").removeprefix("refs/remotes/origin/") for ref in found]
+    if not any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
+        allowed = " or ".join(patterns) or "no branch"
+        raise RefusedError(
+            f"{tag} is not on {allowed}: merge its commit and tag the next version, or allow its branch "
+            "in the variable RELEASE_BRANCHES, such as: main v*"
+        )
+
+
 def run(*command: str) -> str:
     """Run a command in the project's folder and return its output.
 
@@ -182,6 +207,7 @@ def revisions(image: str) -> set[str] | None:
         None if the image does not exist; an empty set if it has no label with its commit.
 
     Raises:
+        RefusedError: the registry does not let this token read the image.
         ToolError: the registry did not answer.
     """
     command = ("docker", "buildx", "imagetools", "inspect", image, "--format", "{{json .Image}}")
@@ -190,6 +216,13 @@ def revisions(image: str) -> set[str] | None:
     except ToolError as error:
         if ABSENT.search(str(error)):
             return None
+        if DENIED.search(str(error)):
+            if image.startswith(DENY_ABSENT):
+                return None
+            raise RefusedError(
+                f"the registry does not let this token read {image}, so the image may exist already: "
+                "use a token that may read and write"
+            ) from None
         raise
     return set(labels(json.loads(output), REVISION))
 
@@ -248,6 +281,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("tag", help="check a tag, and print which image tags it moves")
     command.add_argument("tag", metavar="TAG")
+    command.add_argument(
+        "--branches",
+        metavar="NAMES",
+        help="refuse an existing tag that is on none of these branches; `v*` is a pattern",
+    )
     command = commands.add_parser(
         "published", help="print whether the registry has an image, built from a commit"
     )
@@ -265,6 +303,8 @@ def main() -> int:
     try:
         if options.command == "tag":
             found = release(options.tag, repository_tags())
+            if options.branches is not None:
+                check_branch(options.tag, options.branches.split())
             print(f"version={found.version}")
             print(f"prerelease={str(found.prerelease).lower()}")
             print(f"floating={' '.join(found.floating)}")

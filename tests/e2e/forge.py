@@ -250,13 +250,13 @@ class Forge:
         event = {"pull_request": {"number": 7, "base": {"ref": "main", "sha": base}}}
         return self.run("ci.yml", "pull_request", event)
 
-    def release(self, tag: str, *, token: str = TOKEN, new: bool = True) -> Run:
+    def release(self, tag: str, *, token: str = TOKEN, new: bool = True, branches: str = "") -> Run:
         """Run the release of a tag, and create the tag if it is new."""
         if new:
             self.git("tag", tag)
         self.git("checkout", "--quiet", "--detach", tag)
-        event = {"ref": f"refs/tags/{tag}"}
-        options = [f"--var=REGISTRY_USER={USER}"]
+        event = {"ref": f"refs/tags/{tag}", "repository": {"default_branch": "main"}}
+        options = [f"--var=REGISTRY_USER={USER}", f"--var=RELEASE_BRANCHES={branches}"]
         if token:
             options.append(f"--secret=REGISTRY_TOKEN={token}")
         return self.run("release.yml", "push", event, *options)

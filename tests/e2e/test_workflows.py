@@ -249,7 +249,7 @@ def images(forge: Forge) -> list[str]:
 class TestRelease:
     def test_a_life_of_releases(self, forge: Forge, registry: Registry, images: list[str]) -> None:
         def release(tag: str, *, new: bool = True) -> Run:
-            run = forge.release(tag, new=new)
+            run = forge.release(tag, new=new, branches="main v*")
             assert run.passed, run.said
             assert run.jobs == dict.fromkeys(
                 ["test", "promote", *(f"build {service}" for service in ALL)], "success"
@@ -309,6 +309,17 @@ class TestRelease:
         run = forge.release(tag)
         assert run.jobs == {"test": "failure"}
         assert f"::error::{tag} is not a release tag: " in run.said
+        assert forge.did() == []
+        assert not any(registry.tags(image) for image in images)
+
+    def test_a_tag_that_is_not_on_the_default_branch(
+        self, forge: Forge, registry: Registry, images: list[str]
+    ) -> None:
+        forge.git("checkout", "--quiet", "-b", "topic")
+        forge.commit({"services/api/app.py": "2\n"})
+        run = forge.release("v1.0.0")
+        assert run.jobs == {"test": "failure"}
+        assert "::error::v1.0.0 is not on main: " in run.said
         assert forge.did() == []
         assert not any(registry.tags(image) for image in images)
 

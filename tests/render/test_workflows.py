@@ -207,7 +207,10 @@ def test_renovate_is_configured(render: Callable[..., Path]) -> None:
         manager: rule["groupName"]
         for rule in found["packageRules"]
         for manager in rule.get("matchManagers", [])
+        if manager != "copier"
     }
+    [copier] = [rule for rule in found["packageRules"] if "copier" in rule.get("matchManagers", [])]
+    assert copier["enabled"] is False
     assert set(groups) == {"github-actions", "dockerfile", "docker-compose", "pep621", "npm"}
     assert found["minimumReleaseAge"] == "7 days"
     # The preset ignores every folder called test or tests.

@@ -259,6 +259,25 @@ class TestTag:
         assert project.run("tag", "v1.2") == (1, "", f"release.py: {line}")
         assert project.run("tag", "v1.2", GITHUB_ACTIONS="true") == (1, "", f"::error::{line}")
 
+    def test_on_which_branches_it_must_be(self, project: Project, tmp_path: Path) -> None:
+        project.git("branch", "--move", "main")
+        project.tag("v1.0.0")
+        project.git("checkout", "--quiet", "-b", "release/1")
+        project.git(
+            "-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "2", "--allow-empty"
+        )
+        project.tag("v1.0.1")
+        clone = tmp_path / "clone"
+        project.git("clone", "--quiet", "--branch=v1.0.1", project.root.as_uri(), str(clone))
+        for folder in (project.root, clone):
+            project.root = folder
+            assert project.run("tag", "v1.0.0", "--branches", "main")[0] == 0
+            assert project.run("tag", "v1.0.1", "--branches", "main release/*")[0] == 0
+            code, said, error = project.run("tag", "v1.0.1", "--branches", "main v*")
+            assert (code, said) == (1, "")
+            assert error.startswith("release.py: v1.0.1 is not on main or v*: merge its commit")
+            assert "is not on no branch" in project.run("tag", "v1.0.1", "--branches", "")[2]
+
     def test_a_clone_that_may_lack_tags(self, project: Project, tmp_path: Path) -> None:
         project.git("clone", "--quiet", "--depth=1", project.root.as_uri(), str(tmp_path / "s"))
         project.root = tmp_path / "s"
@@ -304,9 +323,6 @@ class TestPublished:
         "words",
         [
             "ERROR: ghcr.io/acme/shop-api:1.0.0: not found",
-            "ERROR: pull access denied, server message: insufficient_scope: authorization failed",
-            "ERROR: failed to fetch anonymous token: denied: denied",
-            "ERROR: unexpected status from HEAD request to https://x/v2/y: 403 Forbidden",
             "ERROR: name unknown: repository name not known to registry",
             "ERROR: unexpected status from HEAD request to https://x/v2/y: 404 Not Found",
         ],
@@ -314,6 +330,26 @@ class TestPublished:
     def test_how_registries_report_a_missing_image(self, project: Project, words: str) -> None:
         (project.bin / "missing").write_text(f"{words}\n")
         assert project.run("published", self.IMAGE, "abc")[:2] == (0, "published=false\n")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "ERROR: pull access denied, server message: insufficient_scope: authorization failed",
+            "ERROR: failed to fetch anonymous token: denied: denied",
+            "ERROR: unexpected status from HEAD request to https://x/v2/y: 403 Forbidden",
+            "ERROR: unexpected status from HEAD request to https://x/v2/y: 401 Unauthorized",
+        ],
+    )
+    def test_an_image_that_the_token_may_not_read(self, project: Project, words: str) -> None:
+        (project.bin / "missing").write_text(f"{words}\n")
+        project.tag("v1.0.0")
+        for command in (("published", self.IMAGE, "abc"), ("promote", "v1.0.0", self.IMAGE[:-6])):
+            code, said, error = project.run(*command)
+            assert (code, said) == (1, "")
+            assert f"does not let this token read {self.IMAGE}, so the image may exist" in error
+        # GitHub's registry answers so for every image that does not exist.
+        image = "ghcr.io/acme/shop-api:1.0.0"
+        assert project.run("published", image, "abc")[:2] == (0, "published=false\n")
 
     @pytest.mark.parametrize(
         "words",
