@@ -47,7 +47,7 @@ def lint(session: nox.Session) -> None:
     session.run("actionlint", *workflows)
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
     session.run("check-jsonschema", "--builtin-schema=vendor.renovate", ".github/renovate.json")
-    session.run("zizmor", "--offline", "--quiet", "--pedantic", *workflows)
+    session.run("zizmor", "--offline", "--quiet", "--persona=auditor", *workflows)
     session.run("hadolint", *[name for name in files if name.endswith("Dockerfile")])
 
 
