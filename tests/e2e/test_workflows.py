@@ -370,7 +370,7 @@ class TestRelease:
         assert len(created) == 1
         assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created.pop())
 
-    @pytest.mark.parametrize(("token", "job"), [("", "test"), ("wrong", "build api")])
+    @pytest.mark.parametrize(("token", "job"), [("", "build api"), ("wrong", "build api")])
     def test_without_a_good_token(
         self, forge: Forge, registry: Registry, images: list[str], token: str, job: str
     ) -> None:
