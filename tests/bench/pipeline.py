@@ -15,10 +15,13 @@ from .common import Bench, Done, git, run
 
 #: The limits: the time of `make test` divided by the commands in sequence, and by their longest
 #: chain.
-OF_SUM, OF_CHAIN = 0.5, 1.15
+OF_SUM, OF_CHAIN = 0.45, 1.15
 
 #: The limit for the runner's overhead: a part of the command's time, plus seconds.
 OVERHEAD, OVERHEAD_SECONDS = 0.02, 0.2
+
+#: The limit for the unit tests with PYTHONDONTWRITEBYTECODE, as in many images, divided by without it.
+WITHOUT_BYTECODE = 1.5
 
 #: The limits of the result cache: an unchanged run and a run after an edit, divided by a full run,
 #: and the seconds for the keys of 3 services, and of 30 with many files.
@@ -73,6 +76,7 @@ def section(bench: Bench) -> str:
         commands(bench, project),
         change(bench, project),
         cached(bench, project),
+        bytecode(bench),
         output(project),
     ]
     shutil.rmtree(project)
@@ -205,6 +209,30 @@ The edit is one of the worker, which the api needs.
 | after an edit of one service | {median(edited):.1f} | {median(edited) / median(full):.2f} | {EDITED} |
 
 The keys of its 7 targets take {median(key):.2f} s (limit {KEYS}).
+"""
+
+
+def bytecode(bench: Bench) -> str:
+    """Measure unit tests where Python may not write bytecode files, after a setup there."""
+    seconds: dict[str, list[float]] = {"": [], "1": []}
+    projects = {}
+    for value in seconds:
+        project = projects[value] = bench.project(f"services={', '.join(SERVICES)}")
+        run("env", f"PYTHONDONTWRITEBYTECODE={value}", "make", "setup", cwd=project)
+    for _ in bench.turns("without bytecode"):
+        for value, project in projects.items():
+            command = ("env", f"PYTHONDONTWRITEBYTECODE={value}", "make", "test-unit")
+            seconds[value].append(run(*command, cwd=project).seconds)
+    for project in projects.values():
+        shutil.rmtree(project)
+    allowed, denied = (median(found) for found in seconds.values())
+    bench.at_most("unit tests without bytecode ÷ with it", denied / allowed, WITHOUT_BYTECODE)
+    return f"""\
+### Without bytecode files
+
+With PYTHONDONTWRITEBYTECODE=1, as in many images, `make setup` compiles the installed packages, since
+Python would compile them again in each run. `make test-unit` takes {denied:.1f} s with the variable, and
+{allowed:.1f} s without it: a ratio of {denied / allowed:.2f} (limit {WITHOUT_BYTECODE}).
 """
 
 
