@@ -23,3 +23,12 @@ def test_packages_are_compiled_if_python_may_not_write_bytecode(
         cwd=render({}), env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == f"compile={compiles}\n"
+
+
+@pytest.mark.parametrize("layout", ["multi", "single"])
+def test_the_list_of_targets_fits_a_terminal(render: Callable[..., Path], layout: str) -> None:
+    done = subprocess.run(
+        ["make"], cwd=render({"layout": layout}), capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) > 20
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
