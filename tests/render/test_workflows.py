@@ -136,6 +136,20 @@ def test_both_forges_have_the_same_workflows(
         assert ("packages: write" in text) == own
 
 
+def test_uv_has_the_version_of_the_images(render: Callable[..., Path]) -> None:
+    root = render({"forge": "both", "services": "api, frontend"})
+    found = [
+        step["with"]["version"]
+        for path in workflows(root)
+        for job in yaml.safe_load(path.read_text())["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("astral-sh/setup-uv@")
+    ]
+    [version] = set(found)
+    image = f"ghcr.io/astral-sh/uv:{version.removesuffix('.x')} "
+    assert image in (root / "services/api/Dockerfile").read_text()
+
+
 def test_an_action_has_one_version_everywhere(render: Callable[..., Path]) -> None:
     """Check a project's workflows and our own, which Renovate updates first."""
     pins: dict[str, set[str]] = {}
