@@ -368,6 +368,15 @@ ENDS = {
         0,
         "PASSED: 1 target",
     ),
+    "fewer tests than it collected, according to its output": (
+        r"""
+        printf '==== test session starts ====\ncollected 5 items\n\ntests/test_a.py ..  [ 40%%]\n'
+        printf '\n!!!! _pytest.outcomes.Exit: enough !!!!\n==== 2 passed in 0.01s ====\n'
+        """,
+        "failed",
+        1,
+        "3 of 5 collected tests did not run, but the command exited 0",
+    ),
     "no tests, according to its output": (
         "echo '===== no tests ran in 0.01s ====='; exit 5",
         "nothing ran",
@@ -400,8 +409,30 @@ def test_how_a_target_ends(project: Project, recipe: str, state: str, code: int,
     assert len(done.stdout.splitlines()) <= 20
 
 
+#: A fixture ends pytest before the second test.
+EXITS = """
+import pytest
+def test_one(): pass
+@pytest.fixture
+def server(): pytest.exit("no server", returncode=0)
+def test_two(server): pass
+def test_three(): pass
+"""
+
 #: The same for suites of pytest.
 SUITES = {
+    "an early exit with code 0": (
+        EXITS,
+        "failed",
+        1,
+        "✗ unit api: 2 of 3 collected tests did not run, but the command exited 0",
+    ),
+    "an early exit with code 0 before the first test": (
+        EXITS.replace("def test_one(): pass", ""),
+        "failed",
+        1,
+        "2 of 2 collected tests did not run",
+    ),
     "segmentation fault": (SEGFAULT, "crashed", 1, "test_a.py::test_dies crashed: segmentation"),
     "a hard exit": (
         "import os\ndef test_quits(): os._exit(0)\n",
@@ -446,6 +477,25 @@ def test_a_target_without_a_selected_test_passes_if_another_target_has_one(
     assert plain(done.stdout).splitlines()[-1] == "PASSED: 1 test (0.0s)"
     assert project.run("--stage", "unit", ARGS="-k nothing").returncode == 5
     assert project.run("--stage", "unit", TESTS="tests/test_a.py::test_two").returncode == 0
+
+
+def test_tests_that_are_only_listed_or_run_twice(project: Project) -> None:
+    project.pytest("api", test_a=PASSES)
+    assert project.run("--stage", "unit", ARGS="--collect-only").returncode == 5
+    twice = "--keep-duplicates tests/test_a.py tests/test_a.py"
+    done = project.run("--stage", "unit", ARGS=twice)
+    assert "PASSED: 2 tests" in done.stdout, done.stdout
+
+
+def test_a_pytest_that_ends_early_in_a_recipe_with_two(project: Project) -> None:
+    project.pytest("api", test_a=EXITS, test_b=PASSES)
+    makefile = (project.root / "services/api/Makefile").read_text()
+    recipe = makefile.splitlines()[-1]
+    twice = [recipe.replace("$(TESTS)", f"tests/test_{name}.py") for name in ("a", "b")]
+    project.write("services/api/Makefile", makefile.replace(recipe, "\n".join(twice)))
+    done = project.run("--stage", "unit")
+    assert done.returncode == 1
+    assert "2 of 5 collected tests did not run" in done.stdout
 
 
 def test_a_root_cause_is_printed_once(project: Project) -> None:

@@ -94,11 +94,21 @@ class Events:
     unfinished: dict[str, None] = field(default_factory=dict)  #: tests that started but did not end
     _offset: int = 0
     _total_before: int = 0
+    _collected: int = 0  #: by the current test tool
+    _seen: set[str] = field(default_factory=set)  #: tests of the current tool with an outcome
+    _missing_before: int = 0
 
     @property
     def done(self) -> int:
         """How many tests have an outcome."""
         return len(self.outcomes)
+
+    @property
+    def missing(self) -> int:
+        """How many tests a test tool has collected without reporting an outcome."""
+        if self.tool == "junit":  # Its names are not unique.
+            return 0
+        return self._missing_before + max(0, self._collected - len(self._seen))
 
     @property
     def complete(self) -> bool:
@@ -164,11 +174,14 @@ class Events:
         if kind == "begin":
             tool = str(event.get("tool", ""))
             self.tool = tool if self.tool == tool or not self.begun else ""
+            self._missing_before = self.missing
+            self._collected, self._seen = 0, set()
             self.begun += 1
             self.xdist = bool(event.get("xdist"))
             self._total_before = self.total
         elif kind == "total":
-            self.total = self._total_before + int(event["tests"])
+            self._collected = int(event["tests"])
+            self.total = self._total_before + self._collected
         elif kind == "start":
             self.unfinished[test] = None
         elif kind == "result":
@@ -195,8 +208,10 @@ class Events:
             return
         # A failed teardown replaces `passed`, but `passed` does not replace a failure.
         if outcome not in FAILED and self.outcomes.get(test) in FAILED:
+            self._seen.add(test)
             return
         self.outcomes[test] = outcome
+        self._seen.add(test)
         if outcome in FAILED:
             self._fail(failure_of(event, phase))
         if phase == "call" and outcome not in FAILED:

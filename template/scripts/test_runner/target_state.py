@@ -30,6 +30,9 @@ def state_of(target: Target, code: int) -> tuple[State, str]:
             return State.FAILED, f"{target.failed} failed, but the command exited 0"
         if crashed:
             return State.FAILED, "the command exited 0 before all tests had finished"
+        if missing := number_missing(target):
+            what = f"{missing} of {target.total} collected tests did not run"
+            return State.FAILED, f"{what}, but the command exited 0"
         nothing = target.counted and not target.executed
         return (State.NOTHING, "") if nothing else (State.PASSED, "")
     if crashed:
@@ -42,6 +45,16 @@ def state_of(target: Target, code: int) -> tuple[State, str]:
     if target.executed:
         return State.FAILED, f"no test failed, but {how_it_ended(target, code)}"
     return State.FAILED, how_it_ended(target, code)
+
+
+def number_missing(target: Target) -> int:
+    """Return how many tests were collected and have no outcome, as far as that is known."""
+    if target.has_events:
+        return target.events.missing
+    counts, collected = target.output.counts, target.output.progress.total
+    # Of the other tools, the number of collected tests is not known for sure.
+    known = counts and target.output.tool == "pytest"
+    return max(0, collected - counts.tests) if counts and known else 0
 
 
 def nothing_ran(target: Target, code: int) -> bool:

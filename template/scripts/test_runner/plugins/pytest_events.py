@@ -263,20 +263,22 @@ class Recorder:
 
     # Collection.
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """`total`: the number of tests to run."""
-        self.total(len(session.items))
+        """`total`: the number of tests to run. With --collect-only, none runs."""
+        if not self.config.getoption("collectonly", False):
+            self.total([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """`total`, from the first worker that has collected: all workers collect the same tests."""
-        self.total(len(ids))
+        self.total(ids)
 
-    def total(self, tests: int) -> None:
-        """Record the number of tests, once."""
+    def total(self, ids: Sequence[str]) -> None:
+        """Record the number of tests, once. With --keep-duplicates, an id may come several times."""
         if not self.total_known:
             self.total_known = True
-            self.emit("total", tests=tests)
+            self.emit("total", tests=len({test_id(one, self.config) for one in ids}))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """`collect_error`, only once, although every worker reports it."""
