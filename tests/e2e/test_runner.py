@@ -213,6 +213,65 @@ def test_a_database_that_dies_is_named(project: Stacks, temporary: Path, stage: 
     check_nothing_is_left(project, temporary)
 
 
+def test_a_database_that_dies_ends_a_test_that_waits_for_it(
+    project: Stacks, temporary: Path
+) -> None:
+    project.stack("api", DATABASE)
+    kill = KILL.format(slug=project.slug, label="com.docker.compose.service=database")
+    pytest_ = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {sys.executable} -m pytest -q"
+    project.makefile("services/api", test_unit="true", test_service=f"{pytest_} tests")
+    project.write(
+        "services/api/tests/test_it.py",
+        f"""
+        import subprocess, time
+
+        def test_waits():
+            subprocess.run({kill!r}, shell=True, check=True)
+            time.sleep(300)
+        """,
+    )
+    began = time.monotonic()
+    done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert time.monotonic() - began < 60, done.stdout
+    assert done.returncode == 3, done.stdout
+    assert "  ✗ api no stack: the stack of api failed during its tests 0/1" in done.stdout
+    lines = done.stdout.splitlines()
+    assert "    container database exited with 137" in lines
+    assert "    while tests/test_it.py::test_waits ran" in lines
+    assert project.target("service api")["seconds"] < 15
+    check_nothing_is_left(project, temporary)
+
+
+#: A job that is still running when the tests start.
+JOBS = """
+    seed: {image: "redis:8-alpine", labels: *labels, command: [sleep, "3"], init: true}
+"""
+
+
+def test_a_container_that_is_restarted_or_may_stop_does_not_end_the_tests(
+    project: Stacks, temporary: Path
+) -> None:
+    may_stop = JOBS.replace("seed", "other").replace(
+        "labels: *labels", 'labels: {<<: *labels, test.may-stop: "true"}'
+    )
+    project.stack("api", REDIS + JOBS + may_stop.replace('"3"', "infinity"))
+    find = f"docker ps -aq --filter label=test.project={project.slug} --filter label=com.docker.compose.service="
+    recipe = f"docker restart $({find}cache)\ndocker kill $({find}other)\nsleep 7\ndocker ps"
+    project.makefile("services/api", test_unit="true", test_service=recipe)
+    done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stdout
+    recipe = recipe.replace("docker restart", "docker stop")
+    project.makefile("services/api", test_unit="true", test_service=recipe)
+    done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert done.returncode == 3, "a server that ends with 0 is dead too"
+    assert "    container cache exited with 0" in done.stdout.splitlines()
+    project.stack("api", REDIS + JOBS.replace('[sleep, "3"]', "sh -c 'sleep 3; exit 4'"))
+    project.makefile("services/api", test_unit="true", test_service="sleep 60")
+    done = project.run("--stage", "service", TMPDIR=str(temporary))
+    assert "    container seed exited with 4" in done.stdout.splitlines()
+    check_nothing_is_left(project, temporary)
+
+
 def test_a_full_tmpfs_is_named(project: Stacks, temporary: Path) -> None:
     project.stack(
         "api", DATABASE.replace("[/var/lib/postgresql]", "['/var/lib/postgresql:size=90m']")

@@ -25,13 +25,12 @@ from urllib.request import urlopen
 from . import docker, processes
 from .diagnosis import (
     StackError,
-    cause_in_logs,
     cause_of,
-    container_problem,
     container_problems,
     unready,
 )
 from .docker import COMPOSE_PROJECT, DockerError
+from .health import ADDRESS, Watch
 from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, ROOT, SLUG
 
@@ -41,10 +40,6 @@ SETTLED, SETTLE = 3, 0.2
 
 #: Compose's message if it stopped waiting because a container ended with exit code 0.
 ENDED_WELL = re.compile(rb"container \S+ exited \(0\)\s*$")
-
-#: A label with an address for the tests. `test.url` has a URL; the labels of the other forms give more
-#: variables: a URL, only the host, or only the port.
-LABEL = re.compile(r"test\.url|test\.(url|host|port)\.\w+", re.ASCII)
 
 #: Seconds that a stack may take to become healthy after its images are built.
 START_TIMEOUT = 300
@@ -99,7 +94,7 @@ class Stack:
         service = "" if scope == "full" else f"services/{scope}/"
         #: The folder of the compose file. Compose also reads an override file in this folder.
         self.folder = ROOT / f"{service}deploy/test"
-        self._running: frozenset[str] = frozenset()  #: ids of the containers that must keep running
+        self.watch = Watch(scope, [])  #: the containers that must keep running
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
 
@@ -300,33 +295,16 @@ class Stack:
             raise StackError(
                 f"{self.project} is not running: start it with stack.py up {self.scope}"
             )
-        self._running = frozenset(c["Id"] for c in found if c["State"]["Running"])
+        self.watch = Watch(self.scope, found)
         own = docker.own_container()
         networks = docker.join(own, self.label) if own else None
         return {
             variable: value
             for container in found
             for label in container["Config"]["Labels"]
-            if LABEL.fullmatch(label)
+            if ADDRESS.fullmatch(label)
             for variable, value in [address(container, label, networks)]
         }
-
-    def broken(self) -> StackError | None:
-        """Return an error if a container that ran at the start no longer runs, else None."""
-        try:
-            found = {container["Id"]: container for container in docker.containers(self.label)}
-            removed = self._running - found.keys()
-            lines = [f"container {one[:12]} no longer exists" for one in removed]
-            for one in self._running & found.keys():
-                lines += container_problem(found[one], one_shot=False)
-        except DockerError as error:
-            cause, hint, _ = cause_of(str(error))
-            return StackError(cause or str(error), hint=hint)
-        if not lines:
-            return None
-        cause, hint = cause_in_logs(lines)
-        what = f"the stack of {self.scope} failed during its tests"
-        return StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint)
 
     def remove(self) -> None:
         """Remove the stack, unless it is kept, and release its lock.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 COMPOSE_PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
 
 #: Seconds that the engine may take to answer. After that it counts as stuck.
 TIMEOUT = 60

@@ -154,6 +154,7 @@ def causes(target: Target, most: int) -> Iterator[Block]:
     """Yield a block of lines for each root cause of a target's failure, at most `most` blocks."""
     if target.error:
         lines = [f"    {cut(line)}" for line in target.error.lines[:TAIL]]
+        lines += [f"    while {target.culprit} ran"] if target.culprit else []
         hint = [f"    try: {target.error.hint}"] if target.error.hint else []
         head = [f"✗ {target.title}: {target.error.what}"]
         yield Block(head, lines, [*hint, f"    rerun: {target.again}"])

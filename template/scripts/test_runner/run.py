@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import compose, processes
-from .compose import Stack
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
 from .junit import read_junit
 from .locks import Lock, Owner
+from .preparation import Preparation
 from .project import ROOT
 from .target_state import set_state
 from .targets import BAD, STAGES, State, Target
@@ -61,59 +61,6 @@ class Options:
     jobs: int  #: how many targets may run at the same time
     timeout: float = 0  #: of one target, in seconds; 0: no limit
     run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
-
-
-class Preparation(threading.Thread):
-    """A thread that starts a stack, waits while its target uses the stack, and removes it."""
-
-    def __init__(self, target: Target, instance: str, run: str) -> None:
-        # A daemon thread: if the user insists on stopping, a stuck removal must not block the exit.
-        super().__init__(daemon=True)
-        self.log = target.log
-        self.stack = Stack(target.scope, instance, run)
-        self.addresses: dict[str, str] = {}
-        self.error: StackError | None = None  #: why the stack failed to start
-        self.left = ""  #: why the stack could not be removed
-        self.ready = threading.Event()  #: the stack has started, or failed to start
-        self.done = threading.Event()  #: the target no longer needs the stack
-        self.began = 0.0
-
-    def start(self) -> None:
-        """Start the thread, which starts the stack."""
-        self.began = time.monotonic()
-        super().start()
-
-    def run(self) -> None:
-        """Start the stack, wait until the target no longer needs it, and remove it."""
-        try:
-            self.stack.take()
-            try:
-                self.stack.up(self.log, stop=self.done.is_set)
-                self.addresses = self.stack.addresses()
-            except (StackError, DockerError, OSError) as error:
-                self.error = to_stack_error(error)
-                self.ready.set()
-                self.stack.abandon()
-                return
-            self.ready.set()
-            self.done.wait()
-            self.stack.remove()
-        except Exception as error:  # noqa: BLE001 - on any error, the target must not start
-            if self.ready.is_set():
-                self.left = f"cannot remove the stack of {self.stack.scope}: {error}"
-            self.error = self.error or to_stack_error(error)
-        finally:
-            self.ready.set()
-
-    @property
-    def busy(self) -> bool:
-        """Whether the stack is starting or in use."""
-        return self.is_alive() and not self.done.is_set()
-
-
-def to_stack_error(error: Exception) -> StackError:
-    """Return any error that stopped a stack from starting as a StackError."""
-    return error if isinstance(error, StackError) else StackError(str(error))
 
 
 class Run:
@@ -279,13 +226,16 @@ class Run:
         """Read the progress of a running target, stop the target if necessary, and detect its end."""
         process, limit = target.process, self.options.timeout
         assert process
+        preparation = self._preparations.get(target.title)
         code = process.code()
         # Read only after the exit code is known, or the last output of the process could be missed.
         target.read()
         if code is None:
             if not target.timed_out and (self.late or (limit and target.seconds > limit)):
                 target.timed_out, target.culprit = True, target.events.running
-            if target.timed_out or self.stopping:
+            if preparation and preparation.died and not target.error:
+                target.error, target.culprit = preparation.died, target.events.running
+            if target.timed_out or target.error or self.stopping:
                 process.stop(at_once=self.caught.count(signal.SIGINT) > 1)
             return
         target.ended = process.ended
@@ -294,7 +244,9 @@ class Run:
         leaked = process.signal(signal.SIGKILL)
         target.output.end()
         read_junit(target.junit, target.events, code)
-        if code and self.caught:
+        if target.error:
+            target.state, target.note = State.BROKEN, target.error.what
+        elif code and self.caught:
             target.state = State.INTERRUPTED
         elif code and target.timed_out:
             target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s"
@@ -309,7 +261,7 @@ class Run:
         if preparation:
             target.warm = preparation.stack.warm
             if target.state in (State.FAILED, State.CRASHED, State.TIMED_OUT):
-                error = preparation.stack.broken()
+                error = preparation.stack.watch.broken()
                 if error:
                     target.state, target.error, target.note = State.BROKEN, error, error.what
             preparation.done.set()
