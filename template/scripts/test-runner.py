@@ -20,12 +20,10 @@ import shlex
 import signal
 import sys
 import time
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from test_runner import processes, report, results, targets
+from test_runner import forge, processes, report, results, targets
 from test_runner.cache import Cache, allowed
 from test_runner.compose import instance_id
 from test_runner.diagnosis import StackError
@@ -44,6 +42,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
+        forge.error(message)
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
@@ -86,6 +85,14 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         default=default_jobs(),
         metavar="N",
         help="run at most N targets at the same time (default: %(default)s)",
+    )
+    how(
+        "--retries",
+        type=count,
+        default=0,
+        metavar="N",
+        help="repeat the failed tests of a target up to N times; what then passes is flaky "
+        "(default: 0; the same as make test RETRIES=N)",
     )
     limits = (
         ("--timeout", 900.0, "stop a target after this time (default: 900; 0: never)"),
@@ -136,6 +143,13 @@ def positive(text: str) -> int:
     """Parse a number of jobs: a whole number, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """Parse a number of repetitions: a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
     return int(text)
 
 
@@ -217,23 +231,12 @@ def report_details(
         display.say(line)
     for line in report.slow_lines(found, limits):
         display.say(line)
+    for line in report.flaky_lines(found):
+        display.say(line)
     if display.verbose:
         for line in report.slowest(found):
             display.say(line)
     return sum(len(report.slow(target, limits.of(target.stage))) for target in found)
-
-
-def report_to_forge(found: list[Target], last: str, *, annotate: bool) -> None:
-    """Write annotations (GitHub only) and the summary page of the step (GitHub and Gitea)."""
-    env = os.environ
-    if annotate and env.get("GITHUB_ACTIONS") == "true" and env.get("GITEA_ACTIONS") != "true":
-        bad = [target for target in found if target.state in BAD]
-        for line in islice(report.github_annotations(bad), report.ANNOTATIONS):
-            print(line, flush=True)
-    if page := env.get("GITHUB_STEP_SUMMARY"):
-        text = report.step_summary(found, last).encode(errors="backslashreplace")
-        with suppress(OSError), Path(page).open("ab") as file:
-            file.write(text)
 
 
 def open_cache(options: argparse.Namespace, found: list[Target]) -> Cache | None:
@@ -307,6 +310,7 @@ def main() -> int:
     # Checked before the unit tests: a missing tool must not show only after they have run.
     needs_docker = any(target.scope for target in found if target.state == State.PENDING)
     if needs_docker and not has_tools(caught):
+        forge.error("a tool is missing, or Docker does not run")
         return 3
     instance = ""
     if needs_docker:
@@ -324,7 +328,7 @@ def main() -> int:
     if cache and options.explain_cache:
         for line in cache.explain():
             display.say(line)
-    limits = Options(options.jobs, options.timeout, options.run_timeout)
+    limits = Options(options.jobs, options.timeout, options.run_timeout, options.retries)
     run = Run(found, display, limits, folder.name, instance, caught)
     try:
         run.run()
@@ -348,7 +352,14 @@ def main() -> int:
     code = 128 + caught[0] if caught else code
     took = time.monotonic() - began
     write_results(folder, found, code, took, partial=partial, failed_only=options.failed)
-    report_to_forge(found, last, annotate=options.output != "json")
+    forge.publish(
+        found,
+        last,
+        code,
+        run.left,
+        too_slow=slow_from if options.fail_slow else None,
+        annotate=options.output != "json",
+    )
     end = {"event": "end", "verdict": last, "exit": code, "seconds": round(took, 3)}
     display.result(end | ({"left": run.left} if run.left else {}))
     display.say(f"{last} ({took:.1f}s)")

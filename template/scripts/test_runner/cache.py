@@ -241,6 +241,8 @@ class Cache:
                     self.store.drop(key)
                 elif reason := unfit(target):
                     target.cache = f"not stored: {reason}"
+                    if target.retried:  # It may have passed without a repetition before.
+                        self.store.drop(key)
                 else:
                     tests, executed = (
                         (target.total, target.executed) if target.counted else (None, None)

@@ -60,6 +60,10 @@ def line(target: Target, *, bar: bool = False) -> str:
         parts.append(f"{target.done}/{target.total}")
     if target.began:
         parts.append(f"{target.seconds:.1f}s")
+    if target.state == State.RUNNING and target.attempt > 1:
+        parts.append(f"attempt {target.attempt}/{target.attempts}")
+    if target.state in (State.PASSED, State.FAILED) and (flaky := len(target.flaky_tests)):
+        parts.append(f"{flaky} flaky")
     if target.state == State.PASSED and target.note:
         parts.append(target.note)
     if target.cached:
@@ -121,6 +125,11 @@ class Display:
         """Show that a target has ended or is skipped."""
         self._stream(target)
         self.say(line(target))
+
+    def repeats(self, target: Target) -> None:
+        """Show that a failed target starts another attempt."""
+        how = f"attempt {target.attempt}/{target.attempts}"
+        self.say(f"  … {target.name} {target.before}: {how}")
 
     def update(self) -> None:
         """Show new progress. The run calls this several times a second."""
@@ -203,6 +212,9 @@ class Live(Display):
         """Do nothing: the next frame shows the change."""
 
     def finished(self, target: Target) -> None:
+        """Do nothing: the next frame shows the change."""
+
+    def repeats(self, target: Target) -> None:
         """Do nothing: the next frame shows the change."""
 
     def note(self, text: str) -> None:
@@ -297,6 +309,10 @@ class Json(Display):
     def finished(self, target: Target) -> None:
         """Print the result of a target."""
         self.result({"event": "target", **as_record(target)})
+
+    def repeats(self, target: Target) -> None:
+        """Print that a failed target starts another attempt."""
+        self.result({"event": "retry", **as_record(target)})
 
     def update(self) -> None:
         """Do nothing: progress is not printed as JSON."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ CHUNK = 1 << 20
 
 #: At most this many root causes are kept apart. Later failures are added to the last one.
 MOST_CAUSES = 100
+
+#: At most this many failed attempts of a test are kept.
+MOST_ATTEMPTS = 10
 
 #: The outcomes of a test that ran. A skipped test did not run.
 EXECUTED = frozenset({"passed", "failed", "error", "xfailed", "xpassed"})
@@ -49,6 +52,20 @@ class Cause:
 
     first: Failure
     tests: dict[str, None] = field(default_factory=dict)  #: in the order in which they failed
+
+
+@dataclass(frozen=True)
+class Flaky:
+    """A test that failed and then passed, without a change."""
+
+    test: str  #: empty: it is not known which test
+    attempt: int  #: the number of the attempt that passed
+    attempts: int  #: how many attempts were allowed
+    first: Failure  #: of the first attempt
+
+    def __str__(self) -> str:
+        """Return the attempt that passed and the number of attempts: `flaky 2/3`."""
+        return f"flaky {self.attempt}/{self.attempts}"
 
 
 def cause_key(failure: Failure) -> Hashable:
@@ -86,7 +103,9 @@ class Events:
     tool: str = ""  #: pytest or vitest; empty if the target calls different tools
     xdist: bool = False  #: the tests could run in several processes
     total: int = 0
-    reruns: int = 0  #: how often a failed test was repeated
+    repeated: bool = False  #: the tests that run now have failed before
+    earlier: dict[str, list[Failure]] = field(default_factory=dict)  #: attempts that failed
+    attempts: dict[str, int] = field(default_factory=dict)  #: how many the test tool allows
     outcomes: dict[str, str] = field(default_factory=dict)  #: the final outcome of each test
     seconds: dict[str, float] = field(default_factory=dict)  #: of each test, without fixtures
     fixtures: dict[str, float] = field(default_factory=dict)  #: the slowest set-up of each fixture
@@ -133,6 +152,48 @@ class Events:
     def failed(self) -> int:
         """How many tests failed. A file that could not be loaded counts as one test."""
         return self.count(FAILED)
+
+    def flaky(self, retries: int, failed: frozenset[str] = frozenset()) -> list[Flaky]:
+        """List the tests that failed and then passed.
+
+        Args:
+            retries: how often the runner itself has repeated failed tests at most.
+            failed: the tests that failed in the end and have no outcome here.
+        """
+        found = []
+        for test, failures in self.earlier.items():
+            outcome = self.outcomes.get(test, "passed")  # Without events, outcomes are not known.
+            if outcome in EXECUTED - FAILED and test not in failed:
+                number = len(failures) + 1
+                most = max(number, self.attempts.get(test, 1) + retries)
+                found.append(Flaky(test, number, most, failures[0]))
+        return found
+
+    def repeat(self, culprit: str, note: str) -> None:
+        """Prepare for a repetition of failed tests: their failures become earlier attempts.
+
+        Args:
+            culprit: the test that was running at a crash; empty: none.
+            note: how the crash ended.
+        """
+        for cause in self.causes.values():
+            for test in cause.tests:
+                self._failed_before(replace(cause.first, test=test))
+                self.outcomes[test] = "rerun"
+                if cause.first.phase == "collection":  # What could not be loaded is no test.
+                    del self.outcomes[test]
+        if culprit:
+            self._failed_before(Failure(culprit, "call", "", note, "", 0, (), ()))
+        self.causes.clear()
+        self.unfinished.clear()
+        self.repeated, self.exit = True, 0
+        self.begun = self.ended = 0 if self.tool == "junit" else self.begun
+        self._collected, self._seen, self._missing_before = 0, set(), 0
+
+    def _failed_before(self, failure: Failure) -> None:
+        attempts = self.earlier.setdefault(failure.test, [])
+        if len(attempts) < MOST_ATTEMPTS:
+            attempts.append(failure)
 
     def read(self) -> None:
         """Read the events that are new since the last call."""
@@ -181,7 +242,8 @@ class Events:
             self._total_before = self.total
         elif kind == "total":
             self._collected = int(event["tests"])
-            self.total = self._total_before + self._collected
+            if not self.repeated:
+                self.total = self._total_before + self._collected
         elif kind == "start":
             self.unfinished[test] = None
         elif kind == "result":
@@ -204,7 +266,8 @@ class Events:
         if phase == "call":
             self.seconds[test] = float(event.get("seconds", 0.0))
         if outcome == "rerun":
-            self.reruns += 1
+            self._failed_before(failure_of(event, phase))
+            self.attempts[test] = int(event.get("attempts") or 0)
             return
         # A failed teardown replaces `passed`, but `passed` does not replace a failure.
         if outcome not in FAILED and self.outcomes.get(test) in FAILED:

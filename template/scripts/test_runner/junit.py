@@ -31,6 +31,12 @@ def write_junit(folder: Path, targets: Iterable[Target]) -> None:
         if not target.has_events:  # Only the failures are known by name.
             failed = {test: "failed" for cause in target.causes for test in cause.tests}
             cases = [case(target, test, outcome) for test, outcome in failed.items()]
+        if not target.has_events or target.events.tool == "junit":
+            cases += [
+                case(target, one.test, "passed")
+                for one in target.flaky_tests
+                if one.test not in target.events.outcomes and one.test
+            ]
         if target.state in BAD and not cases:
             # No test failed, so a case for the target itself reports the error.
             whole = ElementTree.Element("testcase", classname=target.title, name=target.name)
@@ -77,6 +83,8 @@ def case(target: Target, test: str, outcome: str) -> ElementTree.Element:
     )
     if outcome in ("skipped", "xfailed"):
         ElementTree.SubElement(element, "skipped")
+    elif outcome == "rerun":
+        ElementTree.SubElement(element, "error", message="it failed before and did not run again")
     elif outcome in FAILED:
         kind = "failure" if outcome == "failed" else "error"
         for cause in target.causes:
@@ -88,6 +96,12 @@ def case(target: Target, test: str, outcome: str) -> ElementTree.Element:
                 break
         else:
             ElementTree.SubElement(element, kind)
+    kind = "rerunFailure" if outcome in FAILED else "flakyFailure"
+    for failure in target.events.earlier.get(test, ()):
+        again = ElementTree.SubElement(
+            element, kind, message=printable(failure.message), type=printable(failure.type)
+        )
+        again.text = printable("\n".join([*failure.excerpt, failure.where]))
     return element
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from .logs import crash, last_words, literal
 from .processes import for_make
 from .project import MAKE, MULTI
 from .results import display_path, files_of, selectable
-from .targets import BAD, State, Target
+from .targets import State, Target
 
 #: The most that a failed run prints: lines and bytes.
 LINES, BYTES = 60, 4000
@@ -24,12 +23,10 @@ WIDTH = 160  #: characters of an excerpt's line; test ids, paths and commands ar
 CAUSES = 5  #: root causes of a target
 EXCERPT, CAPTURED, TAIL = 5, 2, 8  #: lines of an excerpt, of captured output, of a log's end
 SLOWEST = 3  #: slow tests that are named for each target
+FLAKY = 3  #: flaky tests that are named for each target
 
 #: A rerun command names at most this many tests. For more, it reruns all failed tests.
 NAMED = 3
-
-#: GitHub shows at most this many annotations for a step.
-ANNOTATIONS = 10
 
 
 @dataclass(frozen=True)
@@ -263,6 +260,20 @@ def slow_lines(targets: list[Target], limits: Limits) -> list[str]:
     return lines
 
 
+def flaky_lines(targets: list[Target]) -> list[str]:
+    """Return a line for each flaky test, at most FLAKY for each target."""
+    lines = []
+    for target in targets:
+        found = target.flaky_tests
+        for one in found[:FLAKY]:
+            name = " ".join(filter(None, (target.title, one.test)))
+            why = headline(one.first).partition("\n")[0]
+            lines.append(cut(": ".join(filter(None, (str(one), name, why)))))
+        if len(found) > FLAKY:
+            lines.append(f"flaky: {target.title}: +{len(found) - FLAKY} more in summary.json")
+    return lines
+
+
 def slowest(targets: list[Target]) -> list[str]:
     """List the ten slowest tests of a run."""
     every = [
@@ -323,6 +334,8 @@ def verdict(
             what += f" in {number_of(counted)}, {number_of(uncounted)} not counted"
     elif uncounted:
         what += ", tests not counted"
+    if flaky := sum(len(target.flaky_tests) for target in targets):
+        what += f", {flaky} flaky"
     if cached:
         what += ", all cached" if len(cached) == len(passed) else f", {number_of(cached)} cached"
     return (f"CLEAN-UP FAILED: {what} passed", 3) if left else (f"PASSED: {what}", 0)
@@ -331,38 +344,3 @@ def verdict(
 def number_of(targets: list[Target]) -> str:
     """Return the number of targets in words: `1 target`, `2 targets`."""
     return f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
-
-
-def github_annotations(targets: list[Target]) -> Iterator[str]:
-    """Yield a GitHub annotation for each root cause. GitHub shows it next to the line of code."""
-    workspace = Path(os.environ.get("GITHUB_WORKSPACE", ".")).resolve()
-    for target in targets:
-        for cause in target.causes:
-            first = cause.first
-            file = Path(path_from_root(target, first.path)).resolve() if first.path else None
-            where = ""
-            if file and file.is_relative_to(workspace):
-                name = escaped(str(file.relative_to(workspace)), ":,")
-                where = f"file={name},line={first.line or 1},"
-            title = escaped(f"{target.title}: {first.test}", ":,")
-            message = escaped(headline(first))
-            yield f"::error {where}title={title}::{message}"
-
-
-def escaped(text: str, more: str = "") -> str:
-    """Escape text for a workflow command. In a property, pass `:,` as `more`: they end the value."""
-    return "".join(f"%{ord(c):02X}" if c in f"%\r\n{more}" else c for c in text)
-
-
-def step_summary(targets: list[Target], last: str) -> str:
-    """Return the Markdown summary of the step: a table of targets, then the failures."""
-    rows = [
-        f"| {target.stage} | {target.name} | {target.state} | {target.done or ''} | {target.seconds:.1f} |"
-        for target in targets
-    ]
-    table = ["| stage | target | | tests | seconds |", "| --- | --- | --- | --- | --- |", *rows]
-    blocks = []
-    for target in (target for target in targets if target.state in BAD):
-        for block in causes(target, CAUSES):
-            blocks += ["", "```", *block.lines, "```"]
-    return "\n".join([f"### {last}", "", *table, *blocks, ""])

@@ -92,6 +92,18 @@ def as_record(target: Target) -> dict[str, Any]:
             }
             for cause in target.causes
         ],
+        "attempt": target.attempt,
+        "flaky_tests": [
+            {
+                "test": one.test,
+                "attempt": one.attempt,
+                "attempts": one.attempts,
+                "type": one.first.type,
+                "message": one.first.message,
+                "where": one.first.where,
+            }
+            for one in target.flaky_tests
+        ],
         "cache": target.cache,
         "cached": {"when": round(target.cached.when), "checkout": target.cached.checkout}
         if target.cached

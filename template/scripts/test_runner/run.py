@@ -22,6 +22,7 @@ from .junit import read_junit
 from .locks import Lock, Owner
 from .preparation import Preparation
 from .project import ROOT
+from .retries import repeat, restore
 from .target_state import set_state
 from .targets import BAD, STAGES, State, Target
 
@@ -61,6 +62,7 @@ class Options:
     jobs: int  #: how many targets may run at the same time
     timeout: float = 0  #: of one target, in seconds; 0: no limit
     run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
+    retries: int = 0  #: how often a failed target repeats its failed tests
 
 
 class Run:
@@ -194,6 +196,10 @@ class Run:
 
     def _start(self, target: Target, addresses: Mapping[str, str]) -> None:
         target.state, target.began = State.RUNNING, time.monotonic()
+        target.attempts = 1 + self.options.retries
+        self._launch(target, addresses)
+
+    def _launch(self, target: Target, addresses: Mapping[str, str]) -> None:
         python_path = [str(PLUGINS), os.environ.get("PYTHONPATH", "")]
         options = [os.environ.get("PYTEST_ADDOPTS", ""), "-p pytest_events"]
         own = {
@@ -210,6 +216,7 @@ class Run:
             selection = target.log.with_suffix(".select.json")
             selection.write_text(json.dumps(target.selected))
             own["TEST_SELECT"] = str(selection)
+            own["TEST_RETRY"] = str(int(target.attempt > 1))
         env = processes.environment(self.name, **own, **addresses, **target.env)
         with target.log.open("ab") as output:
             target.log_start = output.tell()
@@ -217,7 +224,7 @@ class Run:
                 command = [*target.command, *processes.variables(env)]
                 target.process = processes.Process(command, output, env=env)
             except OSError as error:
-                target.ended = target.began
+                target.ended = time.monotonic()
                 target.state = State.FAILED
                 target.note = f"cannot start {target.command[0]}: {error.strerror}"
                 self._finish(target)
@@ -244,6 +251,8 @@ class Run:
         leaked = process.signal(signal.SIGKILL)
         target.output.end()
         read_junit(target.junit, target.events, code)
+        if self._repeat(target, code):
+            return
         if target.error:
             target.state, target.note = State.BROKEN, target.error.what
         elif code and self.caught:
@@ -256,7 +265,25 @@ class Run:
             target.note = "killed processes that it left running"
         self._finish(target)
 
+    def _repeat(self, target: Target, code: int) -> bool:
+        """Start a failed target again if it has attempts left. Return whether it was started."""
+        if target.attempt >= target.attempts:
+            return False
+        if target.error or target.timed_out or self.stopping:
+            return False
+        preparation = self._preparations.get(target.title)
+        set_state(target, code)
+        if target.state not in (State.FAILED, State.CRASHED):
+            return False
+        if preparation and preparation.stack.watch.broken():
+            return False
+        repeat(target)
+        self.display.repeats(target)
+        self._launch(target, preparation.addresses if preparation else {})
+        return True
+
     def _finish(self, target: Target) -> None:
+        restore(target)
         preparation = self._preparations.get(target.title)
         if preparation:
             target.warm = preparation.stack.warm

@@ -30,6 +30,8 @@ def state_of(target: Target, code: int) -> tuple[State, str]:
             return State.FAILED, f"{target.failed} failed, but the command exited 0"
         if crashed:
             return State.FAILED, "the command exited 0 before all tests had finished"
+        if repeated := target.events.count(frozenset({"rerun"})):
+            return State.FAILED, f"{repeated} failed before and did not run again"
         if missing := number_missing(target):
             what = f"{missing} of {target.total} collected tests did not run"
             return State.FAILED, f"{what}, but the command exited 0"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .diagnosis import StackError
-from .events import Cause, Events, cause_key, short_name
+from .events import Cause, Events, Failure, Flaky, cause_key, short_name
 from .processes import Process, environment
 from .project import FOLDERS, INTEGRATION, MAKE, MULTI, ROOT
 from .tools.output import Output
@@ -78,6 +78,10 @@ class Target:
     began: float = 0.0  #: on the monotonic clock; 0: not yet
     ended: float = 0.0  #: on the monotonic clock; 0: not yet
     timed_out: bool = False
+    attempt: int = 1  #: the number of the current attempt
+    attempts: int = 1  #: how many attempts the runner makes at most
+    before: str = ""  #: how the attempt before ended
+    chosen: tuple[list[str], str] | None = None  #: the selection of the first attempt
     culprit: str = ""  #: the test that was running at the crash or timeout
     process: Process | None = None
     log: Path = Path()
@@ -167,7 +171,24 @@ class Target:
     def retried(self) -> bool:
         """Whether a failed test was repeated."""
         counts = self.output.counts
-        return bool(self.events.reruns or (counts and counts.rerun))
+        return bool(self.attempt > 1 or self.events.earlier or (counts and counts.rerun))
+
+    @property
+    def flaky_tests(self) -> list[Flaky]:
+        """The tests that failed and then passed. The name is empty if it is not known."""
+        failed = (
+            frozenset()
+            if self.has_events
+            else frozenset(test for cause in self.causes for test in cause.tests)
+        )
+        found = self.events.flaky(self.attempts - 1, failed)
+        if not found and self.state == State.PASSED and self.retried:
+            counts = self.output.counts
+            reruns = f"{counts.rerun} reruns" if counts and counts.rerun else ""
+            first = Failure("", "call", "", self.before or reruns, "", 0, (), ())
+            attempt = max(2, self.attempt)
+            found = [Flaky("", attempt, max(attempt, self.attempts), first)]
+        return found
 
     @property
     def executed(self) -> int:

@@ -5,7 +5,9 @@ The runner loads it with `PYTHONPATH=<this folder>` and `PYTEST_ADDOPTS="-p pyte
 Python and pytest of a service. It therefore supports Python 3.8 and pytest 7, and uses only the
 standard library. It prints nothing and never makes a run fail. Without TEST_EVENTS it does nothing.
 
-TEST_SELECT may name a file with a JSON list of test ids and files. All other tests are deselected.
+TEST_SELECT may name a file with a JSON list of test ids and files. All other tests are deselected. With
+TEST_RETRY=1, a pytest that has none of them runs all its tests: it has not run before, because an
+earlier command of the recipe failed.
 TEST_EVENTS_WORKERS is the number of pytest-xdist processes. It has no effect if pytest-xdist is not
 installed or the command line sets a number.
 
@@ -19,6 +21,7 @@ import json
 import linecache
 import os
 import re
+import sys
 import sysconfig
 import time
 import traceback
@@ -78,17 +81,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         # Removed from the environment: a pytest that a test starts must not write events.
         path, select = os.environ.pop("TEST_EVENTS", ""), os.environ.pop("TEST_SELECT", "")
+        retry = os.environ.pop("TEST_RETRY", "") == "1"
         if not path:
             return
         selected = read_selection(select) if select else None
-        config.pluginmanager.register(Recorder(config, path, selected), "test-events-recorder")
+        recorder = Recorder(config, path, selected, retry=retry)
+        config.pluginmanager.register(recorder, "test-events-recorder")
         if config.getoption("dist", "no") != "no":
             return
     elif ATTRIBUTE in worker:
-        selected = json.loads(worker[ATTRIBUTE])
+        selected, retry = json.loads(worker[ATTRIBUTE])
     else:
         return
-    config.pluginmanager.register(Observer(config, selected), "test-events-observer")
+    observer = Observer(config, selected, retry=retry)
+    config.pluginmanager.register(observer, "test-events-observer")
     # Such a pytest may not find this plugin, so it must not load it either. The controller keeps the
     # option, because xdist's workers read it again.
     options = os.environ.get("PYTEST_ADDOPTS", "")
@@ -113,8 +119,10 @@ def read_selection(path: str) -> list[str]:
 class Observer:
     """Selects tests, measures fixtures and explains failures in a process that runs tests."""
 
-    def __init__(self, config: pytest.Config, selected: list[str] | None) -> None:
-        self.config = config
+    def __init__(
+        self, config: pytest.Config, selected: list[str] | None, *, retry: bool = False
+    ) -> None:
+        self.config, self.retry = config, retry
         self.selected = None if selected is None else set(selected)
         self.fixtures: list[tuple[str, str, float]] = []
         self.nested: list[float] = []
@@ -129,6 +137,8 @@ class Observer:
             for item in items:
                 names = {item.nodeid, test_id(item, self.config), *parents_of(item.nodeid)}
                 (kept if names & self.selected else rest).append(item)
+            if self.retry and not kept:
+                return
             items[:] = kept
             if rest:
                 self.config.hook.pytest_deselected(items=rest)
@@ -164,6 +174,7 @@ class Observer:
                 found["failure"] = describe(
                     call.excinfo.value, self.config.rootpath, report.location, report.longrepr
                 )
+                found["attempts"] = attempts_of(item)
         if found:
             setattr(report, ATTRIBUTE, json.dumps(found))
 
@@ -185,8 +196,15 @@ class Observer:
 class Recorder:
     """Writes the events, one JSON object per line. After a failed write, it writes no more."""
 
-    def __init__(self, config: pytest.Config, path: str, selected: list[str] | None = None) -> None:
-        self.config, self.selected = config, selected
+    def __init__(
+        self,
+        config: pytest.Config,
+        path: str,
+        selected: list[str] | None = None,
+        *,
+        retry: bool = False,
+    ) -> None:
+        self.config, self.selected, self.retry = config, selected, retry
         self.process = os.getpid()
         self.total_known = False
         self.session: pytest.Session | None = None
@@ -233,7 +251,8 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Pass if no selected test was found. Another pytest of the same target may have it."""
-        if self.selected is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        nothing = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        if self.selected is not None and nothing and not self.retry:
             session.exitstatus = pytest.ExitCode.OK
 
     def pytest_unconfigure(self) -> None:
@@ -253,7 +272,7 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Send the selection to a worker. If it is present, the worker observes its tests."""
-        node.workerinput[ATTRIBUTE] = json.dumps(self.selected)
+        node.workerinput[ATTRIBUTE] = json.dumps([self.selected, self.retry])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -339,6 +358,8 @@ class Recorder:
                 failure["message"] = cut(f"{head} {failure['message']}", MESSAGE)
             failure["captured"] = last_lines(report)
             values["failure"] = failure
+        if outcome == "rerun":
+            values["attempts"] = found.get("attempts", 0)
         self.emit("result", test=test, **values)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -358,6 +379,14 @@ def outcome_of(report: pytest.TestReport) -> str:
     if outcome == "passed" and report.when != "call":
         return ""
     return outcome
+
+
+def attempts_of(item: pytest.Item) -> int:
+    """Return how often pytest-rerunfailures runs a test at most; 0: unknown."""
+    reruns = getattr(sys.modules.get("pytest_rerunfailures"), "get_reruns_count", None)
+    with suppress(Exception):
+        return int(reruns(item) if reruns else -1) + 1
+    return 0
 
 
 def test_id(item: pytest.Item | str, config: pytest.Config) -> str:

@@ -76,9 +76,11 @@ export default class EventsReporter {
       const errors = result.errors ?? [];
       const about = { event: "result", test: this.#id(test) };
       const timed = { phase: "call", seconds: seconds(duration) };
+      const { retry = 0 } = test.options ?? {};
+      const attempts = 1 + (Number(retry?.count ?? retry) || 0);
       for (let tried = 0; tried < retryCount; tried++) {
         const failure = this.#failure(errors[tried], test);
-        this.#emit({ ...about, outcome: "rerun", phase: "call", seconds: 0, failure });
+        this.#emit({ ...about, outcome: "rerun", phase: "call", seconds: 0, attempts, failure });
       }
       if (result.state === "failed") {
         // The later errors of one attempt follow from the first.
