@@ -419,8 +419,11 @@ def test_two_runs_of_one_checkout_do_not_conflict(project: Stacks, temporary: Pa
     project.wait_for("there-service", 60)
     second = project.run("--stage", "service", **env)
     assert second.returncode == 3
-    assert f"the stack of api is in use by process {first.pid}" in second.stdout
-    assert "set TEST_INSTANCE_ID to use a separate stack" in second.stdout
+    assert f"the stack of api is in use by process {first.pid} (" in second.stdout
+    assert f"test-runner.py), end it with `kill {first.pid}`" not in second.stdout
+    assert f"wait for it, end it with `kill {first.pid}`, or set TEST_INSTANCE_ID" in second.stdout
+    assert second.stdout.splitlines()[-1].startswith("STACK IN USE: service api (")
+    assert project.target("service api")["state"] == "stack in use"
     beside = project.run("--stage", "service", **env | {"TEST_INSTANCE_ID": "other"})
     assert beside.returncode == 0, beside.stdout
     assert containers(project, "api")

@@ -1264,6 +1264,31 @@ def test_ctrl_c_through_make_and_uv_counts_once(two: Project) -> None:
     assert not alive(two.root / "target.pid")
 
 
+@pytest.mark.skipif(not shutil.which("uv"), reason="needs uv")
+@pytest.mark.parametrize("program", ["make", "uv"])
+def test_a_killed_make_or_uv_ends_the_tests(two: Project, program: str) -> None:
+    two.write(
+        "Makefile",
+        "test:\n\t@echo $$PPID > make.pid; exec uv run -q --script scripts/test-runner.py\n",
+    )
+    two.service("api", CLEANS_UP + "\necho $PPID > /dev/null\n")
+    log = (two.root / "log").open("w+b")
+    env = two.environment()
+    make = subprocess.Popen(["make", "test"], cwd=two.root, env=env, stdout=log, stderr=log)
+    two.wait_for("started", 60)
+    if program == "uv":
+        children = Path(f"/proc/{make.pid}/task/{make.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+    else:
+        make.kill()
+    make.wait()
+    two.wait_for("cleaned", 30)
+    wait_until(lambda: not processes_of(two), 30)
+    wait_until(lambda: "INTERRUPTED" in (two.root / "log").read_text(), 30)
+    assert f"{program} was killed" in (two.root / "log").read_text()
+    log.close()
+
+
 def test_closing_the_terminal_ends_the_tests(two: Project) -> None:
     two.service("api", CLEANS_UP)
     child = two.terminal()

@@ -113,7 +113,9 @@ class Stack:
         except LockTakenError as error:
             raise StackError(
                 f"the stack of {self.scope} is in use by {error}",
-                hint="wait for it, or set TEST_INSTANCE_ID to use a separate stack",
+                hint=f"wait for it, end it with `kill {error.pid}`, or set TEST_INSTANCE_ID to use a "
+                "separate stack",
+                in_use=True,
             ) from None
         try:
             found = docker.containers(self.label)

@@ -71,6 +71,7 @@ class StackError(Exception):
     what: str  #: one line
     lines: tuple[str, ...] = ()  #: output that explains the failure
     hint: str = ""  #: what to try
+    in_use: bool = False  #: another process uses the stack
 
     def __str__(self) -> str:
         """Return the whole message, one line for each part."""

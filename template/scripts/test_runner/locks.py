@@ -20,9 +20,16 @@ from .project import RESULTS
 
 FOLDER = RESULTS / "locks"
 
+#: The most characters of a command that are shown.
+MOST = 80
+
 
 class LockTakenError(Exception):
     """Another process holds the lock. The text names the process."""
+
+    def __init__(self, text: str, pid: int) -> None:
+        super().__init__(text)
+        self.pid = pid
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Lock:
         if not self._open(fcntl.LOCK_EX):
             holder = read(self.path)
             self.release()
-            raise LockTakenError(f"process {holder.pid}")
+            raise LockTakenError(named(holder.pid), holder.pid)
         before = read(self.path)
         self.leave(owner)
         return before
@@ -95,6 +102,16 @@ class Lock:
         except BlockingIOError:
             return False
         return True
+
+
+def named(pid: int) -> str:
+    """Return a process with its command: `process 4711 (python scripts/test-runner.py)`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:  # It has ended, or the system is not Linux.
+        return f"process {pid}"
+    names = (os.path.basename(word) if "/" in word else word for word in words)  # noqa: PTH119
+    return f"process {pid} ({' '.join(filter(None, names))[:MOST]})"
 
 
 def read(path: Path) -> Owner:

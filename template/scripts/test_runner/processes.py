@@ -8,6 +8,7 @@ finds children that have left the group.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,10 @@ FOREIGN_VARIABLES = HOOK_VARIABLES | frozenset(
 
 #: Seconds from SIGINT to SIGTERM, and from SIGTERM to SIGKILL.
 PATIENCE = (5.0, 2.0)
+
+#: The programs between make and this one, and the most of them.
+LAUNCHER = re.compile(r"g?make|uv|env|sh|dash|bash")
+MOST_LAUNCHERS = 6
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
@@ -170,6 +175,50 @@ def kill_marked(run: str) -> int:
         except psutil.Error:  # The process has just ended, or belongs to another user.
             continue
     return found
+
+
+class Launcher:
+    """The programs that started this one: uv, a shell, and the make above them.
+
+    If one of them is killed with `kill -9`, it cannot pass on a signal, and nobody waits for the result.
+    Only Linux has /proc; elsewhere, nothing is noticed.
+    """
+
+    def __init__(self) -> None:
+        """Remember the parent of each program, up to make; only uv if there is no make."""
+        self.links: list[tuple[int, int, str]] = []  #: child, its parent, the parent's name
+        names: list[str] = []
+        child = os.getpid()
+        while len(names) < MOST_LAUNCHERS:
+            parent = name_and_parent(child)[1]
+            name = name_and_parent(parent)[0]
+            if not LAUNCHER.fullmatch(name):
+                break
+            self.links.append((child, parent, name))
+            names.append(name)
+            child = parent
+            if "make" in name:
+                break
+        while names and names[-1] not in ("make", "gmake", "uv"):
+            names.pop()
+        del self.links[len(names) :]
+
+    def killed(self) -> str:
+        """Return the name of a program that has ended; empty: all of them run."""
+        for child, parent, name in self.links:
+            if name_and_parent(child)[1] != parent:
+                return name
+        return ""
+
+
+def name_and_parent(pid: int) -> tuple[str, int]:
+    """Return the name of a process and the id of its parent; empty and 0 if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return "", 0
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return name, int(rest.split()[1])
 
 
 def catch_signals() -> list[int]:

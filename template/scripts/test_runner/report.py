@@ -305,6 +305,7 @@ def verdict(
     """
     by_state = {state: [t for t in targets if t.state == state] for state in State}
     broken, hanging = by_state[State.BROKEN], by_state[State.TIMED_OUT]
+    in_use = by_state[State.IN_USE]
     failed = [*by_state[State.FAILED], *by_state[State.CRASHED]]
     tests = sum(target.executed for target in targets)
     with_result = [t for t in targets if t.process or t.cached]
@@ -316,11 +317,13 @@ def verdict(
         bad = sum(target.failed for target in failed)
         count = f"{bad} of {tests} tests in " if bad else ""
         more = f"; {number_of(uncounted)} not counted" if bad and uncounted else ""
-        return f"FAILED: {count}{titles([*failed, *hanging, *broken])}{more}", 1
+        return f"FAILED: {count}{titles([*failed, *hanging, *broken, *in_use])}{more}", 1
     if hanging or late:
-        return f"TIMED OUT: {titles([*hanging, *broken]) or 'the run'}", 4
+        return f"TIMED OUT: {titles([*hanging, *broken, *in_use]) or 'the run'}", 4
     if broken:
-        return f"NO STACK: {titles(broken)}", 3
+        return f"NO STACK: {titles([*broken, *in_use])}", 3
+    if in_use:
+        return f"STACK IN USE: {titles(in_use)}", 3
     if too_slow:
         return f"FAILED: {too_slow} slow tests or fixtures", 1
     empty, cached = by_state[State.NOTHING], by_state[State.CACHED]

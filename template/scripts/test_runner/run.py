@@ -85,6 +85,7 @@ class Run:
         self.left: list[str] = []  #: what could not be removed, and why
         self._stage = ""  #: the current stage
         self._announced_stop = False
+        self._launcher = processes.Launcher()
         self._preparations = {
             target.title: Preparation(target, instance, name)
             for target in targets
@@ -153,6 +154,9 @@ class Run:
         limit = self.options.run_timeout
         if limit and time.monotonic() - self.began > limit:
             self.late = True
+        if not self.caught and (name := self._launcher.killed()):
+            self.caught.append(signal.SIGTERM)
+            self.display.note(f"{name} was killed")
         time.sleep(TICK)
 
     # STACKS -------------------------------------------------------------------
@@ -295,7 +299,8 @@ class Run:
         self.display.finished(target)
 
     def _broken(self, target: Target, error: StackError) -> None:
-        target.state, target.error, target.note = State.BROKEN, error, error.what
+        target.state = State.IN_USE if error.in_use else State.BROKEN
+        target.error, target.note = error, error.what
         self.display.finished(target)
 
     # THE END ------------------------------------------------------------------

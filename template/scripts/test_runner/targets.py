@@ -42,6 +42,7 @@ class State(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed out"
     BROKEN = "no stack"  #: its stack failed to start, or failed during the tests
+    IN_USE = "stack in use"  #: another process uses its stack
     NOTHING = "nothing ran"  #: the test tool found no test to run
     SKIPPED = "skipped"  #: it has no tests
     NOT_RUN = "not run"  #: an earlier stage failed, or the run was stopped
@@ -55,7 +56,7 @@ MAX_READ = 1 << 20
 NO_TESTS = re.compile(r"(?:cd \S+ && )?echo '(?:[\w-]+: )?(?P<why>[^']*)' >&2")
 
 #: The states of a failed target.
-BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN})
+BAD = frozenset({State.FAILED, State.CRASHED, State.TIMED_OUT, State.BROKEN, State.IN_USE})
 
 #: The states of a target that is known to pass.
 GOOD = frozenset({State.PASSED, State.CACHED})
