@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import sys
@@ -23,7 +24,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from test_runner import forge, processes, report, results, targets
+from test_runner import forge, processes, report, results, shards, targets
 from test_runner.cache import Cache, allowed
 from test_runner.compose import instance_id
 from test_runner.diagnosis import StackError
@@ -78,6 +79,18 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         help="run only the tests affected by FILE (repeatable)",
     )
     what("--failed", action="store_true", help="run only the tests that failed in the last run")
+    what(
+        "--shard",
+        type=shard,
+        metavar="K/N",
+        help="run only part K of N parts of the targets, which take about the same time",
+    )
+    what(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="with --shard: a copy of .test-results/history.json with the durations",
+    )
     how = parser.add_argument_group("how to run").add_argument
     how(
         *("-j", "--jobs"),
@@ -85,6 +98,11 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         default=default_jobs(),
         metavar="N",
         help="run at most N targets at the same time (default: %(default)s)",
+    )
+    how(
+        "--fail-fast",
+        action="store_true",
+        help="end a stage at its first failed target (the same as make test FAILFAST=1)",
     )
     how(
         "--retries",
@@ -146,6 +164,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Parse K/N: whole numbers, K from 1 to N."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} must be K/N, such as 1/3")
+    return int(match[1]), int(match[2])
+
+
 def count(text: str) -> int:
     """Parse a number of repetitions: a whole number, 0 or more."""
     if not text.isdecimal():
@@ -196,6 +222,10 @@ def choose_targets(options: argparse.Namespace) -> tuple[list[Target], str]:
             select(target, *failed[target.title])
         if not found:
             return [], "no selected test failed in the last run"
+    if options.shard:
+        found = shards.chosen(found, options.shard, options.history)
+        if not found:
+            return [], "this shard has no targets: there are fewer targets than shards"
     return found, ""
 
 
@@ -322,13 +352,16 @@ def main() -> int:
     if not partial and not options.failed:
         use_xdist(found)
     folder = results.open_folder()
-    for target in found:
-        results.attach(target, folder)
+    results.attach(found, folder)
+    slow_from = report.Limits(options.slow_unit, options.slow)
     display = choose(options.output, found, verbose=options.verbose)
+    display.limit = slow_from.of
     if cache and options.explain_cache:
         for line in cache.explain():
             display.say(line)
-    limits = Options(options.jobs, options.timeout, options.run_timeout, options.retries)
+    limits = Options(
+        options.jobs, options.timeout, options.run_timeout, options.fail_fast, options.retries
+    )
     run = Run(found, display, limits, folder.name, instance, caught)
     try:
         run.run()
@@ -337,7 +370,6 @@ def main() -> int:
 
     for line in finish(cache) if cache else ():
         display.say(line)
-    slow_from = report.Limits(options.slow_unit, options.slow)
     slow = report_details(found, display, slow_from, folder)
     for line in run.left:
         display.say(f"! {line}; to clean up, run: make test-clean")

@@ -44,6 +44,9 @@ BAR = 20  #: the width of a progress bar, in characters
 PULSE = 5  #: the width of the moving part of a bar whose progress is unknown
 FRAME = 0.25  #: seconds between two frames
 HEARTBEAT = 30  #: seconds without output before a heartbeat line
+SLOW = 10  #: seconds after which a running test is named, if its limit is not higher
+IDLE = 5  #: seconds after all tests have ended before a process that still runs is named
+STILL_RUNS = "all tests have ended, but the process still runs"
 
 
 def line(target: Target, *, bar: bool = False) -> str:
@@ -71,6 +74,14 @@ def line(target: Target, *, bar: bool = False) -> str:
     return " ".join(parts)
 
 
+def running(target: Target, limit: float) -> str:
+    """Return what a target runs now: a slow test with its duration, or else the newest test."""
+    if target.idle > IDLE:
+        return STILL_RUNS
+    test, seconds = target.longest
+    return f"{test} {seconds:.0f}s" if test and seconds > limit else target.current
+
+
 def describe_state(target: Target) -> str:
     """Describe the state of a target that has not passed."""
     if target.state == State.FAILED and target.note:
@@ -94,7 +105,11 @@ class Display:
         self.targets, self.verbose = targets, verbose
         self.lines = self.bytes = 0  #: printed so far
         self.waiting: Callable[[Target], str] = lambda target: ""  #: why a target has not started
+        self.limit: Callable[[str], float] = lambda stage: (
+            0.0
+        )  #: of the tests of a stage, in seconds
         self._quiet_since = time.monotonic()
+        self._named: set[tuple[str, str]] = set()  #: slow tests and idle processes
         self._logs: dict[str, Log] = {}
         self._ascii = not encodes("".join(map(chr, ASCII)))
         if isinstance(sys.stdout, TextIOWrapper):
@@ -136,6 +151,7 @@ class Display:
         for target in self.targets:
             if target.state == State.RUNNING:
                 self._stream(target)
+                self._name_slow(target)
         if time.monotonic() - self._quiet_since >= HEARTBEAT:
             self.say(self._heartbeat())
 
@@ -166,12 +182,25 @@ class Display:
             for text in log.new_lines(ended=target.ended > 0):
                 self.say(f"{target.name} | {text}")
 
+    def _name_slow(self, target: Target) -> None:
+        """Name a test that takes long, and a process that runs after its tests, once."""
+        test, seconds = target.longest
+        if target.idle > IDLE:
+            text = STILL_RUNS
+        elif test and seconds > max(SLOW, self.limit(target.stage)):
+            text = f"slow: {test} has run for {seconds:.0f}s"
+        else:
+            return
+        if (target.title, test) not in self._named:
+            self._named.add((target.title, test))
+            self.say(f"  … {target.name} {text}")
+
     def _heartbeat(self) -> str:
         parts = []
         for target in self.targets:
             if target.state == State.RUNNING:
                 how_far = f" {target.done}/{target.total}" if target.total else ""
-                current = f" {target.current}" if target.current else ""
+                current = f" {running(target, SLOW)}".rstrip()
                 parts.append(f"{target.name}{how_far} {target.seconds:.0f}s{current}")
             elif target.state == State.PENDING and (why := self.waiting(target)):
                 parts.append(f"{target.name} {why}")
@@ -260,8 +289,10 @@ class Live(Display):
                     text = f"  {GLYPHS[State.PENDING]} {target.name} {why}"
                 calm = target.state in CALM
                 rows.append(Row(text, STYLES.get(target.state, "red"), "calm" if calm else "busy"))
-                if target.state == State.RUNNING and target.current:
-                    rows.append(Row(f"    → {target.current}", "dim", "current"))
+                if target.state == State.RUNNING and (
+                    now := running(target, self.limit(target.stage))
+                ):
+                    rows.append(Row(f"    → {now}", "dim", "current"))
         return rows
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,7 +111,9 @@ class Events:
     seconds: dict[str, float] = field(default_factory=dict)  #: of each test, without fixtures
     fixtures: dict[str, float] = field(default_factory=dict)  #: the slowest set-up of each fixture
     causes: dict[Hashable, Cause] = field(default_factory=dict)
-    unfinished: dict[str, None] = field(default_factory=dict)  #: tests that started but did not end
+    #: The tests that started but did not end, and when this was read, on the monotonic clock.
+    unfinished: dict[str, float] = field(default_factory=dict)
+    share: float = 1.0  #: the part of the files whose tests are in `total`
     _offset: int = 0
     _total_before: int = 0
     _collected: int = 0  #: by the current test tool
@@ -242,10 +245,11 @@ class Events:
             self._total_before = self.total
         elif kind == "total":
             self._collected = int(event["tests"])
+            self.share = int(event.get("files") or 1) / max(1, int(event.get("of") or 1))
             if not self.repeated:
                 self.total = self._total_before + self._collected
         elif kind == "start":
-            self.unfinished[test] = None
+            self.unfinished[test] = time.monotonic()
         elif kind == "result":
             self._result(test, event)
         elif kind == "collect_error":

@@ -38,11 +38,18 @@ def open_folder() -> Path:
     return folder
 
 
-def attach(target: Target, folder: Path) -> None:
-    """Set the files for the log, the events and the JUnit XML of a target."""
-    target.log = folder / f"{target.stage}-{target.name}.log"
-    target.events = Events(folder / f"{target.stage}-{target.name}.events.jsonl")
-    target.junit = folder / f"{target.stage}-{target.name}.junit.xml"
+def attach(targets: Iterable[Target], folder: Path) -> None:
+    """Set the files for the log, the events and the JUnit XML of each target.
+
+    Also set the number of tests in the last complete run, for the progress.
+    """
+    history = read_history()
+    for target in targets:
+        target.log = folder / f"{target.stage}-{target.name}.log"
+        target.events = Events(folder / f"{target.stage}-{target.name}.events.jsonl")
+        target.junit = folder / f"{target.stage}-{target.name}.junit.xml"
+        if not target.selected:
+            target.expected = int(history.get(target.title, {}).get("tests") or 0)
 
 
 def display_path(path: Path) -> str:
@@ -162,11 +169,13 @@ def read_history() -> dict[str, dict[str, Any]]:
 
 
 def write_history(targets: Iterable[Target]) -> None:
-    """Store how long the tests of the passed targets took, and whether they can use xdist."""
+    """Store how long the passed targets and their tests took, and whether they can use xdist."""
     history = read_history()
     for target in targets:
-        if target.state == State.PASSED and target.has_events:
+        if target.state == State.PASSED:
             history[target.title] = {
+                "took": round(target.seconds, 3),
+                "tests": target.total,
                 "seconds": round(sum(target.events.seconds.values()), 3),
                 "xdist": target.events.xdist,
             }

@@ -62,6 +62,7 @@ class Options:
     jobs: int  #: how many targets may run at the same time
     timeout: float = 0  #: of one target, in seconds; 0: no limit
     run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
+    fail_fast: bool = False  #: the first failed target ends its stage
     retries: int = 0  #: how often a failed target repeats its failed tests
 
 
@@ -84,6 +85,7 @@ class Run:
         self.late = False  #: the run has reached its time limit
         self.left: list[str] = []  #: what could not be removed, and why
         self._stage = ""  #: the current stage
+        self._failed_first = ""  #: the failed target that ends its stage
         self._announced_stop = False
         self._launcher = processes.Launcher()
         self._preparations = {
@@ -132,12 +134,17 @@ class Run:
         lock.release()
 
     def _run_stage(self, members: list[Target]) -> bool:
-        """Run all targets of a stage, even after a failure. Return whether none of them failed."""
+        """Run all targets of a stage. Return whether none of them failed.
+
+        With `fail_fast`, the first failure ends the other targets. Else they go on.
+        """
         for target in members:
             if target.state in (State.SKIPPED, State.CACHED):
                 self.display.finished(target)
         while any(target.state in (State.PENDING, State.RUNNING) for target in members):
-            if self.stopping:
+            if self.options.fail_fast and not self._failed_first:
+                self._failed_first = next((t.title for t in members if t.state in BAD), "")
+            if self.stopping or self._failed_first:
                 self._stop(members)
             else:
                 self._prepare()
@@ -244,9 +251,11 @@ class Run:
         if code is None:
             if not target.timed_out and (self.late or (limit and target.seconds > limit)):
                 target.timed_out, target.culprit = True, target.events.running
+                if target.idle:  # Later it is unknown: pytest also ends when it is interrupted.
+                    target.note = "; all tests had ended, but not the process"
             if preparation and preparation.died and not target.error:
                 target.error, target.culprit = preparation.died, target.events.running
-            if target.timed_out or target.error or self.stopping:
+            if target.timed_out or target.error or self.stopping or self._failed_first:
                 process.stop(at_once=self.caught.count(signal.SIGINT) > 1)
             return
         target.ended = process.ended
@@ -262,7 +271,10 @@ class Run:
         elif code and self.caught:
             target.state = State.INTERRUPTED
         elif code and target.timed_out:
-            target.state, target.note = State.TIMED_OUT, f"after {target.seconds:.0f}s"
+            after = f"after {target.seconds:.0f}s"
+            target.state, target.note = State.TIMED_OUT, f"{after}{target.note}"
+        elif code and self._failed_first:
+            self._not_run(target)
         else:
             set_state(target, code)
         if leaked and target.state == State.PASSED:
@@ -273,7 +285,7 @@ class Run:
         """Start a failed target again if it has attempts left. Return whether it was started."""
         if target.attempt >= target.attempts:
             return False
-        if target.error or target.timed_out or self.stopping:
+        if target.error or target.timed_out or self.stopping or self._failed_first:
             return False
         preparation = self._preparations.get(target.title)
         set_state(target, code)
@@ -311,7 +323,7 @@ class Run:
             self.display.note("Stopping: the tests are cleaning up. Ctrl-C again kills them.")
         for target in members:
             if target.state == State.PENDING:
-                target.state = State.NOT_RUN
+                self._not_run(target)
                 self.display.finished(target)
         for preparation in self._preparations.values():
             if not any(
@@ -320,6 +332,10 @@ class Run:
                 if self._preparations.get(target.title) is preparation
             ):
                 preparation.done.set()
+
+    def _not_run(self, target: Target) -> None:
+        target.state = State.NOT_RUN
+        target.note = f"{self._failed_first} failed first" if self._failed_first else ""
 
     def _clean_up(self) -> None:
         """End running targets, remove the stacks, and record what could not be removed."""

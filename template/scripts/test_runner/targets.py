@@ -79,6 +79,12 @@ class Target:
     began: float = 0.0  #: on the monotonic clock; 0: not yet
     ended: float = 0.0  #: on the monotonic clock; 0: not yet
     timed_out: bool = False
+    expected: int = 0  #: the number of tests in the last complete run; 0: unknown
+    reached: int = (
+        0  #: the highest percentage so far: the total may grow, the progress may not shrink
+    )
+    idle_since: float = 0.0  #: when all tests had ended, on the monotonic clock; 0: not yet
+    current_since: float = 0.0  #: when the test in the output started, on the monotonic clock
     attempt: int = 1  #: the number of the current attempt
     attempts: int = 1  #: how many attempts the runner makes at most
     before: str = ""  #: how the attempt before ended
@@ -131,16 +137,48 @@ class Target:
     def percent(self) -> int | None:
         """The progress in percent; None if it is not known."""
         if self.total:
-            return 100 * self.done // self.total
-        return None if self.has_events else self.output.progress.percent or None
+            share = self.events.share if self.has_events else 1.0
+            now = int(100 * self.done / max(self.total / share, self.expected))
+            self.reached = max(self.reached, now)
+        elif not self.has_events:
+            self.reached = max(self.reached, self.output.progress.percent)
+        return self.reached if self.reached or self.total else None
 
     @property
     def current(self) -> str:
         """The short name of the running test."""
         return short_name(self.events.running if self.has_events else self.output.progress.current)
 
+    @property
+    def idle(self) -> float:
+        """For how long all tests have ended while the process still runs; 0: they have not."""
+        return time.monotonic() - self.idle_since if self.idle_since else 0.0
+
+    @property
+    def longest(self) -> tuple[str, float]:
+        """The running test that started first, and since how many seconds it runs."""
+        if self.has_events:
+            test, since = next(iter(self.events.unfinished.items()), ("", 0.0))
+        else:
+            test, since = self.output.progress.current, self.current_since
+        return (short_name(test), time.monotonic() - since) if test and since else ("", 0.0)
+
     def read(self) -> None:
         """Read the events or the output that are new since the last call."""
+        before = self.output.progress.current
+        self._read()
+        if before != self.output.progress.current:
+            self.current_since = time.monotonic()
+        if self.has_events:
+            all_seen = self.events.ended >= self.events.begun or (
+                self.events.share == 1 and 0 < self.total <= self.done
+            )
+            all_ended = all_seen and not self.events.unfinished
+        else:
+            all_ended = self.output.counts is not None
+        self.idle_since = (self.idle_since or time.monotonic()) if all_ended else 0.0
+
+    def _read(self) -> None:
         self.events.read()
         if self.has_events:
             return

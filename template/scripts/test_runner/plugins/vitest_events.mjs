@@ -17,6 +17,8 @@ export default class EventsReporter {
   #file;
   #vitest;
   #total = 0;
+  #files = 0;
+  #allFiles = 0;
   #ids = new Map();
   #taken = new Map();
   #printed = new Map();
@@ -43,16 +45,19 @@ export default class EventsReporter {
     });
   }
 
-  onTestRunStart() {
-    this.#total = 0;
+  onTestRunStart(specifications) {
+    this.#total = this.#files = 0;
+    this.#allFiles = specifications?.length ?? 0;
     for (const known of [this.#ids, this.#taken, this.#printed, this.#broken]) known.clear();
   }
 
-  // The total grows as Vitest loads the files.
+  // The total grows as Vitest loads the files, so the event also says how many are loaded.
   onTestModuleCollected(module) {
     this.#quietly(() => {
       this.#total += [...module.children.allTests()].length;
-      this.#emit({ event: "total", tests: this.#total });
+      this.#files += 1;
+      const of = Math.max(this.#files, this.#allFiles);
+      this.#emit({ event: "total", tests: this.#total, files: this.#files, of });
     });
   }
 
