@@ -194,6 +194,9 @@ def test_a_run_has_begin_and_end(project: Project, everything: Run) -> None:
     assert begin == kept | {"version": begin["version"]}
     totals = [one["tests"] for one in everything.of("total")]
     assert totals == sorted(totals)
+    # Files that cannot be loaded are not counted as loaded.
+    files = [(one["files"], one["of"]) for one in everything.of("total")]
+    assert files == [(number, 7) for number in range(1, len(files) + 1)]
     finished = {one["test"] for one in everything.of("finish")}
     assert totals[-1] == len(finished) == len(everything.outcomes())
     # A test whose beforeAll failed ends without a `start`.
@@ -264,6 +267,12 @@ def test_the_content_of_a_failure(everything: Run) -> None:
     messages = [one["message"].split(" //")[0] for one in everything.failures("suite > is flaky")]
     assert messages == ["expected 1 to be 3", "expected 2 to be 3"]
     assert len(everything.failures("suite > is hopeless")) == 2
+    allowed = {
+        one["test"].rpartition(" > ")[2]: one["attempts"]
+        for one in everything.of("result")
+        if one["outcome"] == "rerun"
+    }
+    assert allowed == {"is flaky": 3, "is hopeless": 2}
 
 
 def test_errors_that_prevent_tests_from_running(everything: Run) -> None:

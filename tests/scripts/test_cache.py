@@ -91,6 +91,16 @@ def test_tests_of_a_cached_target_are_counted(project: Cached) -> None:
     assert [json.loads(line).get("state") for line in events] == [None, "cached", None]
 
 
+def test_a_cached_stage_fits_80_columns(project: Cached) -> None:
+    for name, tests in (("api", 24), ("frontend", 12), ("worker", 18)):
+        suite = "".join(f"def test_{number}(): pass\n" for number in range(tests))
+        project.pytest(name, test_x=suite)
+    project.run("--stage", "unit")
+    line = project.run("--stage", "unit").stdout.splitlines()[0]
+    assert line.startswith("✓ Unit Tests cached: api 24/24, frontend 12/12, worker 18/18 (last ")
+    assert len(line) <= 80
+
+
 def test_a_change_runs_the_target_and_is_named(project: Cached) -> None:
     project.run("--stage", "unit")
     project.write("services/api/main.py", "one = 2\n")

@@ -693,6 +693,7 @@ def test_reruns(project: Project, workers: tuple[str, ...]) -> None:
     assert {message.splitlines()[0] for message in reruns} == {
         "assert 0 == 2", "assert 1 == 2", "assert False",
     }  # fmt: skip
+    assert {one.get("attempts") for one in run.of("result") if one["outcome"] == "rerun"} == {3}
     assert run.code == 1
 
 

@@ -76,20 +76,20 @@ def twice() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("expected", [0, 8])
-@pytest.mark.parametrize("told", [vitest(4, 2), twice()], ids=["vitest", "two pytests"])
+@pytest.mark.parametrize("stream", [vitest(4, 2), twice()], ids=["vitest", "two pytests"])
 def test_the_progress_never_decreases(
-    runner: Runner, told: list[dict[str, Any]], expected: int
+    runner: Runner, stream: list[dict[str, Any]], expected: int
 ) -> None:
     target = runner("targets").Target("unit", "api", [], expected=expected)
     seen = []
-    for event in told:
+    for event in stream:
         target.events.take(event)
         if target.percent is not None:
             seen.append(target.percent)
     assert seen == sorted(seen)
     assert seen[-1] == 100
     half = seen[len(seen) // 2]
-    assert half < 100 or (not expected and told == twice()), "100 % too early"
+    assert half < 100 or (not expected and stream == twice()), "100 % too early"
 
 
 def test_the_number_of_tests_in_the_last_run_is_remembered(project: Project) -> None:

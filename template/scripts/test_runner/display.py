@@ -129,7 +129,7 @@ class Display:
             tests = sum(target.executed for target in members)
             parts = [f"{len(members)} targets, {tests} tests"]
         newest = max((one.cached for one in members if one.cached), key=lambda one: one.when)
-        when = f"({newest})" if len(members) == 1 else f"(the last {newest})"
+        when = f"({newest})" if len(members) == 1 else f"(last {newest})"
         self.say(f"✓ {STAGES[stage]} cached: {', '.join(parts)} {when}")
 
     def stage_not_run(self, stage: str) -> None:

@@ -172,11 +172,11 @@ class Events:
                 found.append(Flaky(test, number, most, failures[0]))
         return found
 
-    def repeat(self, culprit: str, note: str) -> None:
+    def repeat(self, crashed: str, note: str) -> None:
         """Prepare for a repetition of failed tests: their failures become earlier attempts.
 
         Args:
-            culprit: the test that was running at a crash; empty: none.
+            crashed: the test that was running at a crash; empty: none.
             note: how the crash ended.
         """
         for cause in self.causes.values():
@@ -185,8 +185,8 @@ class Events:
                 self.outcomes[test] = "rerun"
                 if cause.first.phase == "collection":  # What could not be loaded is no test.
                     del self.outcomes[test]
-        if culprit:
-            self._failed_before(Failure(culprit, "call", "", note, "", 0, (), ()))
+        if crashed:
+            self._failed_before(Failure(crashed, "call", "", note, "", 0, (), ()))
         self.causes.clear()
         self.unfinished.clear()
         self.repeated, self.exit = True, 0

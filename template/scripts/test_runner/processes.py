@@ -180,7 +180,7 @@ def kill_marked(run: str) -> int:
 class Launcher:
     """The programs that started this one: uv, a shell, and the make above them.
 
-    If one of them is killed with `kill -9`, it cannot pass on a signal, and nobody waits for the result.
+    If one of them is killed with `kill -9`, it cannot pass on a signal, and no one waits for the result.
     Only Linux has /proc; elsewhere, nothing is noticed.
     """
 
