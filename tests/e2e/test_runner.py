@@ -272,6 +272,19 @@ def test_a_container_that_is_restarted_or_may_stop_does_not_end_the_tests(
     check_nothing_is_left(project, temporary)
 
 
+def test_a_container_that_dies_before_the_tests_start(project: Stacks, temporary: Path) -> None:
+    project.stack("api", REDIS)
+    find = f"$(docker ps -q --filter label=test.project={project.slug} --filter health=healthy)"
+    wait = f'until [ -n "{find}" ]; do sleep 0.1; done\nsleep 1\ndocker kill {find}\nsleep 6'
+    project.makefile("services/api", test_unit=wait, test_service="touch ../../ran")
+    done = project.run("--service", "api", TMPDIR=str(temporary))
+    assert done.returncode == 3, done.stdout
+    assert "✗ service api: the stack of api failed before its tests" in done.stdout.splitlines()
+    assert "    container cache exited with 137" in done.stdout.splitlines()
+    assert not project.has("ran")
+    check_nothing_is_left(project, temporary)
+
+
 def test_a_full_tmpfs_is_named(project: Stacks, temporary: Path) -> None:
     project.stack(
         "api", DATABASE.replace("[/var/lib/postgresql]", "['/var/lib/postgresql:size=90m']")

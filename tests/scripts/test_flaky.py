@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +13,7 @@ import pytest
 from tests.projects import Project
 
 from .test_cache import Cached
-from .test_runner import captured, plain
+from .test_runner import captured, events, plain
 
 #: Fails as often as a file says, and then passes.
 FLAKY = """
@@ -173,6 +175,49 @@ def test_tests_that_did_not_run_are_not_skipped(project: Project) -> None:
     done = project.run("--stage", "unit", "--retries", "1", ARGS="-x")
     assert done.returncode == 1, done.stdout
     assert project.target("unit api")["failed"] == ["tests/test_b.py::test_bad"]
+
+
+def test_vitest_repeats_the_files_of_failed_tests(project: Project) -> None:
+    begin = {"event": "begin", "tool": "vitest"}
+    result = {"event": "result", "test": "tests/a.test.ts > adds", "outcome": "passed"}
+    failure = {"type": "Error", "message": "no"}
+    other = result | {"test": "tests/b.test.ts > pays"}
+    failed = other | {"outcome": "failed", "failure": failure}
+    total = {"event": "total", "tests": 2}
+    first = events(begin, total, result, failed, {"event": "end", "exit": 1}, code=1)
+    second = events(begin, total | {"tests": 1}, other, {"event": "end", "exit": 0}, code=0)
+    project.write("services/api/first.sh", first)
+    project.write("services/api/second.sh", second)
+    project.service(
+        "api", 'echo "$TESTS" >> tests\n. ./$(test -e ran && echo second || echo first).sh'
+    )
+    project.replace("services/api/first.sh", "exit 1", "touch ran; exit 1")
+    done = project.run("--stage", "unit", "--retries", "3")
+    assert done.returncode == 0, done.stdout
+    assert (project.root / "services/api/tests").read_text() == "\ntests/b.test.ts\n"
+    assert "flaky 2/4: unit api tests/b.test.ts > pays: Error: no" in done.stdout.splitlines()
+    assert "  ✓ api 2/2 " in done.stdout
+
+
+def test_make_passes_the_options_and_hides_them_from_the_tests(
+    render: Callable[..., Path],
+) -> None:
+    rendered = render({"project_slug": "shop", "services": "api"})
+    chosen = ("RETRIES=2", "FAILFAST=1", "SHARD=1/2")
+    said = subprocess.run(
+        ["make", "-n", "test", *chosen], cwd=rendered, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(
+        r"test-runner.py .*--retries=2 --fail-fast --shard=1/2", said.replace("\\\n", "")
+    )
+    show = subprocess.run(
+        ["make", "--eval=show: ; @env", "show", *chosen],
+        cwd=rendered,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert not re.search("^(RETRIES|FAILFAST|SHARD)=", show, re.MULTILINE)
 
 
 def test_tools_without_events_are_repeated_as_a_whole(project: Project) -> None:

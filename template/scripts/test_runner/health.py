@@ -37,6 +37,7 @@ class Watch:
         self.scope = scope
         self.names = {one["Id"]: one["Config"]["Labels"][docker.SERVICE] for one in running}
         self.may_end = {one["Id"] for one in running if not is_server(one)}
+        self.in_use = False  #: the tests have started
         self._down_since = 0.0
 
     def dead(self) -> StackError | None:
@@ -76,7 +77,8 @@ class Watch:
         if not lines:
             return None
         cause, hint = cause_in_logs(lines)
-        what = f"the stack of {self.scope} failed during its tests"
+        when = "during" if self.in_use else "before"
+        what = f"the stack of {self.scope} failed {when} its tests"
         return StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint)
 
 

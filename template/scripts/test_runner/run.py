@@ -200,14 +200,16 @@ class Run:
         if not preparation:
             self._start(target, {})
         elif preparation.ready.is_set():
-            if preparation.error:
-                self._broken(target, preparation.error)
+            if error := preparation.error or preparation.died:
+                self._broken(target, error)
             else:
                 self._start(target, preparation.addresses)
 
     def _start(self, target: Target, addresses: Mapping[str, str]) -> None:
         target.state, target.began = State.RUNNING, time.monotonic()
         target.attempts = 1 + self.options.retries
+        if preparation := self._preparations.get(target.title):
+            preparation.stack.watch.in_use = True
         self._launch(target, addresses)
 
     def _launch(self, target: Target, addresses: Mapping[str, str]) -> None:
