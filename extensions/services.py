@@ -74,7 +74,8 @@ class Service:
     sections: list[str]  #: its routes under /api, or the sections of its page
     api: Door | None  #: the service to which a page forwards /api
     reloads: bool  #: in dev, its stage reloads the mounted sources
-    mounts: list[str]  #: paths that dev mounts, relative to `path`
+    mounts: list[str]  #: folders that dev mounts, relative to `path`
+    mounts_folder: bool  #: dev also mounts `path`
     commands: dict[str, list[str]]  #: the commands of its Makefile, by target
     select: str  #: how its test tool selects tests by name
 
@@ -286,6 +287,7 @@ def resolve(
             api=api,
             reloads=row.dev_target,
             mounts=[mount.format(source=source) for mount in row.mounts],
+            mounts_folder=row.mounts_folder,
             commands=_commands(row, scripts="../../scripts" if multi else "scripts"),
             select=row.select,
         )
