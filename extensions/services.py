@@ -67,6 +67,7 @@ class Service:
     does_jobs: bool
     queue: str  #: where its jobs are stored: redis, postgres, or empty if it has none
     calls_api: bool  #: calls the external API, which a stub replaces in tests
+    is_api: bool  #: it has routes under /api, with a documentation
     is_page: bool  #: runs in a browser, so its container needs variables only in dev
     is_own: bool  #: written by the user; the template has at most a placeholder
     stack: list[str]  #: the services of its service tests: itself and its direct needs
@@ -279,6 +280,7 @@ def resolve(
             does_jobs=row.does_jobs,
             queue=own_queue,
             calls_api=row.calls_api,
+            is_api=row.is_api,
             is_page=row.is_page,
             is_own=row.is_own,
             stack=[item.name, *_stack(item.name, own_needs, needs, by_name)],
