@@ -176,6 +176,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
         assert up.returncode == 0, up.stdout
         for door in doors:
             assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
+        check_separated(folder, values)
         label = f"label=com.docker.compose.project={project.slug}"
         containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
         own = [c for c in containers if project.slug in c["Config"]["Image"]]
@@ -200,6 +201,22 @@ def test_production_refuses_without_secrets_and_is_hardened(
             docker("image", "rm", "--force", image)
         for name in ("DATABASE_DIR", "CACHE_DIR"):
             shutil.rmtree(values[name], ignore_errors=True)
+
+
+def check_separated(folder: Path, values: dict[str, str]) -> None:
+    """The page cannot reach the database, and a role only reaches its own database."""
+    compose = ("docker", "compose", "exec", "-T")
+    found = sh(*compose, "frontend", "getent", "hosts", "database", cwd=folder, **values)
+    assert found.returncode != 0, found.stdout
+    for role, database in (
+        ("api", "orders"),
+        ("orders", "api"),
+        ("api", "postgres"),
+        ("api", "api"),
+    ):
+        url = f"postgresql://{role}:s3cret@127.0.0.1/{database}"
+        done = sh(*compose, "database", "psql", url, "-c", "SELECT 1", cwd=folder, **values)
+        assert (done.returncode == 0) == (role == database), done.stdout
 
 
 def check_hardened(container: dict[str, Any]) -> None:

@@ -762,6 +762,34 @@ def hardens_production(root: Path) -> Iterator[str]:
         yield f"{compose.name}: has named volumes"
 
 
+def separates_networks(root: Path) -> Iterator[str]:
+    """In prod, a web page reaches the services that it calls, but not the database or the cache."""
+    dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
+
+    def networks(name: str) -> set[str]:
+        return set(prod.services.get(name, {}).get("networks") or ["default"])
+
+    for name, folder in own_services(root).items():
+        for value in (dev.services[name].get("environment") or {}).values():
+            other = host(value)
+            if other in prod.services and not networks(name) & networks(other):
+                yield f"{prod.name}: {name} cannot reach {other}, which it calls"
+        if (folder / "nginx.conf").exists():
+            for other in ("database", "cache"):
+                if other in prod.services and networks(name) & networks(other):
+                    yield f"{prod.name}: {name} is a page, and can reach the {other}"
+
+
+def separates_databases(root: Path) -> Iterator[str]:
+    """Each role can only connect to its own database."""
+    for compose in compose_files(root):
+        for text in strings(compose.data):
+            if "CREATE DATABASE" in text and text.count("CREATE DATABASE") != len(
+                re.findall(r'REVOKE CONNECT ON DATABASE :?"\w+", postgres FROM PUBLIC;', text)
+            ):
+                yield f"{compose.name}: every role can connect to a database that it creates"
+
+
 def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
     """No container creates an anonymous volume: it mounts every volume that its image declares."""
     for compose in compose_files(root):
@@ -1001,6 +1029,8 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     escapes_passwords,
     migrates_first,
     hardens_production,
+    separates_networks,
+    separates_databases,
     creates_no_anonymous_volume,
     builds_the_images_of_prod,
     agrees_on_images,

@@ -187,6 +187,15 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (PROD, r":\$\{VERSION:\?[^}]*\}", ":latest", "not a required VERSION"),
         (PROD, r"source: \$\{DATABASE_DIR.*", "source: ./data", "keeps its data in ./data"),
     ],
+    "separates_networks": [
+        (PROD, r"    networks: \[front\]\n", "", "frontend is a page, and can reach the database"),
+        (PROD, r"    networks: \[default, front\]\n", "", "frontend cannot reach api"),
+    ],
+    "separates_databases": [
+        (TEST, r"      REVOKE .*\n", "", "every role can connect"),
+        (DEV, r"        REVOKE .*\n", "", "every role can connect"),
+        (PROD, r"        REVOKE .*\n", "", "every role can connect"),
+    ],
     "creates_no_anonymous_volume": [
         (
             DEV,

@@ -36,9 +36,12 @@ test("serves the built script, which browsers may cache", async () => {
   expect(response.headers.get("cache-control")).toContain("immutable");
 });
 
-test.for(["/.env", "/.git/config", "/a/.env"])("answers 404 for %s, not with the page", async (path) => {
-  expect((await fetch(`${baseUrl}${path}`)).status).toBe(404);
-});
+test.for(["/.env", "/.git/config", "/a/.env"])(
+  "answers 404 for %s, not with the page",
+  async (path) => {
+    expect((await fetch(`${baseUrl}${path}`)).status).toBe(404);
+  },
+);
 
 test("answers 404 for a missing asset, not with the page", async () => {
   const response = await fetch(`${baseUrl}/assets/missing.js`);

@@ -47,9 +47,7 @@ def add_item(session: Session, name: str) -> Item:
 
 def oldest_items(session: Session, limit: int, after: int) -> Sequence[Item]:
     """Return some items, the oldest first, of those after an id."""
-    return session.scalars(
-        select(Item).where(Item.id > after).order_by(Item.id).limit(limit)
-    ).all()
+    return session.scalars(select(Item).where(Item.id > after).order_by(Item.id).limit(limit)).all()
 
 
 @router.post("", status_code=201, response_model=StoredItem)
