@@ -43,7 +43,10 @@ class Kind:
     migrate: str = ""  #: the command, as a YAML list, that migrates its database
 
     dev_target: bool = True  #: its Dockerfile has a stage `dev`, which reloads mounted sources
-    mounts: tuple[str, ...] = ()  #: paths in the service's folder that dev mounts into /app
+    mounts: tuple[str, ...] = ()  #: folders in the service's folder that dev mounts into /app
+    #: Dev also mounts the service's folder on /mnt/service, for files beside those folders. A mount of
+    #: a single file would keep the old file when an editor replaces it.
+    mounts_folder: bool = False
 
     setup: str = ""
     test_unit: str = ""
@@ -122,7 +125,8 @@ KINDS: Mapping[str, Kind] = {
         front_door=3,
         needs=("python-api", "node-api", "custom"),
         is_page=True,
-        mounts=("index.html", "src"),
+        mounts=("src",),
+        mounts_folder=True,
     ),
     "custom": Kind(
         language="",

@@ -31,6 +31,7 @@ from .rules import (
     markdown,
     quoted,
     slug,
+    yaml_text,
 )
 from .services import Service, by_kind, front_door, resolve
 
@@ -45,6 +46,7 @@ class ServicesExtension(Extension):
         environment.filters.update(
             quoted=quoted,
             markdown=markdown,
+            yaml_text=yaml_text,
             slug=slug,
             git_config=git_config,
             relative_to=posixpath.relpath,

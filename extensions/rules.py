@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_NAME = 30
 SLUG = re.compile(r"[a-z][a-z0-9-]*")
@@ -20,6 +22,9 @@ REGISTRY = re.compile(
     r"[a-z0-9]+((\.|-+)[a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 )
 
+#: Words that a YAML parser reads as a boolean or as nothing. In a compose file, each would be an error.
+YAML_WORDS = frozenset("false n no null off on true y yes".split())
+
 #: Names that a service cannot have, by their existing meaning.
 RESERVED: Mapping[str, frozenset[str]] = {
     # Some are spelled out, because services may run on a newer Python than Copier does, and because
@@ -28,9 +33,18 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "a module of Python's standard library": sys.stdlib_module_names
     | {"annotationlib", "compression", "profiling", "test"},
     "a library that the services use": frozenset(
-        "alembic anyio fastapi httpx httpx2 psycopg pydantic pydantic-settings pytest redis saq "
-        "sqlalchemy starlette tenacity typing-extensions uvicorn watchfiles".split()
+        # What a lock file installs; an end-to-end test compares both.
+        "alembic annotated_doc annotated_types anyio click croniter dateutil dotenv execnet fastapi "
+        "greenlet h11 httpcore2 httpx httpx2 idna iniconfig mako markupsafe opentelemetry packaging "
+        "pluggy psycopg psycopg_binary psycopg_pool py pydantic pydantic_core pydantic_settings "
+        "pygments pytest redis saq sqlalchemy starlette tenacity truststore typing_extensions "
+        "typing_inspection tzdata uvicorn watchfiles xdist "
+        # What those import if it is installed.
+        "aiohttp brotli certifi colorama h2 hiredis httptools jinja2 multipart orjson rich sniffio "
+        "six socksio trio ujson uvloop websockets wsproto yaml zstandard".split()
     ),
+    "a word that YAML does not read as text": YAML_WORDS,
+    "the name of every machine for itself": frozenset(["localhost"]),
     "a backing service or a helper of this project": frozenset(
         "cache database database-setup full migrate postgres rates stub".split()
     ),
@@ -55,7 +69,8 @@ def slug(text: str) -> str:
     """Convert any text to a project slug; `my-project` if the text has no usable character."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text).lstrip("-0123456789")
-    return words[:MAX_SLUG].strip("-") or "my-project"
+    found = words[:MAX_SLUG].strip("-") or "my-project"
+    return f"{found}-project" if found in YAML_WORDS else found
 
 
 def quoted(text: str) -> str:
@@ -63,9 +78,28 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def yaml_text(text: str) -> str:
+    """Write text for YAML, in quotes only if YAML would not read the bare text as the same text."""
+    try:
+        is_same = yaml.safe_load(text) == text and yaml.safe_load(f"[{text}]") == [text]
+    except yaml.YAMLError:
+        is_same = False
+    # YAML 1.2 reads some numbers that PyYAML reads as text, such as 1e3.
+    is_number = re.fullmatch(r"[-+.]?\d[\d_.eExXoO+-]*", text) is not None
+    return text if is_same and not is_number and text.lower() not in YAML_WORDS else quoted(text)
+
+
 def markdown(text: str) -> str:
     """Escape the characters that Markdown would read as markup."""
-    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)
+    escaped = re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)
+    # At the start of a line, these begin a list, a numbered list, a heading or a rule.
+    return re.sub(r"^(\s*)([-+=]|\d+(?=[.)](\s|$)))", _escape_start, escaped)
+
+
+def _escape_start(match: re.Match[str]) -> str:
+    space, start = match[1], match[2]
+    # A digit cannot be escaped, so its full stop is.
+    return f"{space}{start}\\" if start[0].isdigit() else f"{space}\\{start}"
 
 
 def check_text(question: str, value: str, *, required: bool = False) -> None:
@@ -83,6 +117,11 @@ def check_text(question: str, value: str, *, required: bool = False) -> None:
 
 def check_slug(value: str) -> None:
     """Refuse a slug that cannot be part of the names of containers, networks and images."""
+    if value in YAML_WORDS:
+        raise AnswerError(
+            f"project_slug {value!r} is a word that YAML does not read as text; "
+            f"try {value + '-project'!r}"
+        )
     if not SLUG.fullmatch(value) or value.endswith("-") or "--" in value:
         raise AnswerError(
             f"project_slug {value!r} must start with a letter and contain only a-z, 0-9 and single "

@@ -67,6 +67,7 @@ class Service:
     does_jobs: bool
     queue: str  #: where its jobs are stored: redis, postgres, or empty if it has none
     calls_api: bool  #: calls the external API, which a stub replaces in tests
+    is_api: bool  #: it has routes under /api, with a documentation
     is_page: bool  #: runs in a browser, so its container needs variables only in dev
     is_own: bool  #: written by the user; the template has at most a placeholder
     stack: list[str]  #: the services of its service tests: itself and its direct needs
@@ -74,7 +75,8 @@ class Service:
     sections: list[str]  #: its routes under /api, or the sections of its page
     api: Door | None  #: the service to which a page forwards /api
     reloads: bool  #: in dev, its stage reloads the mounted sources
-    mounts: list[str]  #: paths that dev mounts, relative to `path`
+    mounts: list[str]  #: folders that dev mounts, relative to `path`
+    mounts_folder: bool  #: dev also mounts `path`
     commands: dict[str, list[str]]  #: the commands of its Makefile, by target
     select: str  #: how its test tool selects tests by name
 
@@ -278,6 +280,7 @@ def resolve(
             does_jobs=row.does_jobs,
             queue=own_queue,
             calls_api=row.calls_api,
+            is_api=row.is_api,
             is_page=row.is_page,
             is_own=row.is_own,
             stack=[item.name, *_stack(item.name, own_needs, needs, by_name)],
@@ -286,6 +289,7 @@ def resolve(
             api=api,
             reloads=row.dev_target,
             mounts=[mount.format(source=source) for mount in row.mounts],
+            mounts_folder=row.mounts_folder,
             commands=_commands(row, scripts="../../scripts" if multi else "scripts"),
             select=row.select,
         )

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev_environments import database, ports, startup
+from dev_environments import database, mounts, ports, startup
 from dev_environments.checkout import (
     DEFAULT_NAME,
     FOLDER,
@@ -148,6 +148,7 @@ def up(source: str, *, show: bool) -> int:
     repo = repository(ROOT)
     with only_one():
         name, is_new = settle(repo, set())
+    settle_user()
     if is_new:
         print(f"this checkout has its own environment, {name}: see {FOLDER}/.env", flush=True)
     if source:
@@ -163,8 +164,20 @@ def up(source: str, *, show: bool) -> int:
             excluded.add(error.port)
             with only_one():
                 name, _ = settle(repo, excluded)
+    startup.remove_old_images(name)
     print("\n".join(startup.table(name)))
     return 0
+
+
+def settle_user() -> None:
+    """Let the containers run as the owner of the sources, if no other user can read them."""
+    if os.environ.get(mounts.USER) or read_env(ROOT).get(mounts.USER):
+        return
+    if user := mounts.user(startup.model(ROOT, "--no-interpolate")):
+        write_env(ROOT, {mounts.USER: user})
+        print(
+            f"only you can read the sources: {FOLDER}/.env now has {mounts.USER}={user}", flush=True
+        )
 
 
 def copy_from_main(repo: Repository, name: str, *, show: bool) -> None:

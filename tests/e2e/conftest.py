@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -138,16 +139,18 @@ def generate(
     """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
 
-    def generate(*, source: Path = template_copy, **answers: str) -> Project:
+    def generate(*, source: Path = template_copy, umask: str = "", **answers: str) -> Project:
         slug = f"e2e-{secrets.token_hex(3)}"
         path = tmp_path_factory.mktemp("project") / slug
         data = {"project_slug": slug, "python_version": PYTHON_VERSION} | answers
-        done = sh(
+        command = (
             *(sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--quiet"),
             *(f"--data={key}={value}" for key, value in data.items()),
             *(str(source), str(path)),
-            cwd=path.parent,
         )
+        if umask:
+            command = ("sh", "-c", f"umask {umask} && exec {shlex.join(command)}")
+        done = sh(*command, cwd=path.parent)
         assert done.returncode == 0, done.stdout
         project = Project(path, slug)
         made.append(project)

@@ -50,10 +50,13 @@ def wait_for_text(url: str, text: str, seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    project = generate(
-        services="api, orders:node-api, worker, frontend, billing:custom", cache="redis"
-    )
+    # The images and the mounts must not depend on the modes of the working tree.
+    services = "api, orders:node-api, worker, frontend, billing:custom"
+    project = generate(services=services, cache="redis", umask="077")
     project.make("setup")
+    env = project.path / "deploy/dev/.env"
+    password = "POSTGRES_PASSWORD=p@ss/w:rd%1#2"
+    env.write_text(env.read_text().replace("POSTGRES_PASSWORD=postgres", password))
     return project
 
 
@@ -77,7 +80,24 @@ def ports(project: Project) -> Iterator[dict[str, int]]:
     env.write_text(before)
 
 
-def test_development_reloads_and_keeps_its_data(project: Project, ports: dict[str, int]) -> None:
+def proxied(folder: Path) -> Path:
+    """Return a configuration of Docker's client that gives containers a proxy."""
+    own = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    made = folder / "docker"
+    made.mkdir(exist_ok=True)
+    if (own / "cli-plugins").is_dir():
+        (made / "cli-plugins").symlink_to(own / "cli-plugins")
+    address = "http://127.0.0.1:9"
+    proxies = {
+        "default": {"httpProxy": address, "httpsProxy": address, "noProxy": "localhost,127.0.0.1"}
+    }
+    (made / "config.json").write_text(json.dumps({"proxies": proxies}))
+    return made
+
+
+def test_development_reloads_and_keeps_its_data(
+    project: Project, ports: dict[str, int], tmp_path: Path
+) -> None:
     api, orders, page = (
         f"http://127.0.0.1:{ports[name]}" for name in ("API_PORT", "ORDERS_PORT", "FRONTEND_PORT")
     )
@@ -96,11 +116,18 @@ def test_development_reloads_and_keeps_its_data(project: Project, ports: dict[st
     wait_for_text(f"{page}/src/main.ts", "edited by hand")
     assert {c["Id"]: c["State"]["StartedAt"] for c in dev_containers(project)} == started
 
+    source = project.path / "services/frontend/index.html"
+    replace(source, "<main", "<p>replaced</p><main")
+    wait_for_text(page, "<p>replaced</p>")
+
     for url in (page, orders):
         fetch(f"{url}/api/items", {"name": "kept"})
     project.make("dev-down")
     assert not dev_containers(project)
-    project.make("dev")
+    # The second start has new images, and its containers get a proxy that does not exist.
+    project.make("dev", DOCKER_CONFIG=str(proxied(tmp_path)))
+    label = f"--filter=label=com.docker.compose.project={project.slug}-dev"
+    assert not docker("image", "ls", "--quiet", "--filter=dangling=true", label)
     for url in (page, orders):
         wait_for_text(f"{url}/api/items", "kept")
     project.make("dev-down")
@@ -150,11 +177,13 @@ def test_production_refuses_without_secrets_and_is_hardened(
         up = sh(
             *("docker", "compose", "up", "--detach", "--wait", "--wait-timeout=180"),
             cwd=folder,
+            DOCKER_CONFIG=str(proxied(tmp_path)),
             **values,
         )
         assert up.returncode == 0, up.stdout
         for door in doors:
             assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
+        check_separated(folder, values)
         label = f"label=com.docker.compose.project={project.slug}"
         containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
         own = [c for c in containers if project.slug in c["Config"]["Image"]]
@@ -179,6 +208,22 @@ def test_production_refuses_without_secrets_and_is_hardened(
             docker("image", "rm", "--force", image)
         for name in ("DATABASE_DIR", "CACHE_DIR"):
             shutil.rmtree(values[name], ignore_errors=True)
+
+
+def check_separated(folder: Path, values: dict[str, str]) -> None:
+    """The page cannot reach the database, and a role only reaches its own database."""
+    compose = ("docker", "compose", "exec", "-T")
+    found = sh(*compose, "frontend", "getent", "hosts", "database", cwd=folder, **values)
+    assert found.returncode != 0, found.stdout
+    for role, database in (
+        ("api", "orders"),
+        ("orders", "api"),
+        ("api", "postgres"),
+        ("api", "api"),
+    ):
+        url = f"postgresql://{role}:s3cret@127.0.0.1/{database}"
+        done = sh(*compose, "database", "psql", url, "-c", "SELECT 1", cwd=folder, **values)
+        assert (done.returncode == 0) == (role == database), done.stdout
 
 
 def check_hardened(container: dict[str, Any]) -> None:

@@ -270,14 +270,19 @@ def has_all_files(root: Path) -> Iterator[str]:
 
 
 def mounts_existing_files(root: Path) -> Iterator[str]:
-    """Every file and folder of the project that a container mounts exists."""
+    """Containers mount existing folders. A mount of a file misses a save that replaces the file."""
     for compose in compose_files(root):
         for name, service in compose.services.items():
             for volume in service.get("volumes", []):
                 source = volume if isinstance(volume, str) else volume.get("source", "")
                 source = source.split(":")[0]
-                if source.startswith(".") and not (compose.path.parent / source).exists():
+                if not source.startswith("."):
+                    continue
+                path = compose.path.parent / source
+                if not path.exists():
                     yield f"{compose.name}: {name} mounts {source}, which does not exist"
+                elif not path.is_dir():
+                    yield f"{compose.name}: {name} mounts the file {source}, not its folder"
 
 
 def runs_safely(root: Path) -> Iterator[str]:
@@ -303,6 +308,28 @@ def runs_safely(root: Path) -> Iterator[str]:
             for port in compose.services[name].get("ports", []):
                 if (inside := port.rpartition(":")[2]) not in ports:
                     yield f"{where}: {compose.name} publishes {inside}, which is not in EXPOSE"
+
+
+def sets_modes(root: Path) -> Iterator[str]:
+    """An image gets no mode from the machine that builds it, which may have a strict umask."""
+    for path in sorted(root.rglob("Dockerfile")):
+        text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
+        for number, line in enumerate(text.splitlines(), 1):
+            word, *words = line.split() or [""]
+            if word not in ("COPY", "ADD"):
+                continue
+            options = [word for word in words if word.startswith("--")]
+            if any(option.startswith("--from=") for option in options):
+                continue
+            where = f"{path.relative_to(root)}:{number}"
+            modes = [option for option in options if option.startswith("--chmod=")]
+            if not modes:
+                yield f"{where}: copies with the modes of the working tree: {line}"
+            # A folder needs x, and the older versions of BuildKit know no symbolic modes.
+            for source in words[len(options) : -1]:
+                wanted = "755" if (path.parent / source).is_dir() else "644"
+                if modes and modes != [f"--chmod={wanted}"]:
+                    yield f"{where}: copies {source} with {modes[0]}, not {wanted}"
 
 
 def has_health_checks(root: Path) -> Iterator[str]:
@@ -587,7 +614,8 @@ def gives_settings(root: Path) -> Iterator[str]:
             }
             for key in sorted(needed - given):
                 yield f"{compose.name}: {name} reads {key}, which it does not get"
-            for key in sorted(given - needed):
+            # The libraries read these variables.
+            for key in sorted(given - needed - {"NO_PROXY", "PGPASSWORD", "no_proxy"}):
                 yield f"{compose.name}: {name} gets {key}, which it does not read"
 
 
@@ -607,6 +635,43 @@ def replaces_the_outside(root: Path) -> Iterator[str]:
                     yield f"{compose.name}: {name} gets {key}={value}, which is no container"
                 elif target in compose.services and target not in before:
                     yield f"{compose.name}: {name} gets {key}={value}, and does not wait for {target}"
+
+
+def avoids_proxies(root: Path) -> Iterator[str]:
+    """No request to another container goes to a proxy of Docker's client configuration."""
+    for compose in compose_files(root):
+        for name, service in compose.services.items():
+            environment = service.get("environment") or {}
+            called = {
+                host(value) for value in environment.values() if str(value).startswith("http")
+            } & {*compose.services, *own_services(root)}
+            for variable in ("NO_PROXY", "no_proxy") if called else ():
+                names = str(environment.get(variable, "")).split(",")
+                for other in sorted({"127.0.0.1", "localhost", *called} - set(names)):
+                    yield f"{compose.name}: {name} calls {other}, which is not in {variable}"
+    for path in sorted(root.rglob("Dockerfile")):
+        check = last(stage(path, ""), "HEALTHCHECK")
+        if "wget" in check and '"-Y", "off"' not in check:
+            yield f"{path.relative_to(root)}: its health check uses a proxy of the environment"
+
+
+def escapes_passwords(root: Path) -> Iterator[str]:
+    """In dev, a password can have any characters, because no address contains it.
+
+    A custom service gets it in its address, because some libraries ignore PGPASSWORD.
+    """
+    dev = compose_file(root, "dev")
+    custom = {name for name, folder in own_services(root).items() if (folder / "app.py").exists()}
+    for name, service in dev.services.items():
+        if name in custom:
+            continue
+        environment = service.get("environment") or {}
+        for key, value in environment.items():
+            if "://" in str(value) and "PASSWORD" in str(value):
+                yield f"{dev.name}: {name} gets a password as a part of {key}"
+        urls = [value for value in environment.values() if "@database:" in str(value)]
+        if urls and "POSTGRES_PASSWORD" not in str(environment.get("PGPASSWORD")):
+            yield f"{dev.name}: {name} gets no PGPASSWORD"
 
 
 def all_dependencies(compose: Compose, name: str) -> set[str]:
@@ -638,7 +703,10 @@ def migrates_first(root: Path) -> Iterator[str]:
                 yield f"{compose.name}: {name} waits for {len(runs)} containers that migrate"
                 continue
             url = service["environment"]["DATABASE_URL"]
-            if runs[0].get("environment") != {"DATABASE_URL": url}:
+            given = {**runs[0].get("environment", {})}
+            if compose.environment == "dev":
+                given.pop("PGPASSWORD", None)
+            if given != {"DATABASE_URL": url}:
                 yield f"{compose.name}: the migrations of {name} get {runs[0].get('environment')}"
             for word in runs[0].get("command") or ["nothing/"]:
                 if "/" in word and not (own[name] / word).is_file():
@@ -692,6 +760,34 @@ def hardens_production(root: Path) -> Iterator[str]:
                 yield f"{compose.name}: {name} keeps its data in {source}, which is not a required folder"
     if compose.data.get("volumes"):
         yield f"{compose.name}: has named volumes"
+
+
+def separates_networks(root: Path) -> Iterator[str]:
+    """In prod, a web page reaches the services that it calls, but not the database or the cache."""
+    dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
+
+    def networks(name: str) -> set[str]:
+        return set(prod.services.get(name, {}).get("networks") or ["default"])
+
+    for name, folder in own_services(root).items():
+        for value in (dev.services[name].get("environment") or {}).values():
+            other = host(value)
+            if other in prod.services and not networks(name) & networks(other):
+                yield f"{prod.name}: {name} cannot reach {other}, which it calls"
+        if (folder / "nginx.conf").exists():
+            for other in ("database", "cache"):
+                if other in prod.services and networks(name) & networks(other):
+                    yield f"{prod.name}: {name} is a page, and can reach the {other}"
+
+
+def separates_databases(root: Path) -> Iterator[str]:
+    """Each role can only connect to its own database."""
+    for compose in compose_files(root):
+        for text in strings(compose.data):
+            if "CREATE DATABASE" in text and text.count("CREATE DATABASE") != len(
+                re.findall(r'REVOKE CONNECT ON DATABASE :?"\w+", postgres FROM PUBLIC;', text)
+            ):
+                yield f"{compose.name}: every role can connect to a database that it creates"
 
 
 def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
@@ -919,6 +1015,7 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     has_all_files,
     mounts_existing_files,
     runs_safely,
+    sets_modes,
     has_health_checks,
     explains_variables,
     requires_secrets,
@@ -928,8 +1025,12 @@ CONTRACTS: tuple[Callable[[Path], Iterator[str]], ...] = (
     reaches_addresses,
     gives_settings,
     replaces_the_outside,
+    avoids_proxies,
+    escapes_passwords,
     migrates_first,
     hardens_production,
+    separates_networks,
+    separates_databases,
     creates_no_anonymous_volume,
     builds_the_images_of_prod,
     agrees_on_images,

@@ -41,9 +41,15 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     "mounts_existing_files": [
         (
             DEV,
-            r"/index.html:/app",
-            "/page.html:/app",
-            "frontend mounts ../../services/frontend/page",
+            r"/frontend/src:/app",
+            "/frontend/source:/app",
+            "frontend mounts ../../services/frontend/source, which does not exist",
+        ),
+        (
+            DEV,
+            r"/services/frontend:/mnt/service",
+            "/services/frontend/index.html:/app/index.html",
+            "frontend mounts the file ../../services/frontend/index.html",
         ),
     ],
     "runs_safely": [
@@ -56,6 +62,13 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ("services/orders/Dockerfile", r"^EXPOSE .*$", "EXPOSE 3000", "publishes 8000"),
         ("services/orders/Dockerfile", r"^CMD \[\"node\", .*$", "CMD npm start", "exec form"),
         ("deploy/test/stub/Dockerfile", r"^USER .*$", "", "USER is ''"),
+    ],
+    "sets_modes": [
+        ("services/api/Dockerfile", r"--chmod=755 ", "", "copies with the modes of the working"),
+        ("services/orders/Dockerfile", r"--chmod=755 src", "--chmod=644 src", "not 755"),
+        ("services/frontend/Dockerfile", r"--chmod=755 (?=--chown)", "", "COPY --chown=1000"),
+        ("services/worker/Dockerfile", r"--chmod=644", "--chmod=600", "not 644"),
+        ("deploy/test/stub/Dockerfile", r"--chmod=644 ", "", "copies with the modes"),
     ],
     "has_health_checks": [
         (TEST, r"    healthcheck: \*healthcheck\n", "", "has no healthcheck"),
@@ -145,10 +158,20 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (ORDERS_TEST, r"      stub:\n        condition: .*\n", "", "does not wait for stub"),
         (ORDERS_TEST, r"      orders-migrate:\n        condition: .*\n", "", "wait for database"),
     ],
+    "avoids_proxies": [
+        (API_TEST, r"      NO_PROXY: .*\n", "", "api calls stub, which is not in NO_PROXY"),
+        (ORDERS_TEST, r"no_proxy: .*", "no_proxy: localhost", "orders calls stub"),
+        (DEV, r"no_proxy: .*", "no_proxy: ${NO_PROXY:-}", "frontend calls api"),
+        ("services/frontend/Dockerfile", r'"-Y", "off", ', "", "uses a proxy of the environment"),
+    ],
+    "escapes_passwords": [
+        (DEV, r"//api@", "//api:${POSTGRES_PASSWORD:-postgres}@", "as a part of DATABASE_URL"),
+        (DEV, r"      PGPASSWORD: .*\n", "", "gets no PGPASSWORD"),
+    ],
     "migrates_first": [
         (PROD, r"      orders-migrate:\n.*\n", "", "orders waits for 0 containers that migrate"),
         (TEST, r"src/migrate\.ts", "src/migration.ts", "run src/migration.ts, which is not"),
-        (DEV, r"postgresql://orders:", "postgresql://api:", "the migrations of orders get"),
+        (DEV, r"postgresql://orders@", "postgresql://api@", "the migrations of orders get"),
     ],
     "hardens_production": [
         (PROD, r"  read_only: true", "  read_only: false", "read_only: False, not True"),
@@ -163,6 +186,15 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (PROD, r"^  api:\n", "  api:\n    build: ../..\n", "api has build"),
         (PROD, r":\$\{VERSION:\?[^}]*\}", ":latest", "not a required VERSION"),
         (PROD, r"source: \$\{DATABASE_DIR.*", "source: ./data", "keeps its data in ./data"),
+    ],
+    "separates_networks": [
+        (PROD, r"    networks: \[front\]\n", "", "frontend is a page, and can reach the database"),
+        (PROD, r"    networks: \[default, front\]\n", "", "frontend cannot reach api"),
+    ],
+    "separates_databases": [
+        (TEST, r"      REVOKE .*\n", "", "every role can connect"),
+        (DEV, r"        REVOKE .*\n", "", "every role can connect"),
+        (PROD, r"        REVOKE .*\n", "", "every role can connect"),
     ],
     "creates_no_anonymous_volume": [
         (

@@ -207,7 +207,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             *("json", "test", "class", "match", "type", "compression", "this"),
             *("database", "cache", "stub", "migrate", "full", "rates", "database-setup"),
             *("tags", "git", "con", "com1", "fastapi", "saq", "networks", "src", "tests"),
+            *("null", "true", "false", "yes", "on", "localhost", "click", "dotenv", "mako"),
+            *("pydantic-core", "opentelemetry", "dateutil"),
         )
+    },
+    **{
+        f"slug: {slug}": ({"project_slug": slug}, f"'{slug}' is a word.*try '{slug}-project'")
+        for slug in ("null", "true", "no", "y")
     },
     "service: pg-backup": ({"services": "pg-backup:custom"}, "'pg_'.*try 'postgres-backup'"),
     "service: api-migrate": ({"services": "api-migrate"}, "'-migrate'.*try 'api-mover'"),

@@ -932,3 +932,28 @@ def test_the_json_of_no_environments(machine: Machine, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out) == []
     assert machine.dev.show_list(as_json=False) == 0
     assert capsys.readouterr().out == "shop has no development environments on this machine\n"
+
+
+def test_sources_that_only_their_owner_can_read(load_dev: Load, tmp_path: Path) -> None:
+    mounts = load_dev("dev_environments.mounts")
+    source = tmp_path / "api"
+    (source / "inside").mkdir(parents=True)
+    (source / "inside/main.py").write_text("")
+    volume = {"type": "bind", "source": str(source), "target": "/app/api"}
+    model = {"services": {"api": {"user": "${DEV_USER:-}", "volumes": [volume]}}}
+    for path, mode in (
+        (source, 0o755),
+        (source / "inside", 0o755),
+        (source / "inside/main.py", 0o644),
+    ):
+        path.chmod(mode)
+    assert mounts.user(model) == ""
+
+    owner = f"{os.getuid()}:{os.getgid()}"
+    for path, mode in ((source / "inside/main.py", 0o640), (source / "inside", 0o700)):
+        path.chmod(mode)
+        assert mounts.user(model) in (owner, "0:0")  # 0:0 if the engine is rootless
+        path.chmod(0o755)
+    model["services"]["api"]["user"] = "1000"
+    (source / "inside").chmod(0o700)
+    assert mounts.user(model) == ""

@@ -345,6 +345,42 @@ def test_markdown_is_escaped() -> None:
     assert rules.markdown("a*b_c [x](y) `z` <b>") == r"a\*b\_c \[x\](y) \`z\` \<b\>"
 
 
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("- item", r"\- item"),
+        ("-- two", r"\-- two"),
+        ("---", r"\---"),
+        ("+ item", r"\+ item"),
+        ("===", r"\==="),
+        ("1. item", r"1\. item"),
+        ("12) item", r"12\) item"),
+        ("1.5 times", "1.5 times"),
+        ("a - b 1. c", "a - b 1. c"),
+    ],
+)
+def test_text_does_not_begin_a_block_of_markdown(text: str, escaped: str) -> None:
+    assert rules.markdown(text) == escaped
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["null", "~", "true", "No", "y", "1", "1.0", "1e3", "0x1f", "1_000", "a: b", "[a]", "a, b", ""],
+)
+def test_text_that_yaml_would_read_otherwise_is_quoted(text: str) -> None:
+    assert rules.yaml_text(text) == json.dumps(text)
+
+
+@pytest.mark.parametrize("text", ["runtime", "../../services/api", "Dockerfile.prod", ".", "db-1"])
+def test_text_that_yaml_reads_as_text_stays_bare(text: str) -> None:
+    assert rules.yaml_text(text) == text
+
+
+def test_the_default_slug_is_accepted() -> None:
+    for name in ("null", "True", "NO!"):
+        rules.check_slug(rules.slug(name))
+
+
 def test_the_examples_of_the_docs_are_accepted(resolve: Callable[..., dict[str, Any]]) -> None:
     text = (ROOT / "docs/generate.md").read_text(encoding="utf-8")
     block = text.partition("### services\n")[2].partition("```yaml\n")[2].partition("```")[0]

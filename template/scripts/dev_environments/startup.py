@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,14 @@ def start(root: Path, name: str, *, show: bool) -> None:
         raise problem(root, name, output)
     if lines := wait(name):
         raise explained(name, "a container is not ready", lines)
+
+
+def remove_old_images(name: str) -> None:
+    """Remove the images of an environment that newer builds have replaced."""
+    filters = ("--filter=dangling=true", f"--filter=label={COMPOSE_PROJECT}={name}")
+    for image in docker.docker("image", "ls", "--quiet", *filters).split():
+        with suppress(DockerError):  # A container of the user's may still run it.
+            docker.docker("image", "rm", image)
 
 
 def run(root: Path, *args: str, show: bool) -> str | None:

@@ -35,7 +35,7 @@ export const rateRoutes: FastifyPluginCallbackZod<Options> = (app, { getRates },
       schema: {
         summary: "Get what one euro is worth in a currency",
         tags: ["rates"],
-        params: z.object({ currency: z.string() }),
+        params: z.object({ currency: z.string().max(10) }),
         response: { 200: Rate },
       },
     },

@@ -20,8 +20,15 @@ test("an unexpected error reveals nothing", async () => {
   expect(response.json()).toEqual({ detail: "Internal Server Error" });
 });
 
-test("the routes are documented", async () => {
+test("the documentation is off by default", async () => {
   const app = await mockedApp();
+
+  expect((await app.inject("/api/docs")).statusCode).toBe(404);
+  expect((await app.inject("/api/openapi.json")).statusCode).toBe(404);
+});
+
+test("the routes are documented", async () => {
+  const app = await mockedApp({}, { docs: true });
 
   const response = await app.inject("/api/openapi.json");
 

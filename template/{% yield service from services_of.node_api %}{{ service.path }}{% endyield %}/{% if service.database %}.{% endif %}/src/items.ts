@@ -14,6 +14,13 @@ const NewItem = z.object({
     .regex(/^[^\0\p{Surrogate}]*$/u, "must not contain NUL or a lone surrogate"),
 });
 
+const Page = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(100),
+  after: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
+});
+
+export type Page = z.infer<typeof Page>;
+
 const Item = z.object({ id: z.int(), name: z.string(), created_at: z.date() });
 
 export type Item = z.infer<typeof Item>;
@@ -21,8 +28,8 @@ export type Item = z.infer<typeof Item>;
 /** Where items are stored. */
 export interface ItemStore {
   add(name: string): Promise<Item>;
-  /** Returns all items, the oldest first. */
-  list(): Promise<Item[]>;
+  /** Returns some items, the oldest first, of those after an id. */
+  list(page: Page): Promise<Item[]>;
 }
 
 /** Stores items in the database. */
@@ -30,7 +37,14 @@ export function itemStore(database: Kysely<Tables>): ItemStore {
   return {
     add: (name) =>
       database.insertInto("items").values({ name }).returningAll().executeTakeFirstOrThrow(),
-    list: () => database.selectFrom("items").selectAll().orderBy("id").execute(),
+    list: ({ limit, after }) =>
+      database
+        .selectFrom("items")
+        .selectAll()
+        .where("id", ">", after)
+        .orderBy("id")
+        .limit(limit)
+        .execute(),
   };
 }
 
@@ -56,9 +70,14 @@ export const itemRoutes: FastifyPluginCallbackZod<Options> = (app, { items }, do
   app.get(
     "",
     {
-      schema: { summary: "List the items", tags: ["items"], response: { 200: z.array(Item) } },
+      schema: {
+        summary: "List the items. For the next page, `after` is the last id of this one",
+        tags: ["items"],
+        querystring: Page,
+        response: { 200: z.array(Item) },
+      },
     },
-    () => items.list(),
+    (request) => items.list(request.query),
   );
   done();
 };

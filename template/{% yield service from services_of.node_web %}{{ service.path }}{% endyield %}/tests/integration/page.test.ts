@@ -23,6 +23,8 @@ test.for(["/", "/a/page/of/the/app"])(
     expect(response.headers.get("content-type")).toContain("text/html");
     expect(response.headers.get("cache-control")).toBe("no-cache");
     expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(response.headers.get("content-security-policy")).toContain("default-src 'self'");
+    expect(response.headers.get("permissions-policy")).toContain("camera=()");
   },
 );
 
@@ -33,6 +35,13 @@ test("serves the built script, which browsers may cache", async () => {
   expect(response.headers.get("content-type")).toContain("javascript");
   expect(response.headers.get("cache-control")).toContain("immutable");
 });
+
+test.for(["/.env", "/.git/config", "/a/.env"])(
+  "answers 404 for %s, not with the page",
+  async (path) => {
+    expect((await fetch(`${baseUrl}${path}`)).status).toBe(404);
+  },
+);
 
 test("answers 404 for a missing asset, not with the page", async () => {
   const response = await fetch(`${baseUrl}/assets/missing.js`);

@@ -62,6 +62,13 @@ test("a refusal names the field", async () => {
   expect(response.json()).toMatchObject({ detail: [{ loc: ["body", "name"] }] });
 });
 
+test.for(["limit=0", "limit=101", "limit=many", "after=-1", "after=2147483648"])(
+  "a list has a limit: %s is refused",
+  async (query) => {
+    expect((await app.inject(`/api/items?${query}`)).statusCode).toBe(422);
+  },
+);
+
 test("items are listed", async () => {
   stored.push({ id: 7, name: "lamp", created_at: now });
 
