@@ -32,6 +32,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
+# With PYTHONSAFEPATH, Python does not put this folder on its path.
+sys.path.insert(0, str(Path(__file__).parent))
+
 import notes
 import service_answers
 from answers_file import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import notes
@@ -28,7 +28,7 @@ from repository import Repository
 from signals import ignore_signals
 from steps import Change, steps_between
 from template_rules import SIGNS, Service, commands_of
-from trees import EXECUTABLE, FILE, File, Result, Tree, edited
+from trees import EXECUTABLE, FILE, SUBMODULE, File, Result, Tree, edited
 from writer import Writer
 
 Services = Mapping[str, Service]
@@ -170,6 +170,13 @@ class Update:
         for service in new_services.values():
             if service.path in old_folders:
                 continue
+            folders = [service.path, *map(str, PurePosixPath(service.path).parents)]
+            for folder in folders:
+                if folder in self.before and self.before[folder].mode == SUBMODULE:
+                    raise RefusedError(
+                        f"{folder} is a submodule, so the files of a service in it would belong to "
+                        "another repository; choose a folder of this repository"
+                    )
             if service.path in self.before:
                 raise RefusedError(f"{service.path} exists and is not a folder; move it away first")
             existing = [
