@@ -111,9 +111,13 @@ class Merge:
             return ours
         if ours == base or ours == theirs:
             return theirs
-        # A file that the user removed stays removed.
-        if base == theirs or ours is None:
+        if base == theirs:
             return ours
+        # A file that the user removed stays removed.
+        if ours is None:
+            if theirs is not None:
+                result.deleted.append(path)
+            return None
         if theirs is None:
             result.kept.append(path)
             return ours

@@ -15,7 +15,8 @@ Two programs start it, with the same result:
 - Copier, before and after `copier update`; this then replaces Copier's own merge.
 
 It writes the project's files once, at the end. Exit codes: 0 done, 1 done with conflicts, 2 refused,
-3 failed, 130 interrupted. After 2, 3 and 130 the project is as it was.
+3 failed, 4 failed and not everything could be undone, 130 interrupted. After 2, 3 and 130 the project
+is as it was. After 4 the output names what is not.
 
 The files in this folder import each other by name. Python puts the folder of the script that it runs
 first on its path, so each version of the template imports its own files.
@@ -31,6 +32,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
+# With PYTHONSAFEPATH, Python does not put this folder on its path.
+sys.path.insert(0, str(Path(__file__).parent))
+
 import notes
 import service_answers
 from answers_file import (
@@ -43,13 +47,14 @@ from answers_file import (
     parsed_answer,
 )
 from copier.errors import CopierError
-from errors import GitError, RefusedError, SignalInterrupt
-from repository import Repository, undo_command
+from errors import GitError, RefusedError, SignalInterrupt, UndoError
+from repository import Repository
 from signals import raise_on_signal
 from steps import Change, steps_between
 from template_rules import AnswerError, check_name, grown
 from trees import Result, Tree
 from update import Request, Update
+from writer import reason_of
 
 
 def report(update: Update, result: Result) -> int:
@@ -68,7 +73,7 @@ def report(update: Update, result: Result) -> int:
             files = "a file" if count == 1 else f"{count} files"
             print(f"You and the template changed the same lines of {files}: edit, then git add.")
         print("Next: git diff --cached, make setup test, git commit")
-        print(f"Undo: {undo_command(repository.prefix)}", flush=True)
+        print(f"Undo: {update.writer.undo_command}", flush=True)
     except (GitError, OSError) as error:
         print(
             f"The update is complete and staged, but this report is not: {error}", file=sys.stderr
@@ -251,8 +256,11 @@ def main() -> int:
         print(str(error).strip().splitlines()[-1] + "; nothing was changed", file=sys.stderr)
         return 2
     except (GitError, OSError) as error:
-        print(f"{error}; nothing was changed", file=sys.stderr)
+        print(f"{reason_of(error)}; nothing was changed", file=sys.stderr)
         return 3
+    except UndoError as error:
+        print(error, file=sys.stderr)
+        return 4
     except SignalInterrupt:
         print("Interrupted; nothing was changed", file=sys.stderr)
         return 130

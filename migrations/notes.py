@@ -185,6 +185,10 @@ def _notes_on_files(result: Result) -> Iterator[str]:
     reasons = (
         (result.kept, "kept, because you changed it; the template no longer has it"),
         (result.taken, "not updated, because you took it over; the template's has changed"),
+        (
+            result.deleted,
+            "not updated, because you deleted or moved it; the template's has changed",
+        ),
         (result.blocked, "not added, because another file or folder of yours is in its place"),
         (result.ignored, "not written, because git ignores it and could not restore your file"),
     )

@@ -43,6 +43,8 @@ class Result:
     kept: list[str] = field(default_factory=list)
     #: Not updated: the template changed the file, but the user took it over.
     taken: list[str] = field(default_factory=list)
+    #: Not updated: the template changed the file, but the user deleted or moved it.
+    deleted: list[str] = field(default_factory=list)
     #: Not added: the file is new in the template, but its folder belongs to the user.
     left_out: list[str] = field(default_factory=list)
     #: Not updated: the file belongs to the user, and the template now generates it differently.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import notes
@@ -18,7 +18,7 @@ from answers_file import (
     parsed_answer,
 )
 from copier.errors import CopierError
-from errors import RefusedError, SignalInterrupt
+from errors import RefusedError
 from lock_files import add_lock_files
 from merge import MARK, Merge
 from moves import PathMap, moved
@@ -28,7 +28,8 @@ from repository import Repository
 from signals import ignore_signals
 from steps import Change, steps_between
 from template_rules import SIGNS, Service, commands_of
-from trees import EXECUTABLE, FILE, File, Result, Tree, edited
+from trees import EXECUTABLE, FILE, SUBMODULE, File, Result, Tree, edited
+from writer import Writer
 
 Services = Mapping[str, Service]
 
@@ -75,17 +76,26 @@ class Update:
         Raises:
             RefusedError, GitError, CopierError, ValueError: the update cannot be done; the project
                 is as it was.
+            UndoError: the update failed while it wrote, and something could not be restored.
         """
+        self.repository.check_nothing_in_progress()
         result = self._merged()
         failed = add_lock_files(self.repository, self.before, self.ours, result, self.work / "lock")
         self.notes += notes.lock_files(failed)
-        try:
-            self.repository.apply(self.before, result)
-            ignore_signals()
-        except SignalInterrupt:
-            self.repository.undo()
-            raise
+        self._write(result)
         return result
+
+    def _write(self, result: Result) -> None:
+        self.writer = Writer(self.repository, self.before, result)
+        self.writer.prepare()
+        undo = self.writer.undo_command
+        try:
+            print(f"If this is killed while it writes files, run: {undo}", flush=True)
+            self.writer.write()
+            ignore_signals()
+        except BaseException as error:
+            self.writer.undo(error)
+            raise
 
     def _merged(self) -> Result:
         change = Change(dict(self.old))
@@ -160,6 +170,13 @@ class Update:
         for service in new_services.values():
             if service.path in old_folders:
                 continue
+            folders = [service.path, *map(str, PurePosixPath(service.path).parents)]
+            for folder in folders:
+                if folder in self.before and self.before[folder].mode == SUBMODULE:
+                    raise RefusedError(
+                        f"{folder} is a submodule, so the files of a service in it would belong to "
+                        "another repository; choose a folder of this repository"
+                    )
             if service.path in self.before:
                 raise RefusedError(f"{service.path} exists and is not a folder; move it away first")
             existing = [

@@ -10,11 +10,17 @@ This script checks the project, clones the template, and runs the merge of the t
 version. The merge computes the whole result first, then stages it. It never commits. Needs uv and
 git.
 
-Exit codes: 0 done, 1 done with conflicts to resolve, 2 refused, 3 failed, 130 interrupted. After 2, 3
-and 130 the project is as it was.
+Exit codes: 0 done, 1 done with conflicts to resolve, 2 refused, 3 failed, 4 failed and not everything
+could be undone, 130 interrupted. After 2, 3 and 130 the project is as it was. After 4 the output names
+what is not.
 """
 
 from __future__ import annotations
+
+import sys
+
+# The standard library first: the folder of this file may contain a module of yours, such as types.py.
+sys.path.append(sys.path.pop(0))
 
 import argparse
 import io
@@ -24,7 +30,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +81,8 @@ def git(*args: str, cwd: Path) -> str:
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            ["git", *args],
+            # The user's hooks must not run in the template's clone.
+            ["git", "-c", f"core.hooksPath={os.devnull}", *args],
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -111,12 +117,8 @@ def read_project(folder: Path) -> Project:
     try:
         git("rev-parse", "--show-toplevel", cwd=folder)
     except FailedError as error:
-        if "dubious ownership" in str(error):
-            root = shlex.quote(str(error).partition(" at ")[2].strip("'"))
-            raise RefusedError(
-                f"{error}: another user owns it; if you trust it, run: "
-                f"git config --global --add safe.directory {root}"
-            ) from None
+        if hint := ownership_hint(str(error)):
+            raise RefusedError(f"{error}{hint}") from None
         raise RefusedError(
             "this folder is not in a git repository, and updates need one; run: "
             "git init && git add --all && git commit -m Start"
@@ -154,6 +156,17 @@ def read_project(folder: Path) -> Project:
         if not isinstance(answers.get(key), str | int | float):
             raise broken(f"has no {key}")
     return Project(folder, str(answers["_src_path"]), str(answers["_commit"]))
+
+
+def ownership_hint(reason: str) -> str:
+    """Return the way out if git refuses a repository because another user owns it, or ""."""
+    found = re.search(r"dubious ownership in repository at '(.*?)'", reason)
+    if not found:
+        return ""
+    return (
+        ": another user owns it; if you trust it, run: "
+        f"git config --global --add safe.directory {shlex.quote(found[1])}"
+    )
 
 
 def missing_answers(folder: Path) -> str:
@@ -201,16 +214,6 @@ def check_ready(project: Project) -> None:
         ) from None
 
 
-def undo_command(project: Project) -> str:
-    """Return the shell command that restores the project's last commit.
-
-    If the project is a folder of a larger repository, the other folders stay as they are.
-    """
-    if not git("rev-parse", "--show-prefix", cwd=project.folder):
-        return "git reset --hard"
-    return "git add --update . && git restore --source=HEAD --staged --worktree ."
-
-
 class Template:
     """A clone of the template."""
 
@@ -234,7 +237,9 @@ class Template:
                     f"{ANSWERS} to the URL of a published copy (docs/publish.md of the template) and "
                     "commit."
                 ) from None
-            raise FailedError(f"cannot fetch the template from {project.source}: {error}") from None
+            raise FailedError(
+                f"cannot fetch the template from {project.source}: {error}{ownership_hint(str(error))}"
+            ) from None
         try:
             self.current = self.commit(project.version)
         except FailedError:
@@ -347,8 +352,6 @@ def check(project: Project, *, as_json: bool) -> int:
 def change(project: Project, options: argparse.Namespace) -> int:
     """Update the project, or change its services, by the merge of the template's newest version."""
     check_ready(project)
-    # First, so that it is on the screen even after kill -9.
-    print(f"If this is killed, restore the last commit with: {undo_command(project)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="template-", ignore_cleanup_errors=True) as work:
         template = Template(project, Path(work, "template"))
         newest = template.newest()
@@ -406,7 +409,9 @@ def run_merge(
         raise FailedError(
             "the template's newest version has no migrations/migrate.py, so it cannot merge"
         )
-    env = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
+    # With PYTHONSAFEPATH, Python would not find the modules of the merge.
+    unset = {*GIT_VARIABLES, "PYTHONSAFEPATH"}
+    env = {name: value for name, value in os.environ.items() if name not in unset}
     with subprocess.Popen(
         [
             *(os.environ.get("UV", "uv"), "run", "--quiet", "--no-project", "--script"),
@@ -422,7 +427,8 @@ def run_merge(
             # The terminal sends Ctrl-C to the merge as well, but kill does not. uv forwards SIGTERM.
             process.terminate()
             code = process.wait()
-            if code not in (0, 1):  # Otherwise the merge was complete when the signal came.
+            # Otherwise the merge was complete when the signal came, or it could not undo everything.
+            if code not in (0, 1, 4):
                 return 130
     ignore_signals()
     return code

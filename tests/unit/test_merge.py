@@ -24,7 +24,7 @@ Texts = Mapping[str, str | None]
 @pytest.fixture(scope="session")
 def code(migration: Migration) -> SimpleNamespace:
     """Return the names that the tests use from several files of migrations/."""
-    modules = ("errors", "merge", "moves", "repository", "trees")
+    modules = ("errors", "merge", "moves", "repository", "trees", "writer")
     return SimpleNamespace(**{k: v for name in modules for k, v in vars(migration(name)).items()})
 
 
@@ -38,6 +38,18 @@ def repository(code: SimpleNamespace, tmp_path: Path) -> Any:
     ):  # fmt: skip
         subprocess.run(command, check=True)
     return code.Repository(tmp_path)
+
+
+@pytest.fixture
+def apply(code: SimpleNamespace) -> Callable[..., None]:
+    """Return the function that writes a result to a repository."""
+
+    def applied(repository: Any, before: Any, result: Any) -> None:
+        writer = code.Writer(repository, before, result)
+        writer.prepare()
+        writer.write()
+
+    return applied
 
 
 @pytest.fixture
@@ -191,7 +203,7 @@ def test_the_executable_bit_is_merged_like_a_line(
 
 
 def test_an_untracked_file_is_not_overwritten(
-    code: SimpleNamespace, repository: Any, tmp_path: Path
+    apply: Callable[..., None], code: SimpleNamespace, repository: Any, tmp_path: Path
 ) -> None:
     (tmp_path / ".gitignore").write_text("own\nfolder\n")
     (tmp_path / "own").write_text("mine\n")
@@ -199,7 +211,7 @@ def test_an_untracked_file_is_not_overwritten(
     result = code.Result()
     blob = repository.store(b"new\n")
     result.tree = {path: code.File(code.FILE, blob) for path in ("own", "folder/x", "new")}
-    repository.apply({}, result)
+    apply(repository, {}, result)
     assert (tmp_path / "own").read_text() == (tmp_path / "folder").read_text() == "mine\n"
     assert (tmp_path / "new").read_text() == "new\n"
     assert result.ignored == ["folder/x", "own"]
@@ -245,12 +257,12 @@ def run_git(folder: Path, *arguments: str) -> None:
     ],
 )
 def test_a_tracked_path_that_blocks_a_new_file_stays(
-    mine: Texts, links: Mapping[str, str], new: str, repository: Any, tmp_path: Path,
+    apply: Callable[..., None], mine: Texts, links: Mapping[str, str], new: str, repository: Any, tmp_path: Path,
     committed: Callable[..., Any],
 ) -> None:  # fmt: skip
     result = committed(mine, {new: "new\n"}, links)
     before = repository.tree()
-    repository.apply(before, result)
+    apply(repository, before, result)
     assert result.blocked == [new]
     assert result.ignored == []
     assert repository.index() == sorted(before)
@@ -262,6 +274,7 @@ def test_a_tracked_path_that_blocks_a_new_file_stays(
 
 @pytest.mark.parametrize("there", ["new", "new/x"])
 def test_a_move_to_a_path_in_use_is_refused(
+    apply: Callable[..., None],
     there: str,
     code: SimpleNamespace,
     repository: Any,
@@ -277,20 +290,24 @@ def test_a_move_to_a_path_in_use_is_refused(
         code.MoveError,
         match=f"^cannot move a file to new/x, because {there} exists; move {there} away first$",
     ):
-        repository.apply(repository.tree(), result)
+        apply(repository, repository.tree(), result)
     assert (tmp_path / "old/x").read_text() == "mine\n"
     assert (tmp_path / there).read_text() == "ignored\n"
 
 
 def test_a_conflict_is_not_written_through_a_link(
-    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+    apply: Callable[..., None],
+    code: SimpleNamespace,
+    repository: Any,
+    tmp_path: Path,
+    committed: Callable[..., Any],
 ) -> None:
     result = committed({"own": "mine\n"}, {}, {"x": "own"})
     (tmp_path / "own").chmod(0o600)
     ours = result.tree["x"]
     theirs = code.File(code.FILE, repository.store(b"new\n"))
     result.conflicts["x"] = code.Conflict(None, ours, theirs, ours)
-    repository.apply(repository.tree(), result)
+    apply(repository, repository.tree(), result)
     assert (tmp_path / "x").readlink() == Path("own")
     assert (tmp_path / "own").read_text() == "mine\n"
     assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
@@ -298,13 +315,17 @@ def test_a_conflict_is_not_written_through_a_link(
 
 
 def test_a_conflict_in_a_read_only_file_is_written(
-    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+    apply: Callable[..., None],
+    code: SimpleNamespace,
+    repository: Any,
+    tmp_path: Path,
+    committed: Callable[..., Any],
 ) -> None:
     result = committed({"x": "mine\n"}, {"x": "both\n"})
     ours, both = repository.tree()["x"], result.tree["x"]
     result.conflicts["x"] = code.Conflict(None, ours, both, both)
     (tmp_path / "x").chmod(0o444)
-    repository.apply(repository.tree(), result)
+    apply(repository, repository.tree(), result)
     assert (tmp_path / "x").read_text() == "both\n"
 
 
@@ -342,7 +363,7 @@ def change_what_git_skips(folder: Path) -> None:
     ],
 )
 def test_a_change_that_is_not_committed_is_not_overwritten(
-    change: Callable[[Path], None], reason: str, code: SimpleNamespace, repository: Any,
+    apply: Callable[..., None], change: Callable[[Path], None], reason: str, code: SimpleNamespace, repository: Any,
     tmp_path: Path, committed: Callable[..., Any],
 ) -> None:  # fmt: skip
     result = committed({"x": "mine\n"}, {"x": "new\n"})
@@ -350,17 +371,21 @@ def test_a_change_that_is_not_committed_is_not_overwritten(
     change(tmp_path)
     content = (tmp_path / "x").read_text()
     with pytest.raises(code.ChangedError, match=reason):
-        repository.apply(before, result)
+        apply(repository, before, result)
     assert (tmp_path / "x").read_text() == content
 
 
 def test_another_git_process_is_not_disturbed(
-    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+    apply: Callable[..., None],
+    code: SimpleNamespace,
+    repository: Any,
+    tmp_path: Path,
+    committed: Callable[..., Any],
 ) -> None:
     result = committed({"x": "mine\n"}, {"x": "new\n"})
     (tmp_path / ".git/index.lock").touch()
     with pytest.raises(code.GitError, match="index.lock exists; is another git process running"):
-        repository.apply(repository.tree(), result)
+        apply(repository, repository.tree(), result)
     assert (tmp_path / ".git/index.lock").exists()
     assert (tmp_path / "x").read_text() == "mine\n"
 

@@ -160,8 +160,10 @@ class Project:
         return {key: value for key, value in self.answers().items() if not key.startswith("_")}
 
     def undo(self) -> None:
-        """Run the undo command that updates print for a project at the root of its repository."""
-        self.git("reset", "--quiet", "--hard")
+        """Undo an update of a project at the root of its repository, as its report says."""
+        program = self.root / ".git/template-update/undo.py"
+        done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def files(root: Path) -> dict[str, bytes]:

@@ -495,7 +495,7 @@ def refusing(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_refused_in_one_line(what: str, refusing: Project) -> None:
     arguments, reason = REFUSED[what]
     output = refusing.template(*arguments, code=2)
-    [_, line] = output.splitlines()
+    [line] = output.splitlines()
     assert reason in line
     assert line.endswith("; nothing was changed")
     assert refusing.status() == []
