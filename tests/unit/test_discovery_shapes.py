@@ -274,7 +274,7 @@ def test_a_submodule_is_not_searched(tmp_path: Path) -> None:
 def test_ignored_files_are_not_searched(tmp_path: Path) -> None:
     samples.git("init", "--quiet", cwd=tmp_path)
     result = search(tmp_path, {"x/Dockerfile": PYTHON, "y/Dockerfile": PYTHON, ".gitignore": "x/"})
-    assert items(result).keys() == {"y"}
+    assert items(result).keys() == {"y-service"}
 
 
 @pytest.mark.parametrize("texts", [{"README.md": "x"}, {"compose.yaml": "services: ["}, {}])
@@ -302,7 +302,7 @@ def test_a_health_route_of_the_sources_is_used(tmp_path: Path) -> None:
 
 def test_names_and_hosts() -> None:
     assert [valid_name(text) for text in ("API_v2", "9-lives", "ünï", "migrate")] == [
-        "api-v2", "lives", "n", "migrate-service"
+        "api-v2", "lives", "n-service", "migrate-service"
     ]  # fmt: skip
     hosts = dict.fromkeys(["db", "api", "mq"], "x")
     values = ["postgres://u:p@db:5432/x", "http://api/v1", "mq:1,db:2", "database", "no db here"]
