@@ -19,6 +19,7 @@ from jinja2.runtime import Context
 from . import defaults, destination
 from .commands import integration_command
 from .discovery import Found, found
+from .given import check_given, questions_of
 from .items import parse
 from .kinds import DEFAULT_KIND, KINDS
 from .prompts import wrap_refusals
@@ -52,6 +53,7 @@ class ServicesExtension(Extension):
             relative_to=posixpath.relpath,
         )
         environment.globals.update(
+            given_answers_are_valid=given_answers_are_valid,
             refusal_of=refusal_of,
             needs_cache=needs_cache,
             service_list_of=service_list_of,
@@ -140,6 +142,25 @@ def refusal_of(answers: Context, question: str) -> str:
     except AnswerError as refusal:
         return str(refusal)
     return ""
+
+
+@pass_context
+def given_answers_are_valid(answers: Context) -> bool:
+    """Check the destination and the given answers before Copier reads the answers.
+
+    Raises:
+        UserMessageError: the destination or an answer is refused; Copier prints the line and writes
+            nothing.
+    """
+    conf = answers["_copier_conf"]
+    root = _destination(answers)
+    try:
+        if root.exists() and not root.is_dir():
+            raise AnswerError(f"{root} is a file; choose a folder for the project, or a new name")
+        check_given(conf["data"], questions_of(Path(str(conf["src_path"]))), _previous(answers))
+    except AnswerError as refusal:
+        raise UserMessageError(str(refusal)) from None
+    return True
 
 
 @pass_context

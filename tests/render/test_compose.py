@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,44 @@ def test_compose_accepts_the_file_of_make_build(named_project: Project) -> None:
     found, errors = config(named_project.root / "deploy/prod", VERSION="1.2.3", **files)
     assert errors == ""
     assert all(service["image"].endswith(":1.2.3") for service in found["services"].values())
+
+
+def lint(project: Path) -> subprocess.CompletedProcess[str]:
+    # The variables of the shell do not decide.
+    env = os.environ | {"COMPOSE_FILE": "gone.yml", "VERSION": ""}
+    command = ["make", "lint-compose"]
+    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+
+
+def test_lint_accepts_the_compose_files(varied_project: Project) -> None:
+    done = lint(varied_project.root)
+    varied_project.check([done.stderr] if done.returncode else [])
+
+
+@pytest.mark.parametrize("folder", ["deploy/prod", "services/api/deploy/test"])
+@pytest.mark.parametrize("change", [("services:", "services: ["), ("image: ", "picture: ")])
+def test_lint_finds_a_broken_compose_file(
+    render: Callable[..., Path], tmp_path: Path, folder: str, change: tuple[str, str]
+) -> None:
+    root = Path(shutil.copytree(render({"services": "api"}), tmp_path / "project"))
+    file = root / folder / "docker-compose.yml"
+    file.write_text(file.read_text(encoding="utf-8").replace(*change, 1), encoding="utf-8")
+
+    done = lint(root)
+
+    assert done.returncode != 0
+    assert f"{folder}/docker-compose.yml: Docker Compose refuses it" in done.stderr
+
+
+def test_names_that_are_no_text_in_yaml_stay_text(
+    render: Callable[..., Path], tmp_path: Path
+) -> None:
+    service = {"name": "api", "kind": "custom", "target": "1.0", "aliases": ["null", "1e3"]}
+    root = render({"services": [service]})
+    found, errors = config(root / "deploy/dev")
+    assert errors == ""
+    assert found["services"]["api"]["build"]["target"] == "1.0"
+    assert set(found["services"]["api"]["networks"]["default"]["aliases"]) == {"null", "1e3"}
 
 
 def test_prod_runs_the_released_images(named_project: Project, tmp_path: Path) -> None:

@@ -188,6 +188,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"services": [{"name": "core", "kind": "custom", "needs": "database"}], "database": "none"},
         "'core' needs the database.*question 'database'",
     ),
+    "an unknown name": ({"databse": "none"}, "no question 'databse'; do you mean 'database'"),
+    "a name like no other": ({"colour": "red"}, "no question 'colour'; choose from project_name"),
+    "an unknown choice": ({"layout": "both"}, "layout 'both' is unknown.*multi, single"),
+    "a version as a number": ({"python_version": 3.1}, r"python_version '3\.1' is unknown"),
+    "a list for a text": ({"description": ["a"]}, "description is a list, but it must be text"),
+    "a mapping for a choice": ({"forge": {"a": 1}}, "forge is a dict, but it must be text"),
+    "nothing for a text": ({"author_name": None}, "author_name is nothing, but it must be text"),
+    "broken YAML": ({"services": "[a, {"}, r"services '\[a, \{' is not valid YAML"),
     "a worker without a queue": (
         {"services": "worker", "database": "none", "cache": "none"},
         "'worker'.*choose a cache, or database=postgres",
@@ -263,6 +271,15 @@ def refusal(template_copy: Path, tmp_path: Path) -> Callable[[Mapping[str, Any]]
         return str(caught.value)
 
     return refused
+
+
+def test_a_file_as_the_destination_is_refused(
+    refusal: Callable[[Mapping[str, Any]], str], tmp_path: Path
+) -> None:
+    (tmp_path / "project").touch()
+    with pytest.raises(AssertionError):  # It exists, because it is the file.
+        refusal({})
+    assert (tmp_path / "project").read_bytes() == b""
 
 
 @pytest.mark.parametrize("case", REFUSED)
