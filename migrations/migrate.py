@@ -65,6 +65,7 @@ def report(update: Update, result: Result) -> int:
         lines = [
             *update.notes,
             *notes.env_examples(update.before, result),
+            *notes.no_longer_ignored(repository),
             *notes.untracked_files(update.project, update.before, repository.index(), folders),
         ]
         old, new = update.old["_commit"], update.new["_commit"]

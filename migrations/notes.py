@@ -8,13 +8,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from answers_file import ANSWERS_FILE
 from merge import LABELS
+from path_patterns import PATTERN_FILES
 from repository import Repository
 from template_rules import Service
-from trees import LINK, Result, Tree
+from trees import EXECUTABLE, FILE, LINK, Result, Tree
 
 #: How many paths of a long list are printed.
 LONG_LIST = 20
+
+
+#: Files whose lines may name a service without its folder.
+EXTENSION_POINTS = {"Makefile.local", *PATTERN_FILES}
 
 
 def listed(paths: Sequence[str], most: int = 3) -> str:
@@ -83,23 +89,33 @@ def _mentions(repository: Repository, old: Service, new: Service, result: Result
     """Yield the lines of the user's files that still contain a service's old name."""
     word = re.compile(rf"(?<![\w-]){re.escape(old.name)}(?![\w-])".encode())
     package = re.escape(old.package)
+    folder = re.compile(rf"(?<![\w./-]){re.escape(old.path)}(?![\w-])".encode())
     in_python = re.compile(rf"[\"']{package}\.|^\s*(from|import)\s+{package}\b".encode())
-    patterns = {
-        path: word if _is_extension_point(path) else in_python
-        for path in sorted(result.tree)
-        if _is_extension_point(path) or (path.startswith(f"{new.path}/") and path.endswith(".py"))
+    found = repository.mentions(old.path) if old.path != "." else set()
+    mentions = {
+        new.path + path.removeprefix(old.path) if path.startswith(f"{old.path}/") else path
+        for path in found
     }
-    texts = repository.read(result.tree[path].blob for path in patterns)
-    for path, pattern in patterns.items():
-        for number, line in enumerate(texts[result.tree[path].blob].splitlines(), 1):
-            if pattern.search(line):
-                yield f"{path}:{number} still says {old.name!r}"
+    for path, file in sorted(result.tree.items()):
+        patterns = [word] if _is_extension_point(path) else []
+        if path.startswith(f"{new.path}/") and path.endswith(".py"):
+            patterns.append(in_python)
+        if path in mentions and path != ANSWERS_FILE:
+            patterns.append(folder)
+        if patterns and file.mode in (FILE, EXECUTABLE):
+            [text] = repository.read([file.blob]).values()
+            for number, line in enumerate(text.splitlines(), 1):
+                # The update repeats the patterns that contain the folder for the new one.
+                if PurePosixPath(path).name in PATTERN_FILES and folder.search(line):
+                    continue
+                if any(pattern.search(line) for pattern in patterns):
+                    yield f"{path}:{number} still says {old.name!r}"
 
 
 def _is_extension_point(path: str) -> bool:
-    """Return whether a file is one in which users extend the template's files."""
+    """Return whether a file is one in which users extend the template's files, or name paths."""
     name = PurePosixPath(path).name
-    return name == "Makefile.local" or re.fullmatch(r".*\.override\.ya?ml", name) is not None
+    return name in EXTENSION_POINTS or re.fullmatch(r".*\.override\.ya?ml", name) is not None
 
 
 # FILES ------------------------------------------------------------------------
@@ -109,20 +125,33 @@ def lock_files(failed: Mapping[str, str]) -> Iterator[str]:
         yield f"{tool} could not make every lock file ({reason}). Later, run: make lock"
 
 
-def dead_links(repository: Repository, result: Result) -> Iterator[str]:
-    """Yield a note for each link that moved and has no target at its new place."""
-    links = {
-        path: result.tree[path].blob
-        for path in sorted(result.moved & result.tree.keys())
-        if result.tree[path].mode == LINK
-    }
+def dead_links(repository: Repository, before: Tree, result: Result) -> Iterator[str]:
+    """Yield a note for each link that moved and has no target, and for each whose target moved away."""
+    links = {path: file.blob for path, file in sorted(result.tree.items()) if file.mode == LINK}
     targets = repository.read(links.values())
-    existing = {*result.tree, *(str(one) for path in result.tree for one in Path(path).parents)}
+
+    def existing(tree: Tree) -> set[str]:
+        return {*tree, *(str(one) for path in tree for one in Path(path).parents)}
+
+    then, now = existing(before), existing(result.tree)
     for path, blob in links.items():
         target = targets[blob].decode(errors="surrogateescape")
         resolved = os.path.normpath(Path(path).parent / target)
-        if not target.startswith("/") and resolved not in existing:
+        if target.startswith("/") or resolved in now:
+            continue
+        if path in result.moved or resolved in then:
             yield f"{path} is a link to {target}, which does not exist; fix the link"
+
+
+def no_longer_ignored(repository: Repository) -> Iterator[str]:
+    """Yield a note on files that git ignored before the update, and no longer does."""
+    listing = repository.git("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    paths = listing.decode(errors="replace").split("\0")[:-1]
+    if paths:
+        yield (
+            f"git no longer ignores {listed(paths, LONG_LIST)}; move, delete or ignore what must stay "
+            "private before you run git add"
+        )
 
 
 def untracked_files(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import warnings
 from collections.abc import Iterator
 
@@ -15,11 +17,14 @@ def with_renamed_package(text: bytes, old: str, new: str) -> bytes:
     as it is.
     """
     try:
+        # The parser counts columns in UTF-8 and without a byte order mark, whatever the file has.
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(text).readline)
+        source = text.decode(encoding)
         with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, LookupError, RecursionError):
         return text
-    lines = text.splitlines(keepends=True)
+    lines = source.encode().splitlines(keepends=True)
     # From the end, so that earlier positions stay valid.
     for line, column in sorted(set(_uses_of_package(tree, old)), reverse=True):
         before, after = lines[line - 1][:column], lines[line - 1][column:]
@@ -28,7 +33,7 @@ def with_renamed_package(text: bytes, old: str, new: str) -> bytes:
         if found:
             name = (found[1] or b"") + new.encode()
             lines[line - 1] = before + name + after[found.end() :]
-    return b"".join(lines)
+    return b"".join(lines).decode().encode(encoding)
 
 
 def _uses_of_package(tree: ast.AST, package: str) -> Iterator[tuple[int, int]]:

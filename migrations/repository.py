@@ -88,6 +88,15 @@ class Repository:
             start = end + size + 2
         return found
 
+    def mentions(self, text: str) -> set[str]:
+        """Return the text files of the last commit that contain a text."""
+        try:
+            listing = self.git("grep", "-lzIF", "-e", text, "HEAD", "--", ".")
+        except GitError:  # No file does.
+            return set()
+        names = listing.decode(errors="surrogateescape").split("\0")[:-1]
+        return {name.removeprefix("HEAD:") for name in names}
+
     def git_path(self, name: str) -> Path:
         """Return the path of something in the git directory, relative to the project's folder."""
         return Path(os.fsdecode(self.git("rev-parse", "--git-path", name)).removesuffix("\n"))

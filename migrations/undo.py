@@ -177,7 +177,9 @@ class Undo:
 
     def run(self) -> dict[str, str]:
         """Restore everything that still is as the update wrote it; return the problems by path."""
-        (self.folder / UNDONE).mkdir(exist_ok=True)
+        # If this fails, each file that cannot be taken away is named.
+        with contextlib.suppress(OSError):
+            (self.folder / UNDONE).mkdir(exist_ok=True)
         items = list(enumerate(self.journal.items))
         for number, item in items:
             self._attempt(item, self._take_away, number)

@@ -22,6 +22,7 @@ from errors import RefusedError
 from lock_files import add_lock_files
 from merge import MARK, Merge
 from moves import PathMap, moved
+from path_patterns import PATTERN_FILES, with_moved_patterns
 from python_imports import with_renamed_package
 from rendering import Template
 from repository import Repository
@@ -128,6 +129,7 @@ class Update:
             if new_path != path
         }
         base, self.ours = moved(base, new_paths), moved(self.before, new_paths)
+        self._rename_patterns(new_paths, base)
         for old, new in pairs:
             self._rename_package(old, new)
         for name in names:
@@ -142,7 +144,7 @@ class Update:
             theirs_moved=self._rendered_for_moves(pairs, theirs),
         ).run()
         result.tree[ANSWERS_FILE] = theirs[ANSWERS_FILE]
-        self.notes += notes.dead_links(self.repository, result)
+        self.notes += notes.dead_links(self.repository, self.before, result)
         for old, new in pairs:
             if old.name != new.name:
                 self.notes += notes.renamed_service(self.repository, old, new, result)
@@ -270,6 +272,20 @@ class Update:
             changed = with_renamed_package(text, old.package, new.package)
             if changed != text:
                 ours[path] = File(ours[path].mode, self.repository.store(changed))
+
+    def _rename_patterns(self, new_paths: PathMap, base: Tree) -> None:
+        """Repeat the patterns of ignored files and attributes for the new paths of what moves.
+
+        Files that git ignores do not move, so the old patterns stay.
+        """
+        for path, file in list(self.ours.items()):
+            if PurePosixPath(path).name in PATTERN_FILES and file.mode in (FILE, EXECUTABLE):
+                [text] = self.repository.read([file.blob]).values()
+                generated = [base[path].blob] if path in base else []
+                known = b"".join(self.repository.read(generated).values())
+                changed = with_moved_patterns(path, text, new_paths, known)
+                if changed != text:
+                    self.ours[path] = File(file.mode, self.repository.store(changed))
 
     def _without(self, folder: str, base: Tree) -> Tree:
         """Remove a service's folder, or keep all of it if the user changed something in it."""

@@ -175,7 +175,8 @@ class Writer:
             self.folder = target
             self.folder.mkdir()
             (self.folder / ".gitignore").write_text("*\n")
-        (self.folder / undo.OLD).mkdir()
+        for name in (undo.OLD, undo.UNDONE):
+            (self.folder / name).mkdir()
 
     def _remove_old(self, folder: Path) -> None:
         """Remove what the last update left, unless it holds a version of a file that no commit has."""

@@ -92,3 +92,15 @@ def rename(migration: Migration) -> Callable[[bytes, str, str], bytes]:
 def test_only_names_change(rename: Callable[[bytes, str, str], bytes], case: str) -> None:
     before, after = (textwrap.dedent(text) for text in CASES[case])
     assert rename(before.encode(), "api", "sales").decode() == after
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [("", "utf-8-sig"), ("# -*- coding: latin-1 -*-\n", "latin-1"), ("", "utf-8")],
+)
+def test_a_byte_order_mark_or_a_coding_cookie_moves_no_column(
+    head: str, encoding: str, migration: Migration
+) -> None:
+    text = head + 'import old.part; word = "café"; old.part.run("é"); old.other()\n'
+    renamed = migration("python_imports").with_renamed_package(text.encode(encoding), "old", "new")
+    assert renamed == text.replace("old.", "new.").encode(encoding)
