@@ -55,7 +55,9 @@ def _check_value(name: str, value: Any, question: Mapping[str, Any]) -> None:
     if choices := question.get("choices"):
         values = [*choices.values()] if isinstance(choices, dict) else choices
         if str(value) not in values:
-            raise AnswerError(f"{name} {str(value)!r} is unknown; choose one of {', '.join(values)}")
+            raise AnswerError(
+                f"{name} {str(value)!r} is unknown; choose one of {', '.join(values)}"
+            )
     if question["type"] == "yaml" and isinstance(value, str):
         try:
             yaml.safe_load(value)

@@ -143,7 +143,7 @@ def settle(repo: Repository, excluded: set[int]) -> tuple[str, bool]:
     return name, bool(chosen)
 
 
-def up(source: str, *, show: bool) -> int:
+def up(source: str, *, show: startup.Show) -> int:
     """Start or update the environment of this checkout, and print its addresses."""
     repo = repository(ROOT)
     with only_one():
@@ -180,7 +180,7 @@ def settle_user() -> None:
         )
 
 
-def copy_from_main(repo: Repository, name: str, *, show: bool) -> None:
+def copy_from_main(repo: Repository, name: str, *, show: startup.Show) -> None:
     """Copy the database of the main checkout.
 
     Raises:
@@ -300,7 +300,8 @@ def parser() -> argparse.ArgumentParser:
 def run_command(options: argparse.Namespace) -> int:
     """Run the subcommand. Return the exit code."""
     if options.command == "up":
-        return up(options.source, show=options.verbose or sys.stderr.isatty())
+        progress: startup.Show = "progress" if sys.stderr.isatty() else ""
+        return up(options.source, show="all" if options.verbose else progress)
     if options.command == "down":
         return compose("down", "--remove-orphans")
     if options.command == "logs":

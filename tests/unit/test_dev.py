@@ -488,7 +488,7 @@ def test_other_ports_are_chosen_if_a_start_finds_one_taken(
     monkeypatch.setattr(machine.dev, "ROOT", linked)
     monkeypatch.setattr(startup, "table", lambda _name: ["the table"])
 
-    def start(root: Path, name: str, *, show: bool) -> None:
+    def start(root: Path, name: str, *, show: str) -> None:
         tried.append(machine.port(root))
         if len(tried) < 3:
             error = startup.PortTakenError("taken")
@@ -496,13 +496,13 @@ def test_other_ports_are_chosen_if_a_start_finds_one_taken(
             raise error
 
     monkeypatch.setattr(startup, "start", start)
-    assert machine.dev.up("", show=False) == 0
+    assert machine.dev.up("", show="") == 0
     assert len(set(tried)) == 3
     assert capsys.readouterr().out.endswith("the table\n")
     # At the next start, the choice stays, and the error is shown.
     tried.clear()
     with pytest.raises(startup.PortTakenError):
-        machine.dev.up("", show=False)
+        machine.dev.up("", show="")
     assert tried == [machine.port(linked)]
 
 

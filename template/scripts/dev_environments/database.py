@@ -21,7 +21,7 @@ DATABASE = "database"
 LIST = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"
 
 
-def copy(source: tuple[Path, str], target: tuple[Path, str], *, show: bool) -> None:
+def copy(source: tuple[Path, str], target: tuple[Path, str], *, show: startup.Show) -> None:
     """Copy all databases and roles with pg_dump, which reads a consistent state of each database.
 
     The source's server keeps running; if it does not run, it is started for the copy. Passwords are
@@ -30,7 +30,7 @@ def copy(source: tuple[Path, str], target: tuple[Path, str], *, show: bool) -> N
     Args:
         source: the checkout to copy from, and its Compose project.
         target: the checkout to copy to, and its Compose project.
-        show: print Compose's output.
+        show: what to print of Compose's output.
 
     Raises:
         StackError: there is nothing to copy, the target has data, or the copy failed.
@@ -91,7 +91,7 @@ def container(name: str) -> dict[str, Any]:
     raise StackError(f"the database of {name} does not run")
 
 
-def start(root: Path, *, show: bool) -> None:
+def start(root: Path, *, show: startup.Show) -> None:
     """Start the database of a checkout alone, and wait until it is healthy.
 
     Raises:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from test_runner import diagnosis, docker, processes
 from test_runner.diagnosis import StackError
@@ -22,6 +22,12 @@ from test_runner.project import MAKE, RESULTS
 from . import ports
 from .checkout import FOLDER, read_env
 from .environments import addresses, service_of
+
+#: What is printed of Compose's output.
+Show = Literal["", "progress", "all"]
+
+#: A line of `docker compose up` about a container, network or volume.
+STATE = re.compile(rb" (Container|Network|Volume) ")
 
 #: Seconds that the containers may take to become healthy.
 TIMEOUT = 300
@@ -83,13 +89,13 @@ def port_variables(root: Path) -> list[ports.Port]:
         return []
 
 
-def start(root: Path, name: str, *, show: bool) -> None:
+def start(root: Path, name: str, *, show: Show) -> None:
     """Build the images, start the containers, and wait until they are ready.
 
     Args:
         root: the checkout.
         name: the Compose project.
-        show: print Compose's output while it runs.
+        show: what to print of Compose's output while it runs.
 
     Raises:
         PortTakenError: a port is in use.
@@ -117,10 +123,11 @@ def remove_old_images(name: str) -> None:
             docker.docker("image", "rm", image)
 
 
-def run(root: Path, *args: str, show: bool) -> str | None:
+def run(root: Path, *args: str, show: Show) -> str | None:
     """Run docker compose, and add its output to the log. Return the output if it fails, else None.
 
-    On a terminal a build shows its own live display, and its output is not in the log.
+    On a terminal a build shows its own live display, and its output is not in the log. `progress` leaves
+    out the states of containers, which the list of addresses replaces.
     """
     environment = processes.own_environment()
     if show and args[0] == "build" and sys.stderr.isatty():
@@ -142,7 +149,7 @@ def run(root: Path, *args: str, show: bool) -> str | None:
             for line in process.stdout:
                 output.append(line)
                 log.write(line)
-                if show:
+                if show == "all" or (show and not STATE.match(line)):
                     sys.stderr.buffer.write(line)
                     sys.stderr.flush()
             code = process.wait()
