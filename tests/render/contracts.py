@@ -642,9 +642,10 @@ def avoids_proxies(root: Path) -> Iterator[str]:
     for compose in compose_files(root):
         for name, service in compose.services.items():
             environment = service.get("environment") or {}
-            called = {
-                host(value) for value in environment.values() if str(value).startswith("http")
-            } & {*compose.services, *own_services(root)}
+            hosts = {
+                host(value) or "" for value in environment.values() if str(value).startswith("http")
+            }
+            called = hosts & {*compose.services, *own_services(root)}
             for variable in ("NO_PROXY", "no_proxy") if called else ():
                 names = str(environment.get(variable, "")).split(",")
                 for other in sorted({"127.0.0.1", "localhost", *called} - set(names)):
