@@ -163,17 +163,10 @@ class Writer:
 
     def _make_folder(self) -> None:
         """Make the folder on the file system of the project's files, so that they can be moved to it."""
+        if mount_of(self.folder.parent) != mount_of(self.project):
+            self.folder = self.project / f".{FOLDER}"
         self.folder.mkdir()
-        probe, target = self.folder / "probe", self.project / f".{FOLDER}"
-        probe.touch()
-        try:
-            probe.rename(target)
-            target.unlink()
-        except OSError:
-            # The git directory is on another file system. Git does not show this folder.
-            self._remove_folder()
-            self.folder = target
-            self.folder.mkdir()
+        if self.folder.parent == self.project:  # Git does not show this folder.
             (self.folder / ".gitignore").write_text("*\n")
         for name in (undo.OLD, undo.UNDONE):
             (self.folder / name).mkdir()
@@ -387,6 +380,13 @@ def mount_points() -> Iterator[str]:
     for line in lines:
         escaped = line.split(" ")[4]
         yield re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), escaped)
+
+
+def mount_of(folder: Path) -> tuple[int, str]:
+    """Return the device and the mount point of a folder. Files move only within a mount point."""
+    path = folder.resolve()
+    above = {str(path), *map(str, path.parents)}
+    return path.stat().st_dev, max((one for one in mount_points() if one in above), default="")
 
 
 def reason_of(error: BaseException) -> str:

@@ -79,9 +79,10 @@ def count_calls(before: Callable[[int], None], after: Callable[[int], None]) -> 
             number = len(calls)
             calls.append(name)
             before(number)
-            value = real(*args, **more)
-            after(number)
-            return value
+            try:
+                return real(*args, **more)
+            finally:
+                after(number)
 
         return called
 
