@@ -251,7 +251,7 @@ class Undo:
         place(self.folder / OLD / str(number), path)
 
     def _check(self, number: int, item: Item) -> None:
-        """Check that a path is as before, unless somebody else changed it."""
+        """Check that a path is as before, unless someone else changed it."""
         now = content_of(self.project / item.path)
         if now != item.old and (now == item.new or self._is_replaced(number, item)):
             raise OSError("it could not be restored")
