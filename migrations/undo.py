@@ -190,6 +190,10 @@ class Undo:
             self._attempt(item, self._put_back, number)
         for number, item in items:
             self._attempt(item, self._check, number)
+        for path in sorted(self.journal.folders):
+            folder = self.project / path
+            if self.journal.folders[path] is None and folder.is_dir() and not any(folder.iterdir()):
+                self.problems[path] = f"it is new and empty; run: rmdir {shlex.quote(path)}"
         try:
             self._restore_index()
         except OSError as error:
@@ -247,7 +251,7 @@ class Undo:
         place(self.folder / OLD / str(number), path)
 
     def _check(self, number: int, item: Item) -> None:
-        """Check that a path is as before, unless somebody else changed it."""
+        """Check that a path is as before, unless someone else changed it."""
         now = content_of(self.project / item.path)
         if now != item.old and (now == item.new or self._is_replaced(number, item)):
             raise OSError("it could not be restored")

@@ -5,7 +5,7 @@ which also runs filters such as Git LFS. Then a journal is written, and only the
 
 1. New files are added. Adding never replaces a file.
 2. A changed file is moved to the folder, compared with the last commit, and its new version added.
-   So an edit that somebody makes at this moment is noticed and kept.
+   So an edit that someone makes at this moment is noticed and kept.
 3. Removed files are moved to the folder.
 4. Git's index is changed, only at these paths.
 
@@ -15,6 +15,7 @@ stays, so that the user can run undo.py, and the next update removes it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -76,10 +77,14 @@ class Writer:
             GitError, OSError: a file cannot be checked out.
         """
         self._lock_project()
-        self._plan()
-        self._check_places()
-        for folder in (self.folder, self.project / f".{FOLDER}"):
-            self._remove_old(folder)
+        try:
+            self._plan()
+            self._check_places()
+            for folder in (self.folder, self.project / f".{FOLDER}"):
+                self._remove_old(folder)
+        except BaseException:
+            self._unlock()
+            raise
         try:
             self._make_folder()
             self._check_out()
@@ -87,7 +92,13 @@ class Writer:
             self.repository.check_unchanged(self.changed)
         except BaseException:
             self._remove_folder()
+            self._unlock()
             raise
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _lock_project(self) -> None:
         """Refuse to write while another update of this project does."""
@@ -95,6 +106,7 @@ class Writer:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._unlock()
             raise ChangedError("another update of this project is running; wait for it") from None
         except OSError:
             pass  # Some network file systems cannot lock a folder.
@@ -163,17 +175,10 @@ class Writer:
 
     def _make_folder(self) -> None:
         """Make the folder on the file system of the project's files, so that they can be moved to it."""
+        if mount_of(self.folder.parent) != mount_of(self.project):
+            self.folder = self.project / f".{FOLDER}"
         self.folder.mkdir()
-        probe, target = self.folder / "probe", self.project / f".{FOLDER}"
-        probe.touch()
-        try:
-            probe.rename(target)
-            target.unlink()
-        except OSError:
-            # The git directory is on another file system. Git does not show this folder.
-            self._remove_folder()
-            self.folder = target
-            self.folder.mkdir()
+        if self.folder.parent == self.project:  # Git does not show this folder.
             (self.folder / ".gitignore").write_text("*\n")
         for name in (undo.OLD, undo.UNDONE):
             (self.folder / name).mkdir()
@@ -272,7 +277,7 @@ class Writer:
         """Write the prepared result, and stage it. If that fails, undo it.
 
         Raises:
-            ChangedError: somebody changed the project meanwhile.
+            ChangedError: someone changed the project meanwhile.
             GitError, OSError: a file or the index cannot be written.
             UndoError: a file cannot be restored after that.
         """
@@ -293,8 +298,8 @@ class Writer:
             self.undo(error)
             raise
         for name in (NEW, INDEX):
-            path = self.folder / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
+            discard(self.folder / name)
+        self._unlock()
 
     def undo(self, error: BaseException) -> None:
         """Restore what was written, after an error.
@@ -304,9 +309,11 @@ class Writer:
         """
         if self.journal is None or not (self.folder / undo.JOURNAL).exists():
             self._remove_folder()
+            self._unlock()
             return
         with blocked_signals():
             problems = undo.Undo(self.folder, self.journal).run()
+        self._unlock()
         if problems:
             raise UndoError(reason_of(error), problems) from error
         self._remove_folder()
@@ -354,7 +361,7 @@ class Writer:
                 break
 
     def _check_again(self, journal: Journal) -> None:
-        """Check that nobody wrote to an old file that was open, or made a commit."""
+        """Check that no one wrote to an old file that was open, or made a commit."""
         for number, item in enumerate(journal.items):
             saved = self.folder / undo.OLD / str(number)
             if os.path.lexists(saved) and content_of(saved) != item.old:
@@ -374,7 +381,7 @@ class Writer:
 
 
 def changed_meanwhile(path: str) -> ChangedError:
-    """Return the error about a file that somebody changes while an update writes."""
+    """Return the error about a file that someone changes while an update writes."""
     return ChangedError(f"{path} changed during the update; commit it and run the update again")
 
 
@@ -387,6 +394,22 @@ def mount_points() -> Iterator[str]:
     for line in lines:
         escaped = line.split(" ")[4]
         yield re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), escaped)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder that is no longer needed. An error does no harm."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def mount_of(folder: Path) -> tuple[int, str]:
+    """Return the device and the mount point of a folder. Files move only within a mount point."""
+    path = folder.resolve()
+    above = {str(path), *map(str, path.parents)}
+    return path.stat().st_dev, max((one for one in mount_points() if one in above), default="")
 
 
 def reason_of(error: BaseException) -> str:

@@ -5,7 +5,7 @@ fault replaces one call of the operating system or of git, counted from the firs
 one line of JSON for each fault.
 
 Faults: an error before the call (EACCES, ENOSPC), Ctrl-C before or after it, kill -9 before or after
-it, an edit by somebody else before or after it, and errors of every later call, so that the undo
+it, an edit by someone else before or after it, and errors of every later call, so that the undo
 fails, too.
 """
 
@@ -79,9 +79,10 @@ def count_calls(before: Callable[[int], None], after: Callable[[int], None]) -> 
             number = len(calls)
             calls.append(name)
             before(number)
-            value = real(*args, **more)
-            after(number)
-            return value
+            try:
+                return real(*args, **more)
+            finally:
+                after(number)
 
         return called
 

@@ -93,7 +93,12 @@ def wrong(found: dict[str, Any], written: list[str]) -> str:
         {found["edited"], *map(str, Path(found["edited"]).parents)} if found["edited"] else set()
     )
     if outcome == "done":
-        missing = set(written) - differs - edited
+        # Git has no empty folders, so one that cannot be removed does no harm.
+        missing = {
+            path
+            for path in set(written) - differs - edited
+            if not any(other.startswith(f"{path}/") for other in written)
+        }
         return f"incomplete: {sorted(missing)}" if missing else ""
     if outcome == "unchanged" or found["outcome"] == "killed":
         rest = differs - edited
