@@ -274,7 +274,7 @@ class Machine:
         port = self.ports.Port("api", 8000, "${API_PORT:-8000}")
         startup = self.dev.startup
         patch.setattr(startup, "port_variables", lambda _root: [port])
-        patch.setattr(startup, "model", lambda root: {"name": self.name(root)})
+        patch.setattr(startup, "model", lambda root, *_: {"name": self.name(root), "services": {}})
         patch.setattr(self.ports, "in_use", set)
         patch.setattr(self.dev, "environments", self.found)
         patch.setattr(self.dev, "mark", self.marks.__setitem__)
