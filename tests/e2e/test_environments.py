@@ -9,10 +9,13 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from extensions.rules import AnswerError, check_name
 
 from .conftest import Project, docker, inspect, sh
 
@@ -242,6 +245,21 @@ def check_hardened(container: dict[str, Any]) -> None:
     assert set(host["LogConfig"]["Config"]) == {"max-size", "max-file"}, name
     one_shot = name.endswith("-migrate-1")
     assert host["RestartPolicy"]["Name"] == ("no" if one_shot else "unless-stopped"), name
+
+
+def test_no_service_can_shadow_an_installed_library(project: Project) -> None:
+    """`uv sync` has installed what the lock files name."""
+    shadowing = []
+    folders = [*project.path.glob("services/*/.venv"), project.path / "tests/integration/.venv"]
+    installed = {path for folder in folders for path in folder.glob("lib/*/site-packages/*")}
+    assert any(path.name == "fastapi" for path in installed)
+    for module in {path.name.partition(".")[0] for path in installed}:
+        # Not a dist-info, whose name has the version, and not a private module.
+        if "-" not in module and not module.startswith("_"):
+            with suppress(AnswerError):
+                check_name(module.replace("_", "-"))
+                shadowing.append(module)
+    assert not shadowing
 
 
 def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Path) -> None:
