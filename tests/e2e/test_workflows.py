@@ -97,7 +97,8 @@ class TestChangedOnly:
     @pytest.mark.parametrize("name", ["scripts/stack.py", "deploy/test/docker-compose.yml", "new"])
     def test_a_shared_path(self, forge: Forge, name: str) -> None:
         before = forge.git("rev-parse", "HEAD")
-        forge.commit({name: "2\n"})
+        path = forge.project / name
+        forge.commit({name: f"{path.read_text() if path.exists() else ''}# 2\n"})
         expect(forge.push(before), forge, *ALL)
 
     def test_only_the_integration_tests(self, forge: Forge) -> None:
