@@ -22,6 +22,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +98,15 @@ def count_calls(before: Callable[[int], None], after: Callable[[int], None]) -> 
         return opened_file
 
     os.open = opened
-    subprocess.run = wrap("git", subprocess.run)  # type: ignore[assignment]
+    subprocess.run = wrap("git", subprocess.run)
     return calls
 
 
 def write(project: Path, job: Job, number: int, kind: str, edited: str) -> str:
     """Write the result with one fault; return the outcome, as migrate.py reports it."""
-    import errors
-    import signals
-    from repository import Repository
-    from writer import Writer, reason_of
-
-    repository = Repository(project)
+    modules = ("errors", "signals", "repository", "writer")
+    errors, signals, repositories, writers = (import_module(name) for name in modules)
+    repository = repositories.Repository(project)
     signals.raise_on_signal()
 
     def edit() -> None:
@@ -141,7 +139,7 @@ def write(project: Path, job: Job, number: int, kind: str, edited: str) -> str:
     real = {"open": os.open}
     calls = count_calls(before, after)
     try:
-        writer = Writer(repository, job.before, job.result)
+        writer = writers.Writer(repository, job.before, job.result)
         writer.prepare()
         try:
             writer.write()
@@ -154,7 +152,7 @@ def write(project: Path, job: Job, number: int, kind: str, edited: str) -> str:
     except errors.SignalInterrupt:
         return f"unchanged {len(calls)}\ninterrupted"
     except (errors.RefusedError, errors.GitError, OSError) as error:
-        return f"unchanged {len(calls)}\n{reason_of(error)}"
+        return f"unchanged {len(calls)}\n{writers.reason_of(error)}"
     return f"done {len(calls)}\n"
 
 

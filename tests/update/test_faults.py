@@ -60,7 +60,8 @@ def computed(
         monkeypatch.setattr(sys.modules["update"], "Writer", stop)
         with pytest.raises(Stop):
             merge(project, *arguments, f"--ref={NEXT}")
-        return Job(str(project.root), *found, [])
+        before, result = found
+        return Job(str(project.root), before, result, [])
 
     return made
 
@@ -110,7 +111,7 @@ def wrong(found: dict[str, Any], written: list[str]) -> str:
         folders = {path for path in files if any(other.startswith(f"{path}/") for other in differs)}
         rest = files - folders - {".git/index"}
         return f"not named: {sorted(rest)}" if rest else ""
-    return found["message"]
+    return str(found["message"])
 
 
 def check(command: str, computed: Callable[[str], Job], folder: Path, sample: int | None) -> int:
