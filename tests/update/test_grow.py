@@ -162,14 +162,14 @@ def test_a_single_web_page_does_not_get_a_database(generate: Generate) -> None:
 def test_a_conflict_is_reported_and_nothing_is_lost(generate: Generate) -> None:
     project = single(generate, "python-api")
     text = project.read("Dockerfile")
-    project.write("Dockerfile", text.replace("COPY src/app ./src/app", "COPY src/app /elsewhere"))
+    project.write("Dockerfile", text.replace("src/app ./src/app", "src/app /elsewhere"))
     assert project.status(), "the Dockerfile no longer has the line that this test edits"
     project.commit()
     before = project.files()
     output = project.template("grow", code=1)
     assert "conflict: services/app/Dockerfile:" in output
     merged = project.read("services/app/Dockerfile")
-    assert "COPY src/app /elsewhere" in merged and "COPY app ./app" in merged
+    assert "755 src/app /elsewhere" in merged and "755 app ./app" in merged
     project.undo()
     assert project.files() == before
 
@@ -253,7 +253,6 @@ def test_in_a_folder_of_a_larger_repository(generate: Generate, tmp_path: Path) 
     assert project.read("services/app/app.py").endswith("# mine\n")
     assert "mono repo" not in git("diff", "--cached", "--name-only", cwd=repository)
     undo = output.splitlines()[-1].removeprefix("Undo: ")
-    assert undo == output.splitlines()[0].partition("last commit with: ")[2]
     shell(undo, folder)
     assert files(repository) == before
     assert git("diff", "--cached", "--name-only", cwd=repository) == ""

@@ -334,7 +334,7 @@ def test_a_renamed_service_keeps_its_edits_and_its_history(
     assert project.ports() == {k.replace("ORDERS", "SALES"): v for k, v in ports.items()}
     assert files(project.root / "services/orders") == {".env": b"A=1\n"}
     assert "# mine\nEXPOSE" in project.read("services/sales/Dockerfile")
-    assert "COPY sales ./sales" in project.read("services/sales/Dockerfile")
+    assert "COPY --chmod=755 sales ./sales" in project.read("services/sales/Dockerfile")
     assert project.read("services/sales/sales/items.py").endswith("def mine() -> None: ...\n")
     assert "from sales.items import" in project.read("services/sales/sales/own.py")
     assert project.path("services/sales/tool.sh").stat().st_mode & 0o111
@@ -416,12 +416,12 @@ def test_two_services_are_renamed_at_once_and_across_versions(
 def test_a_conflict_in_a_moved_file_is_reported(generate: Generate) -> None:
     project = extended(generate, "api, orders:python-api")
     text = project.read("services/orders/Dockerfile")
-    project.write("services/orders/Dockerfile", text.replace("COPY orders ./orders", "COPY o ./o"))
+    project.write("services/orders/Dockerfile", text.replace("orders ./orders", "o ./o"))
     project.commit()
     output = project.template("rename-service", "orders", "--to", "sales", code=1)
     assert "UU services/sales/Dockerfile" in project.status()
     assert "conflict: services/sales/Dockerfile:" in output
-    assert "COPY o ./o" in project.read("services/sales/Dockerfile")
+    assert "COPY --chmod=755 o ./o" in project.read("services/sales/Dockerfile")
     project.undo()
     assert project.status() == []
 
