@@ -168,6 +168,15 @@ LISTINGS = {
     "images": ("image", "ls"),
 }
 
+#: Starts, but does not become healthy during a test.
+SLOW = """
+    slow:
+      image: redis:8-alpine
+      labels: *labels
+      command: redis-server --save ""
+      healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
+"""
+
 REDIS = """
     cache:
       image: redis:8-alpine

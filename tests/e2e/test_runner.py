@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.projects import REDIS, Stacks, docker, processes_of, stacks_of, wait_until
+from tests.projects import REDIS, SLOW, Stacks, docker, processes_of, stacks_of, wait_until
 
 Render = Callable[..., Path]
 
@@ -46,15 +46,6 @@ BUILT = (
       init: true
 """
 )
-
-#: Starts, but does not become healthy during a test.
-SLOW = """
-    slow:
-      image: redis:8-alpine
-      labels: *labels
-      command: redis-server --save ""
-      healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
-"""
 
 #: The script of a target. It may wait, and it writes a file at its start and at its end.
 RECIPE = """

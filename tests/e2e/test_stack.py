@@ -23,7 +23,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.projects import REDIS, Stacks, docker, stacks_of
+from tests.projects import REDIS, SLOW, Stacks, docker, stacks_of
 
 Render = Callable[[Mapping[str, Any]], Path]
 
@@ -34,15 +34,6 @@ def project(render: Render, tmp_path: Path) -> Iterator[Stacks]:
     with stacks_of(rendered, tmp_path) as made:
         yield made
 
-
-#: Starts, but does not become healthy during a test.
-SLOW = """
-    slow:
-      image: redis:8-alpine
-      labels: *labels
-      command: redis-server --save ""
-      healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1000, start_period: 1000s}
-"""
 
 #: Never becomes healthy, and writes the reason to its log.
 SICK = """
