@@ -6,7 +6,10 @@ import { z } from "zod";
 /** The check of each service that requests need. It rejects if the service does not answer. */
 export type Checks = Record<string, () => Promise<unknown>>;
 
-const Readiness = z.object({ status: z.enum(["ready", "not ready"]), failing: z.array(z.string()) });
+const Readiness = z.object({
+  status: z.enum(["ready", "not ready"]),
+  failing: z.array(z.string()),
+});
 
 interface Options {
   checks: Checks;
