@@ -18,22 +18,33 @@ class PasswordFile:
         self.path = path
         self.accepted: str | None = None  #: the last password that the server accepted
 
+    def read(self) -> str:
+        """Return the password in the file."""
+        return self.path.read_text().strip()
+
+    def candidates(self) -> Iterator[str]:
+        """Yield the passwords to try, one after the other."""
+        accepted = self.accepted
+        yield self.read()
+        if accepted is not None and accepted != self.read():
+            # While the password changes, the server first expects the old one, then the new one.
+            yield accepted
+            yield self.read()
+
     def connect(
         self, dialect: Dialect, _record: object, args: tuple[Any, ...], params: dict[str, Any]
     ) -> DBAPIConnection:
         """Open a connection. SQLAlchemy calls this for each new one."""
-        password = self.path.read_text().strip()
-        try:
-            connection = dialect.connect(*args, **params, password=password)
-        except dialect.loaded_dbapi.OperationalError:
-            # While the password changes, the server may expect the old one, or already the new one.
-            other = self.accepted if self.accepted != password else self.path.read_text().strip()
-            if other in (None, password):
-                raise
-            password = other
-            connection = dialect.connect(*args, **params, password=password)
-        self.accepted = password
-        return connection
+        failures: list[Exception] = []
+        for password in self.candidates():
+            try:
+                connection = dialect.connect(*args, **params, password=password)
+            except dialect.loaded_dbapi.OperationalError as failure:
+                failures.append(failure)
+            else:
+                self.accepted = password
+                return connection
+        raise failures[-1]
 
 
 def open_engine(url: str, password_file: Path | None = None, **options: Any) -> Engine:
