@@ -46,7 +46,7 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "a word that YAML does not read as text": YAML_WORDS,
     "the name of every machine for itself": frozenset(["localhost"]),
     "a backing service or a helper of this project": frozenset(
-        "cache database database-setup full migrate postgres rates stub".split()
+        "cache database database-setup door full https migrate postgres rates stub".split()
     ),
     "a word that Compose uses": frozenset(
         "build compose configs default deploy extends include name networks profiles secrets "
