@@ -9,7 +9,12 @@
 #   backup.sh schedule                create a backup at BACKUP_AT: HH:MM in UTC, or a number of hours, as 6h
 #   backup.sh list                    list the backups, the newest last
 #   backup.sh check                   fail with one line if the newest backup is too old or damaged
+#   backup.sh verify NAME             fail with one line if a backup is damaged
 #   backup.sh restore NAME [DATABASE…] [--replace]
+#                                     restore into an empty host; beside existing data, into databases
+#                                     <name>_restored; or, with --replace, over the existing data
+#
+# NAME may be latest.
 set -eu
 umask 077
 
@@ -236,7 +241,20 @@ verify() {
       *" ${file##*/} "*) ;;
       *) echo "$1/${file##*/} is not in its MANIFEST"; return 1 ;;
     esac
+    case $file in
+      *.dump) pg_restore --list "$file" >/dev/null 2>&1 || { echo "$1/${file##*/} is not a dump"; return 1; } ;;
+    esac
   done
+}
+
+# Set `name` to the name of an existing backup.
+named() {
+  case $1 in
+    latest) name=$(newest) ;;
+    '' | .* | */*) fail "'$1' is not the name of a backup" ;;
+    *) name=$1 ;;
+  esac
+  [ -n "$name" ] && [ -d "$FOLDER/$name" ] || fail "the folder of backups has no $1"
 }
 
 hours_since() { echo $((($(date +%s) - $1) / HOUR)); }
@@ -352,24 +370,15 @@ restore() {
     esac
   done
   lock
-  case $name in
-    '') fail "restore needs the name of a backup: backup.sh list" ;;
-    latest) name=$(newest) ;;
-    .* | */*) fail "$name is not the name of a backup" ;;
-  esac
-  [ -d "$FOLDER/$name" ] || fail "$FOLDER has no backup $name"
-
   # Nothing is changed until all of this has passed.
+  named "$name"
   problem=$(verify "$name") || fail "$problem. Nothing was changed"
   databases=
   if [ -f "$FOLDER/$name/databases" ]; then
     has_database || fail "$name has databases, and this project has none"
     wait_for_database
     while IFS=$TAB read -r database owner; do
-      case " ${wanted:-$database} " in *" $database "*) ;; *) continue ;; esac
-      databases="$databases $database:$owner"
-      pg_restore --list "$FOLDER/$name/$database.dump" >/dev/null ||
-        fail "$name/$database.dump is not a dump. Nothing was changed"
+      case " ${wanted:-$database} " in *" $database "*) databases="$databases $database:$owner" ;; esac
     done <"$FOLDER/$name/databases"
   fi
   for database in $wanted; do
@@ -488,9 +497,14 @@ case $verb in
   schedule) schedule ;;
   list) list ;;
   check) check ;;
+  verify)
+    named "${1:-}"
+    problem=$(verify "$name") || fail "$problem"
+    say "$name is complete"
+    ;;
   restore) restore "$@" ;;
   *)
-    echo "usage: backup.sh now|schedule|list|check|restore NAME [DATABASE…] [--replace]" >&2
+    echo "usage: backup.sh now|schedule|list|check|verify NAME|restore NAME [DATABASE…] [--replace]" >&2
     exit 2
     ;;
 esac
