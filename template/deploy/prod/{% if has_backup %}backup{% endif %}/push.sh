@@ -29,11 +29,11 @@ export RESTIC_PROGRESS_FPS=0.0001
 target() {
   case $BACKUP_TARGET in
     sftp:*)
-      [ -n "${BACKUP_HOST_KEY:-}" ] || fail "set BACKUP_HOST_KEY in .env: the SFTP server's public key"
+      [ -n "${BACKUP_KNOWN_HOST:-}" ] || fail "set BACKUP_KNOWN_HOST in .env: the SFTP server's public key"
       # ssh refuses a private key that others may read.
       cat "$SECRETS/backup_credentials" >/tmp/key
       echo >>/tmp/key
-      echo "target $BACKUP_HOST_KEY" >/tmp/known_hosts
+      echo "target $BACKUP_KNOWN_HOST" >/tmp/known_hosts
       restic --no-cache --quiet -o sftp.args="-i /tmp/key -o IdentitiesOnly=yes -o BatchMode=yes -o HostKeyAlias=target -o UserKnownHostsFile=/tmp/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=20 -o ServerAliveInterval=30" "$@"
       ;;
     *) restic --no-cache --quiet "$@" ;;
