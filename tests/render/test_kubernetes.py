@@ -21,7 +21,7 @@ from extensions.services import Service, resolve
 
 from . import pairwise
 from .conftest import SETS, Project
-from .files import texts
+from .contracts import texts
 from .kubernetes import Manifests, container_of, problems
 
 OVERLAYS = ("prod", "staging")
@@ -178,7 +178,7 @@ MISTAKES: list[tuple[str, str, str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake[0]} {mistake[2]}")
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: " ".join(mistake[:3]))
 def test_a_mistake_is_found(
     objects: list[dict[str, Any]], mistake: tuple[str, str, str, Any, str]
 ) -> None:
