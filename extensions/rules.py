@@ -143,10 +143,11 @@ def check_registry(value: str) -> None:
         )
 
 
-def check_chosen(question: str, chosen: list[str]) -> None:
+def check_chosen(chosen: list[str]) -> None:
     """Refuse an empty set of choices."""
     if not chosen:
-        raise AnswerError(f"{question} is empty; choose at least one")
+        # Short, because the prompt of a set cuts the line at the edge of the terminal.
+        raise AnswerError("choose at least one")
 
 
 def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
