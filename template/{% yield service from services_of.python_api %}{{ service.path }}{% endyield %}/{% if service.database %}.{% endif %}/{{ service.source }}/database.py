@@ -37,7 +37,7 @@ class PasswordFile:
 
 
 def open_engine(url: str, password_file: Path | None = None, **options: Any) -> Engine:
-    """Return an engine for a database. Without a file, the address contains the password, if any."""
+    """Return an engine for a database. Without a file, the address contains the password."""
     engine = create_engine(url, connect_args={"connect_timeout": 5}, **options)
     if password_file:
         event.listen(engine, "do_connect", PasswordFile(password_file).connect)
