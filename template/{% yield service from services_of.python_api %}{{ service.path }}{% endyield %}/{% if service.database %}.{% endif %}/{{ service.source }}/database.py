@@ -12,7 +12,6 @@ from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 
-
 #: At most so many connections are open, and so many requests use the database at the same time.
 CONNECTIONS = 15
 
@@ -76,8 +75,8 @@ def open_sessions(url: str, password_file: Path | None = None) -> Iterator[sessi
 
 async def get_session(request: Request) -> AsyncIterator[Session]:
     """Yield a session for one request."""
-    # Other requests wait here. If they waited for a connection, they would occupy all threads, and no
-    # request could end and return its connection.
+    # Other requests wait here. If they waited for a connection, they would occupy all threads, and
+    # no request could end and return its connection.
     turns: asyncio.Semaphore = request.state.turns
     async with turns:
         session: Session = request.state.sessions()
