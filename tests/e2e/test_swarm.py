@@ -107,15 +107,17 @@ class Stack:
         for name, service in self.services.items():
             if "${VERSION" in service["image"] and name != self.api:
                 docker("tag", f"{self.image(name)}:{base}", f"{self.image(name)}:{version}")
+        find = "find /app -path '*/migrations/versions' -type d"
+        base_image = f"{self.image(self.api)}:{base}"
+        folder = docker("run", "--rm", "--entrypoint=sh", base_image, "-c", find).strip()
         with tempfile.TemporaryDirectory() as context:
             copies = []
-            package = "api" if self.api == "api" else self.project.slug.replace("-", "_")
             for name, text in files.items():
                 path = Path(context, f"{name.strip('_')}.py")
                 path.write_text(text)
                 path.chmod(0o644)
-                copies.append(f"COPY {path.name} /app/{package}/migrations/versions/")
-            dockerfile = [f"FROM {self.image(self.api)}:{base}", *copies, *lines]
+                copies.append(f"COPY {path.name} {folder}/")
+            dockerfile = [f"FROM {base_image}", *copies, *lines]
             Path(context, "Dockerfile").write_text("\n".join(dockerfile) + "\n")
             docker("build", "--quiet", f"--tag={self.image(self.api)}:{version}", context)
 
@@ -135,7 +137,7 @@ class Stack:
     @contextmanager
     def without_a_failed_request(self, least: int = 0) -> Iterator[None]:
         """Send requests through the door while something happens, and at least this many."""
-        with Probe(self.port, "/api/items", rate=50) as probe:
+        with Probe(self.port, "/api/items", rate=20) as probe:
             time.sleep(1)
             yield
             deadline = time.monotonic() + 60
@@ -143,7 +145,12 @@ class Stack:
                 time.sleep(0.1)
         print(probe.short)
         print(probe.long)
-        assert not probe.short.failed and not probe.long.failed, (probe.short, probe.long)
+        if probe.short.failed or probe.long.failed:
+            logs = docker(
+                "service", "logs", "--raw", "--tail=300", f"{self.project.slug}_{self.api}"
+            )
+            errors = "\n".join(line for line in logs.splitlines() if "200 OK" not in line)
+            pytest.fail(f"{probe.short}; {probe.long}\n{errors[-6000:]}", pytrace=False)
         assert probe.short.total >= least
 
     def tasks(self) -> dict[str, str]:
@@ -159,7 +166,9 @@ class Stack:
 
     @property
     def database(self) -> str:
-        return "api" if self.api == "api" else self.project.slug.replace("-", "_")
+        """The name of the API's database."""
+        url = self.services[self.api]["environment"]["DATABASE_URL"]
+        return str(url).rpartition("/")[2]
 
     def add_item(self) -> None:
         request = urllib.request.Request(
