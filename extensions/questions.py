@@ -111,7 +111,7 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     # The questions about backing services come later, so this assumes that both are chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
     "registry": lambda answers: check_registry(answers["registry"]),
-    "orchestrator": lambda answers: check_chosen("orchestrator", answers["orchestrator"]),
+    "orchestrator": lambda answers: check_chosen(answers["orchestrator"]),
     "author_name": lambda answers: check_text("author_name", answers["author_name"]),
     "author_email": lambda answers: check_text("author_email", answers["author_email"]),
 }
