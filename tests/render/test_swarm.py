@@ -168,7 +168,9 @@ def test_docker_accepts_the_stack_file_without_a_warning(swarm_project: Project)
 
 
 @pytest.mark.programs
-@pytest.mark.parametrize("arguments", [[], ["deploy"], ["rollback", "1"], ["unknown"], ["rotate"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["deploy"], ["rollback", "1", "2"], ["unknown"], ["rotate"]]
+)
 def test_wrong_arguments_show_the_usage(render: Callable[..., Path], arguments: list[str]) -> None:
     root = render({"cache": "redis", "orchestrator": ["swarm"]})
     done = subprocess.run(
