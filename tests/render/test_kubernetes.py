@@ -280,6 +280,16 @@ def test_checkov_has_no_finding_without_a_reason(
     assert {check for check, _ in found} <= ACCEPTED.keys(), sorted(found)
 
 
+def test_lint_builds_every_overlay(render: Callable[..., Path], tmp_path: Path) -> None:
+    root = Path(shutil.copytree(render(DEFAULT), tmp_path / "project"))
+    lint = functools.partial(
+        subprocess.run, ["make", "lint-kubernetes"], cwd=root, capture_output=True, text=True
+    )
+    assert lint().returncode == 0
+    (root / FOLDER / "overlays/staging/cluster.yaml").write_text("kind: [")
+    assert lint().returncode != 0
+
+
 def test_without_kubernetes_a_project_has_no_line_of_it(render: Callable[..., Path]) -> None:
     for answers in ({}, {"orchestrator": ["compose", "swarm"]}, {"layout": "single"}):
         root = render(answers)
