@@ -165,7 +165,7 @@ def test_upgrade_and_rollback_without_a_failed_request(
         assert "secrets/postgres_password is missing" not in prod("up")
         prod.serves("1.0.0")
         assert "release 1.0.0, before it none" in prod("status")
-        assert "there is no release before" in prod("rollback", code=2)
+        assert "no release is known" in prod("rollback", code=2)
         with prod.probe() as probe:
             assert "2.0.0 serves" in prod("deploy", "2.0.0")
             prod.serves("2.0.0")

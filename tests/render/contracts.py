@@ -403,8 +403,13 @@ def explains_variables(root: Path) -> Iterator[str]:
 
 
 def requires_secrets(root: Path) -> Iterator[str]:
-    """In prod, secrets, releases and storage have no default, and the error explains why."""
+    """In prod, releases and storage have no default, and each container reads only its own secrets."""
     compose = compose_file(root, "prod")
+    script = (root / "deploy/prod/deploy.sh").read_text(encoding="utf-8")
+    made = re.findall(r"[\w-]+", "".join(re.findall(r'^SECRETS="(.*)"$', script, re.MULTILINE)))
+    files = {name: secret["file"] for name, secret in compose.data.get("secrets", {}).items()}
+    if files != {name: f"./secrets/{name}" for name in made}:
+        yield f"{compose.name}: has the secrets {files}, and deploy.sh creates {made}"
     for name, uses in compose.variables().items():
         if SECRET.search(name) or name == "VERSION" or name.endswith("_DIR"):
             for operator, rest in sorted(uses):
@@ -412,8 +417,17 @@ def requires_secrets(root: Path) -> Iterator[str]:
                     yield f"{compose.name}: {name} is not required with a reason"
     for name, service in compose.services.items():
         for key, value in (service.get("environment") or {}).items():
-            if SECRET.search(key) and ":?" not in str(value):
-                yield f"{compose.name}: {name} gets {key}={value}, which is not a required variable"
+            if SECRET.search(key) and not key.endswith("_FILE"):
+                yield f"{compose.name}: {name} gets {key}={value}, which is not a file"
+            if re.search(r"://[^/]*:[^/]*@", str(value)):
+                yield f"{compose.name}: {name} gets a password as a part of {key}"
+        text = " ".join(strings(service))
+        named = set(re.findall(r"(?<=/run/secrets/)\w+", text))
+        # The container that sets up the database reads the password of each role.
+        if "/run/secrets/:'name'_database_password" in text:
+            named |= {secret for secret in files if secret.endswith("_database_password")}
+        if named != set(service.get("secrets", [])):
+            yield f"{compose.name}: {name} gets {service.get('secrets')}, and reads {sorted(named)}"
 
 
 def names_existing_targets_and_files(root: Path) -> Iterator[str]:
@@ -582,7 +596,7 @@ def settings(folder: Path) -> set[str]:
         elif path.name == "settings.ts":
             found |= set(read(r"^  ([A-Z_]+): z\b", path))
         elif path.suffix == ".py":
-            found |= set(read(r'\bos\.environ\["([A-Z_]+)"\]', path))
+            found |= set(read(r'\bos\.environ(?:\[|\.get\()"([A-Z_]+)"', path))
     return found
 
 
@@ -612,7 +626,11 @@ def gives_settings(root: Path) -> Iterator[str]:
                 for key, value in (compose.services[name].get("environment") or {}).items()
                 if host(value) not in own
             }
-            for key in sorted(needed - given):
+            # Only the addresses of prod have no password.
+            optional = {key for key in needed if key.endswith("_PASSWORD_FILE")}
+            for key in sorted(
+                needed - given - (optional if compose.environment != "prod" else set())
+            ):
                 yield f"{compose.name}: {name} reads {key}, which it does not get"
             # The libraries read these variables.
             for key in sorted(given - needed - {"NO_PROXY", "PGPASSWORD", "no_proxy"}):
@@ -707,7 +725,10 @@ def migrates_first(root: Path) -> Iterator[str]:
             given = {**runs[0].get("environment", {})}
             if compose.environment == "dev":
                 given.pop("PGPASSWORD", None)
-            if given != {"DATABASE_URL": url}:
+            wanted = {"DATABASE_URL": url}
+            if file := service["environment"].get("DATABASE_PASSWORD_FILE"):
+                wanted["DATABASE_PASSWORD_FILE"] = file
+            if given != wanted:
                 yield f"{compose.name}: the migrations of {name} get {runs[0].get('environment')}"
             for word in runs[0].get("command") or ["nothing/"]:
                 if "/" in word and not (own[name] / word).is_file():

@@ -433,7 +433,7 @@ restore_beside() {
     drop_database "$database"
     create_database "$database" "${entry##*:}"
     restore_dump "$name/${entry%%:*}.dump" "$database" || {
-      drop_database "$database"
+      drop_database "$database" || true
       fail "$database was not restored"
     }
     say "restored the database ${entry%%:*} as $database"
@@ -458,7 +458,7 @@ SQL
     drop_database "${database}_restoring"
     create_database "${database}_restoring" "${entry##*:}"
     restore_dump "$name/$database.dump" "${database}_restoring" || {
-      drop_database "${database}_restoring"
+      drop_database "${database}_restoring" || true
       fail "$database was not restored, and nothing was replaced"
     }
   done

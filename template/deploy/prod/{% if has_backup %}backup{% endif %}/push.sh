@@ -45,7 +45,11 @@ newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | tail -n 
 
 # Runs as a process of its own, so that any error ends it.
 push() {
-  target cat config >/dev/null 2>&1 || target init
+  # Not a question whether the repository exists: restic would ask a missing bucket for minutes.
+  output=$(target init 2>&1) || case $output in
+    *"already exists"* | *"already initialized"*) ;;
+    *) fail "$output" ;;
+  esac
   # Left by a container that was killed.
   target unlock
   cd "$FOLDER"

@@ -1,14 +1,19 @@
 """The connection to the database."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
+
+#: At most so many connections are open, and so many requests use the database at the same time.
+CONNECTIONS = 15
 
 
 class PasswordFile:
@@ -59,17 +64,26 @@ def open_engine(url: str, password_file: Path | None = None, **options: Any) -> 
 def open_sessions(url: str, password_file: Path | None = None) -> Iterator[sessionmaker[Session]]:
     """Yield a session factory for a database, and close its connections at the end."""
     # pool_pre_ping replaces connections that were lost, for example in a restart of the database.
-    engine = open_engine(url, password_file, pool_pre_ping=True)
+    engine = open_engine(
+        url, password_file, pool_pre_ping=True, pool_size=5, max_overflow=CONNECTIONS - 5
+    )
     try:
         yield sessionmaker(engine)
     finally:
         engine.dispose()
 
 
-def get_session(request: Request) -> Iterator[Session]:
+async def get_session(request: Request) -> AsyncIterator[Session]:
     """Yield a session for one request."""
-    with request.state.sessions() as session:
-        yield session
+    # Other requests wait here. If they waited for a connection, they would occupy all threads, and
+    # no request could end and return its connection.
+    turns: asyncio.Semaphore = request.state.turns
+    async with turns:
+        session: Session = request.state.sessions()
+        try:
+            yield session
+        finally:
+            await run_in_threadpool(session.close)
 
 
 SessionDep = Annotated[Session, Depends(get_session)]
