@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from .rules import AnswerError
+from .rules import AnswerError, check_chosen
 
 
 def questions_of(template: Path) -> dict[str, dict[str, Any]]:
@@ -49,6 +49,9 @@ def _asked(questions: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _check_value(name: str, value: Any, question: Mapping[str, Any]) -> None:
+    if question.get("multiselect"):
+        _check_values(name, value, [*question["choices"].values()])
+        return
     if question["type"] == "str" and (value is None or isinstance(value, list | dict)):
         kind = "nothing" if value is None else f"a {type(value).__name__}"
         raise AnswerError(f"{name} is {kind}, but it must be text; put the text into quotes")
@@ -65,3 +68,23 @@ def _check_value(name: str, value: Any, question: Mapping[str, Any]) -> None:
             raise AnswerError(
                 f"{name} {value!r} is not valid YAML; check the brackets, the quotes and the colons"
             ) from None
+
+
+def _check_values(name: str, given: Any, choices: list[str]) -> None:
+    """Refuse an answer that is not a list of choices, or is empty. Copier drops unknown ones."""
+    found = given
+    if isinstance(given, str):
+        try:
+            found = yaml.safe_load(given)
+        except yaml.YAMLError:
+            found = given
+    if not isinstance(found, list):
+        raise AnswerError(
+            f"{name} {given!r} must be a list; for example -d '{name}=[{', '.join(choices[::2])}]'"
+        )
+    for value in found:
+        if value not in choices:
+            raise AnswerError(
+                f"{name} {str(value)!r} is unknown; choose from {', '.join(choices)}"
+            )
+    check_chosen(name, found)

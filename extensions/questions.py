@@ -25,6 +25,7 @@ from .kinds import DEFAULT_KIND, KINDS
 from .prompts import wrap_refusals
 from .rules import (
     AnswerError,
+    check_chosen,
     check_layout,
     check_registry,
     check_slug,
@@ -110,6 +111,7 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     # The questions about backing services come later, so this assumes that both are chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
     "registry": lambda answers: check_registry(answers["registry"]),
+    "orchestrator": lambda answers: check_chosen("orchestrator", answers["orchestrator"]),
     "author_name": lambda answers: check_text("author_name", answers["author_name"]),
     "author_email": lambda answers: check_text("author_email", answers["author_email"]),
 }

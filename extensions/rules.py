@@ -143,6 +143,12 @@ def check_registry(value: str) -> None:
         )
 
 
+def check_chosen(question: str, chosen: list[str]) -> None:
+    """Refuse an empty set of choices."""
+    if not chosen:
+        raise AnswerError(f"{question} is empty; choose at least one")
+
+
 def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
     """Refuse to turn a multi project into a single one."""
     if layout == "single" and previous.get("layout") == "multi":

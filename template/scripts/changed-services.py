@@ -12,9 +12,14 @@ rules are in test_runner/changes.py. Exit codes: 0 success, 2 usage error.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from test_runner.changes import Changes, changes

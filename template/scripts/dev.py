@@ -13,12 +13,17 @@ clone, if another clone already uses the project's name.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import fcntl
 import json
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -22,10 +22,15 @@ Exit codes: 0 no errors (warnings do not count), 1 errors, 2 usage error.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn

@@ -21,6 +21,12 @@ Exit codes: 0 success, 2 usage error, 3 the update, git or the forge failed.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import base64
 import binascii
@@ -29,7 +35,6 @@ import lzma
 import os
 import re
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping

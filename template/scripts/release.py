@@ -15,12 +15,17 @@ failed.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -13,12 +13,17 @@ runs against a stack gets an environment variable for each container label `test
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import sys
 
-# The standard library first: the folder of this file may contain a module of yours, such as types.py.
-sys.path.append(sys.path.pop(0))
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
 
 import argparse
 import io

@@ -14,12 +14,17 @@ are in .test-results/.
 
 from __future__ import annotations
 
+import sys
+
+# This folder last, because it may contain a module of yours with the name of another, such as types.py.
+# With PYTHONSAFEPATH, Python leaves the folder out.
+sys.path = [*sys.path[not sys.flags.safe_path :], __file__.rpartition("/")[0]]
+
 import argparse
 import os
 import re
 import shlex
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import NoReturn

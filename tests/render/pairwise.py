@@ -125,7 +125,9 @@ def values(name: str, question: Mapping[str, Any]) -> list[Any]:
     if isinstance(choices, list):
         # A choice is a value, or a label and a value; the value may be a mapping with more keys.
         found = [choice[1] if isinstance(choice, list | tuple) else choice for choice in choices]
-        return [value["value"] if isinstance(value, Mapping) else value for value in found]
+        found = [value["value"] if isinstance(value, Mapping) else value for value in found]
+        # Of a set of choices: each one alone, and all of them.
+        return [*([value] for value in found), found] if question.get("multiselect") else found
     if question.get("type") == "bool":
         return [True, False]
     if name not in REPRESENTATIVES:

@@ -15,14 +15,17 @@ from .conftest import Project
 STABLE = {
     *("project_name", "project_slug", "description", "layout", "services", "service_kind"),
     *("database", "cache", "forge", "registry", "python_version", "node_version"),
-    *("author_name", "author_email", "license"),
+    *("orchestrator", "author_name", "author_email", "license"),
 }
 
 #: The computed answers that are stored, so that an update keeps them.
 REMEMBERED = {"year", "adopted", "makefile", "integration_commands"}
 
 #: The order of a question's keys.
-KEYS = ["type", "help", "choices", "placeholder", "default", "validator", "ask", "when"]
+KEYS = [
+    *("type", "help", "choices", "multiselect", "placeholder", "default", "validator", "ask"),
+    "when",
+]
 
 BANNERS = ["SETTINGS", "QUESTIONS", "COMPUTED", "TASKS", "MIGRATIONS"]
 

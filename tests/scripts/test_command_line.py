@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,20 @@ def test_answers_from_a_file(template_copy: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     stored = yaml.safe_load((tmp_path / "p" / ".copier-answers.yml").read_text())
     assert answers.items() <= stored.items()
+
+
+@pytest.mark.parametrize("safe_path", ["", "1"])
+def test_scripts_start_beside_modules_of_the_user(
+    render: Callable[..., Path], tmp_path: Path, safe_path: str
+) -> None:
+    scripts = shutil.copytree(render({"services": "api"}) / "scripts", tmp_path / "scripts")
+    (scripts / "types.py").write_text("raise SystemExit('this is not the standard library')\n")
+    for script in sorted(scripts.glob("*.py")):
+        if script.name in ("types.py", "test-watch.py"):  # watchfiles may not be installed
+            continue
+        done = subprocess.run(
+            [sys.executable, script, "--help"],
+            env=os.environ | {"PYTHONSAFEPATH": safe_path}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage: ")

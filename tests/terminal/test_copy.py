@@ -51,7 +51,7 @@ def in_order(wanted: Iterable[str], shown: Iterable[str]) -> bool:
     """Whether each wanted text is a line of its own, in this order, whole and unwrapped."""
     # Copier's mark or the pointer of a list may precede a text.
     rest = iter(shown)
-    return all(any(re.sub(r"^[🎤»\s]+", "", line) == text for line in rest) for text in wanted)
+    return all(any(re.sub(r"^[🎤»●○\s]+", "", line) == text for line in rest) for text in wanted)
 
 
 def wait_for_question(terminal: Terminal, key: str) -> None:

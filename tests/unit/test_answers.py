@@ -104,6 +104,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "registry: scheme": ({"registry": "https://ghcr.io/me"}, "without a scheme"),
     "registry: slash at the end": ({"registry": "ghcr.io/me/"}, "slash at the end"),
     "registry: empty": ({"registry": ""}, "registry ''"),
+    "orchestrator: empty": ({"orchestrator": []}, "orchestrator is empty; choose at least one"),
+    "orchestrator: empty text": ({"orchestrator": ""}, "orchestrator '' must be a list"),
+    "orchestrator: no list": (
+        {"orchestrator": "swarm"},
+        r"must be a list; for example -d 'orchestrator=\[compose, kubernetes\]'",
+    ),
+    "orchestrator: not YAML": ({"orchestrator": "[swarm"}, r"'\[swarm' must be a list"),
+    "orchestrator: unknown": (
+        {"orchestrator": "[compose, nomad]"},
+        "'nomad' is unknown; choose from compose, swarm, kubernetes",
+    ),
     "services: empty": ({"services": ""}, "services is empty.*'api'"),
     "services: empty list": ({"services": []}, "services is empty"),
     "services: number": ({"services": 5}, "services 5 is of type int; enter a line"),
