@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from .rules import AnswerError, check_chosen
+from .rules import AnswerError
 
 
 def questions_of(template: Path) -> dict[str, dict[str, Any]]:
@@ -84,7 +84,6 @@ def _check_values(name: str, given: Any, choices: list[str]) -> None:
         )
     for value in found:
         if value not in choices:
-            raise AnswerError(
-                f"{name} {str(value)!r} is unknown; choose from {', '.join(choices)}"
-            )
-    check_chosen(name, found)
+            raise AnswerError(f"{name} {str(value)!r} is unknown; choose from {', '.join(choices)}")
+    if not found:
+        raise AnswerError(f"{name} is empty; choose at least one")

@@ -111,7 +111,7 @@ CHECKS: Mapping[str, Callable[[Context], object]] = {
     # The questions about backing services come later, so this assumes that both are chosen.
     "services": lambda answers: _resolve(answers, database="postgres", cache="redis"),
     "registry": lambda answers: check_registry(answers["registry"]),
-    "orchestrator": lambda answers: check_chosen("orchestrator", answers["orchestrator"]),
+    "orchestrator": lambda answers: check_chosen(answers["orchestrator"]),
     "author_name": lambda answers: check_text("author_name", answers["author_name"]),
     "author_email": lambda answers: check_text("author_email", answers["author_email"]),
 }
@@ -159,6 +159,11 @@ def given_answers_are_valid(answers: Context) -> bool:
     try:
         if root.exists() and not root.is_dir():
             raise AnswerError(f"{root} is a file; choose a folder for the project, or a new name")
+        # The scripts of a project find the answers by this name.
+        if (name := conf["answers_file"].as_posix()) != ".copier-answers.yml":
+            raise AnswerError(
+                f"the answers file must be .copier-answers.yml, not {name}; leave out --answers-file"
+            )
         check_given(conf["data"], questions_of(Path(str(conf["src_path"]))), _previous(answers))
     except AnswerError as refusal:
         raise UserMessageError(str(refusal)) from None

@@ -46,7 +46,7 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "a word that YAML does not read as text": YAML_WORDS,
     "the name of every machine for itself": frozenset(["localhost"]),
     "a backing service or a helper of this project": frozenset(
-        "cache database database-setup full migrate postgres rates stub".split()
+        "cache database database-setup door full https migrate postgres rates stub".split()
     ),
     "a word that Compose uses": frozenset(
         "build compose configs default deploy extends include name networks profiles secrets "
@@ -143,10 +143,11 @@ def check_registry(value: str) -> None:
         )
 
 
-def check_chosen(question: str, chosen: list[str]) -> None:
+def check_chosen(chosen: list[str]) -> None:
     """Refuse an empty set of choices."""
     if not chosen:
-        raise AnswerError(f"{question} is empty; choose at least one")
+        # Short, because the prompt of a set cuts the line at the edge of the terminal.
+        raise AnswerError("choose at least one")
 
 
 def check_layout(layout: str, previous: Mapping[str, Any]) -> None:

@@ -133,12 +133,12 @@ def make_executable(project: Path) -> None:
     """Give the scripts their executable bits, which some file systems and archives drop."""
     try:
         scripts = [*project.glob("scripts/**/*.sh"), *project.glob("scripts/*.py")]
-        for script in [*scripts, *project.glob("deploy/prod/*.sh")]:
+        for script in [*scripts, *project.glob("deploy/*/*.sh")]:
             # The folder may also contain scripts of the user.
             if MARK in script.read_bytes():
                 script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError as error:
-        warn("Scripts not made executable", str(error), "chmod +x scripts/* deploy/prod/*.sh")
+        warn("Scripts not made executable", str(error), "chmod +x scripts/* deploy/*/*.sh")
 
 
 def unlocked(project: Path, *, adopted: bool) -> Iterator[tuple[Path, str, tuple[str, ...]]]:

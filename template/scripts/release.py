@@ -4,7 +4,7 @@
 # dependencies = []
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Check a release tag, and move the floating image tags to a release.
+"""Check a release tag, move the floating image tags to a release, and print a release's digests.
 
 A release tag is vMAJOR.MINOR.PATCH or vMAJOR.MINOR.PATCH-PRERELEASE. The images of a release are tagged
 with its version, and this tag never moves. The floating tags `latest`, MAJOR.MINOR and MAJOR (from 1
@@ -279,6 +279,23 @@ def promote(tag: str, images: list[str]) -> None:
         print(f"{image}: {', '.join(found.floating)} -> {found.version}")
 
 
+def digests(version: str, revision: str, images: list[str]) -> list[str]:
+    """Return the images of a release, each as IMAGE@DIGEST.
+
+    Raises:
+        RefusedError: an image is not in the registry, or was not built from this commit.
+        ToolError: the registry did not answer.
+    """
+    found = []
+    for image in images:
+        if not published(f"{image}:{version}", revision):
+            raise RefusedError(f"{image}:{version} is not in the registry: release it first")
+        form = ("--format", "{{.Manifest.Digest}}")
+        digest = run("docker", "buildx", "imagetools", "inspect", f"{image}:{version}", *form)
+        found.append(f"{image}@{digest.strip()}")
+    return found
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     doc = (__doc__ or "").split("\n\n")
@@ -299,6 +316,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("promote", help="move the floating tags of images to a release")
     command.add_argument("tag", metavar="TAG")
     command.add_argument("images", metavar="IMAGE", nargs="+")
+    command = commands.add_parser(
+        "digests", help="print the images of a release with their digests, built from a commit"
+    )
+    command.add_argument("version", metavar="VERSION")
+    command.add_argument("revision", metavar="COMMIT")
+    command.add_argument("images", metavar="IMAGE", nargs="+")
     return top
 
 
@@ -316,6 +339,8 @@ def main() -> int:
         elif options.command == "published":
             exists = published(options.image, options.revision)
             print(f"published={str(exists).lower()}")
+        elif options.command == "digests":
+            print(f"digests={' '.join(digests(options.version, options.revision, options.images))}")
         else:
             promote(options.tag, options.images)
     except (RefusedError, ToolError) as error:

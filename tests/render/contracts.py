@@ -397,7 +397,7 @@ def explains_variables(root: Path) -> Iterator[str]:
                     yield f"{where}: {variable.name} is empty, but {compose.name} does not require it"
                 if "Required" not in variable.prose:
                     yield f"{where}: {variable.name} is required, but its comment does not say so"
-            elif used[variable.name] != {(":-", variable.value)}:
+            elif {use for use in used[variable.name] if use[0] != ":+"} != {(":-", variable.value)}:
                 given = sorted(rest for _, rest in used[variable.name])
                 yield f"{where}: {variable.name}={variable.value}, but {compose.name} has {given}"
 
@@ -749,7 +749,8 @@ def hardens_production(root: Path) -> Iterator[str]:
                 if not re.fullmatch(r"\$\{\w+:-[^}]+\}", str(value)):
                     yield f"{compose.name}: the {limit} of {name} cannot be set: {value}"
         for word in ("build", "privileged", "cap_add", "network_mode", "pid", "ipc", "devices"):
-            if word in service:
+            added = word == "cap_add" and not own and service.get("cap_drop") == ["ALL"]
+            if word in service and not added:
                 yield f"{compose.name}: {name} has {word}"
         if own and not re.search(r":\$\{VERSION:\?[^}]+\}$", service.get("image", "")):
             yield f"{compose.name}: {name} runs {service.get('image')}, not a required VERSION"
@@ -757,6 +758,9 @@ def hardens_production(root: Path) -> Iterator[str]:
             yield f"{compose.name}: {name} mounts something"
         for volume in service.get("volumes", []):
             source = volume.get("source", "") if isinstance(volume, dict) else volume
+            # Files of this folder, which the container cannot change.
+            if source.startswith("./") and source.endswith(":ro"):
+                continue
             if not re.match(r"\$\{\w+_DIR:\?", source):
                 yield f"{compose.name}: {name} keeps its data in {source}, which is not a required folder"
     if compose.data.get("volumes"):
@@ -802,7 +806,9 @@ def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
                 mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
             mounted[name] = mounts
             if not is_own(compose, name) and not compose.build(name):
-                targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
+                # A container with its own entry point does something else than the image.
+                if "entrypoint" not in service:
+                    targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
         for name, service in compose.services.items():
             for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
                 if not (is_own(compose, name) or compose.build(name)):

@@ -20,7 +20,7 @@ SCRIPTS_PYTHON = (3, 11)
 PLUGINS_PYTHON = (3, 8)
 
 #: Text that looks like Jinja: GitHub's expressions, Docker's format strings, bash's `${#`.
-NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|json |range |println )[^{}]*\}\}|\$\{#")
+NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if) |end)[^{}]*\}\}|\$\{#")
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 
 #: A comment that disables a linter's rule. It needs a reason above or after it.
@@ -48,7 +48,7 @@ def litter(name: str, text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), 1):
         if line != line.rstrip():
             yield f"{name}:{number}: ends with spaces"
-        if "\t" in (line.lstrip("\t") if "Makefile" in name else line):
+        if "\t" in (line.lstrip("\t") if "Makefile" in name or "Caddyfile" in name else line):
             yield f"{name}:{number}: has a tab"
 
 

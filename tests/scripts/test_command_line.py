@@ -88,3 +88,14 @@ def test_scripts_start_beside_modules_of_the_user(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("usage: ")
+
+
+def test_another_answers_file_is_refused(template_copy: Path, tmp_path: Path) -> None:
+    done = run_copier(
+        template_copy, tmp_path / "p", "--answers-file", "other.yml", "-d", "services=api"
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "the answers file must be .copier-answers.yml, not other.yml; leave out --answers-file"
+    ]
+    assert not (tmp_path / "p").exists()

@@ -152,6 +152,11 @@ def test_a_refused_answer_shows_the_whole_reason_and_stays_editable(terminal: Co
             break
         run.send(ENTER)
     run.send(ENTER)
+    wait_for_question(run, "orchestrator")
+    # A space unchecks the first choice, and checks it again.
+    run.send(" " + ENTER)
+    run.wait(partial(is_shown, run, "choose at least one"), "the reason")
+    run.send(" " + ENTER)
     wait_for_question(run, "python_version")
 
 

@@ -78,7 +78,9 @@ def test_the_table_of_questions_is_that_of_copier_yml() -> None:
             values = list(choices.values() if isinstance(choices, dict) else choices)
             assert code(rows[name]["choices or form"]) == values
         default = question["default"]
-        if choices and "{" not in default:
+        if isinstance(default, list):
+            assert code(rows[name]["default"]) == default
+        elif choices and "{" not in default:
             assert rows[name]["default"] == f"`{default}`"
 
 

@@ -185,7 +185,7 @@ echo "$@" >> {folder}/asked
 [ "$3" = inspect ] || exit 0
 file={folder}/$(printf %s "$4" | tr /: __)
 [ -e "$file" ] || {{ cat {folder}/missing >&2; exit 1; }}
-cat "$file"
+case $6 in *Digest*) echo "sha256:$(basename "$file")" ;; *) cat "$file" ;; esac
 """
 
 
@@ -398,6 +398,28 @@ class TestPromote:
         assert (code, said) == (1, "")
         assert f"{self.IMAGES[1]}:1.2.3 is not in the registry" in error
         assert not [line for line in project.asked() if "create" in line]
+
+
+class TestDigests:
+    IMAGES = TestPromote.IMAGES
+
+    def test_of_a_release(self, project: Project) -> None:
+        for image in self.IMAGES:
+            project.image(f"{image}:1.2.3", "abc")
+        found = [f"{image}@sha256:{re.sub('[/:]', '_', image)}_1.2.3" for image in self.IMAGES]
+        expected = (0, f"digests={' '.join(found)}\n", "")
+        assert project.run("digests", "1.2.3", "abc", *self.IMAGES) == expected
+
+    def test_an_image_that_is_missing(self, project: Project) -> None:
+        project.image(f"{self.IMAGES[0]}:1.2.3", "abc")
+        code, said, error = project.run("digests", "1.2.3", "abc", *self.IMAGES)
+        assert (code, said) == (1, "")
+        assert f"{self.IMAGES[1]}:1.2.3 is not in the registry: release it first" in error
+
+    def test_built_from_another_commit(self, project: Project) -> None:
+        project.image(f"{self.IMAGES[0]}:1.2.3", "def")
+        code, said, _ = project.run("digests", "1.2.3", "abc", *self.IMAGES)
+        assert (code, said) == (1, "")
 
 
 @pytest.mark.parametrize("args", [[], ["tga", "v1.0.0"], ["tag"], ["promote", "v1.0.0"]])

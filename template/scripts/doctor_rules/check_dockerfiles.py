@@ -60,7 +60,7 @@ def is_for_production(image: Image) -> bool:
 def root_user(project: Project) -> Iterator[Finding]:
     """Report images whose process runs as root."""
     reported = set()
-    # Kubernetes refuses to start such an image as root, or sets the user.
+    # A cluster refuses to start such an image as root, or sets the user.
     in_kubernetes = any(
         "runAsNonRoot: true" in project.text(name)
         for name in project.files

@@ -8,7 +8,7 @@ not count. If git cannot determine the difference, everything counts as changed.
 | --- | --- |
 | services/NAME/, or the folder of a service that is elsewhere | that service, and every service whose test stack contains it |
 | tests/ | the integration tests |
-| docs/, deploy/dev/, deploy/prod/; Markdown and the license at the root | no test |
+| docs/, deploy/ without deploy/test/; Markdown and the license at the root | no test |
 | anything else: Makefile, scripts/, deploy/test/, workflows, unknown files | everything |
 
 A single-service project has no services/: a change affects all its tests or none.
@@ -27,7 +27,7 @@ from .project import FOLDERS
 
 #: The files that no test uses.
 UNTESTED = re.compile(
-    r"docs/.*|deploy/(dev|prod)/.*|(services/)?[^/]+\.md|LICENSE[^/]*|renovate\.json"
+    r"docs/.*|deploy/(?!test/)[^/]+/.*|(services/)?[^/]+\.md|LICENSE[^/]*|renovate\.json"
     # Issue forms, code owners and similar files of the forge.
     r"|\.(github|gitea|forgejo)/(?!workflows/|actions/).*",
     re.DOTALL,

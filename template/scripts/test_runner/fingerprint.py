@@ -74,7 +74,7 @@ OUTPUT_FILE = re.compile(r"\.coverage(\..+)?|\.DS_Store|\..+\.sw[a-p]")
 REWRITTEN = frozenset({"dist", "build", ".next"})
 
 #: Folders whose files all match UNTESTED.
-UNTESTED_FOLDERS = frozenset({"docs", "deploy/dev", "deploy/prod"})
+UNTESTED_FOLDER = re.compile(r"docs|deploy/(?!test$)[^/]+")
 #: Files of a single-service project that are not its source, so their words do not count.
 OWN = ("scripts/", "deploy/", ".github/", ".gitea/", "Makefile", "README", ".copier-answers")
 
@@ -240,7 +240,7 @@ class Inputs:
                 found.append(INTEGRATION)
             elif "../tests" in words:
                 found.append("tests")
-        found += [one for one in ("docs", "deploy/dev", "deploy/prod", ".github") if one in words]
+        found += sorted(one for one in words if UNTESTED_FOLDER.fullmatch(one) or one == ".github")
         if any(word.endswith((".md", "LICENSE")) for word in words):
             found.append("*.md")
         there = [one for one in dict.fromkeys(found) if "*" in one or (self.root / one).is_dir()]
@@ -349,7 +349,7 @@ class Inputs:
                     raise UnreadableError(f"cannot read {entry.path}: {error.strerror}") from None
                 mode = f"{info.st_mode:o}"
                 if stat.S_ISDIR(info.st_mode):
-                    if is_output(entry, names) or (not untested and name in UNTESTED_FOLDERS):
+                    if is_output(entry, names) or (not untested and UNTESTED_FOLDER.fullmatch(name)):
                         continue
                     if entry.name == "node_modules" or entry.name == ".venv" or is_venv(entry):
                         lines.append(f"packages {name} {self.packages(entry)}")

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+
 import { createClient } from "@redis/client";
 
 /** The part of the client that this service uses. */
@@ -7,9 +9,16 @@ export interface Cache {
 }
 
 /** Opens the cache. It connects in the background; until then, and without it, commands fail. */
-export function openCache(url: string) {
+export function openCache(url: string, passwordFile?: string) {
   const client = createClient({
     url,
+    ...(passwordFile && {
+      credentialsProvider: {
+        type: "async-credentials-provider",
+        // Each new connection reads the password, because it may change while the service runs.
+        credentials: async () => ({ password: (await readFile(passwordFile, "utf8")).trim() }),
+      },
+    }),
     socket: { connectTimeout: 1000 },
     commandOptions: { timeout: 1000 },
     disableOfflineQueue: true,

@@ -17,9 +17,9 @@ export async function migrate(database: Kysely<Tables>): Promise<void> {
 }
 
 if (import.meta.main) {
-  // Not by readSettings, because the container that migrates has no other setting.
+  // Not by readSettings, because the container that migrates has no other settings.
   const url = process.env.DATABASE_URL;
   if (!url) throw new Error("DATABASE_URL is not set");
-  await using database = openDatabase(url);
+  await using database = openDatabase(url, process.env.DATABASE_PASSWORD_FILE);
   await migrate(database);
 }

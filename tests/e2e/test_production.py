@@ -1,0 +1,324 @@
+"""deploy.sh: starts, upgrades and rolls back a real stack, while a probe sends requests to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Project, clean_environment, docker, inspect, sh
+from .probe import Probe
+from .test_environments import free_ports
+
+#: Requests each second. A machine that runs other tests at the same time answers fewer.
+RATE = float(os.environ.get("E2E_PROBE_RATE", "20"))
+
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{number}"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    op.add_column("items", sa.Column("note", sa.Text))
+    {then}
+"""
+
+#: Each release starts from another one. 2.0.0 adds a column, and the others have a fault each.
+RELEASES = {
+    "2.0.0": ("1.0.0", "COPY 0002.py /app/api/migrations/versions/0002.py"),
+    "3.0.0": ("2.0.0", "COPY 0003.py /app/api/migrations/versions/0003.py"),
+    "4.0.0": ("2.0.0", 'CMD ["sleep", "1000"]'),
+    "5.0.0": (
+        "2.0.0",
+        'CMD ["sh", "-c", "timeout 20 uvicorn --factory api.main:create_app --host 0.0.0.0; exit 1"]',
+    ),
+}
+
+
+@dataclass
+class Production:
+    """A folder deploy/prod on a host."""
+
+    project: Project
+    folder: Path
+    port: int
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> list[str]:
+        return docker("image", "ls", f"--filter=reference=*/*/{self.project.slug}-*",
+                      "--format={{.Repository}}:{{.Tag}}").split()  # fmt: skip
+
+    def __call__(self, *words: str, code: int = 0, **env: str) -> str:
+        """Run a verb of deploy.sh, which must exit with a code. Return its output."""
+        done = sh("./deploy.sh", *words, cwd=self.folder, **self.env | env)
+        assert done.returncode == code, f"{words} exited with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a verb of deploy.sh, and do not wait."""
+        return subprocess.Popen(
+            ["./deploy.sh", *words],
+            cwd=self.folder,
+            env=clean_environment(**self.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def containers(self) -> list[dict[str, Any]]:
+        label = f"--filter=label=com.docker.compose.project={self.project.slug}"
+        return inspect("container", *docker("ps", "--all", "--quiet", label).split())
+
+    def serves(self, version: str) -> None:
+        """Check that exactly this release runs, and that nothing is left of another one."""
+        assert f"VERSION={version}\n" in (self.folder / ".env").read_text()
+        assert not (self.folder / ".state/deploy").exists()
+        own = [one for one in self.containers() if self.project.slug in one["Config"]["Image"]]
+        assert {one["Config"]["Image"].rpartition(":")[2] for one in own} == {version}
+        services = [one["Config"]["Labels"]["com.docker.compose.service"] for one in own]
+        assert len(services) == len(set(services)), services
+        assert all(one["State"]["Running"] for one in own)
+        for name in (self.folder / ".state/switch").iterdir():
+            assert name.read_text() in [one["Name"].strip("/") for one in own]
+
+    def has_column(self) -> bool:
+        """Whether the migration of 2.0.0 has run."""
+        query = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'note'"
+        (database,) = [one for one in self.containers() if "database" in one["Name"]]
+        command = ("psql", "--username=postgres", "--tuples-only", f"--command={query}", "api")
+        return docker("exec", database["Id"], *command).strip() == "1"
+
+    def probe(self, rate: float = RATE) -> Probe:
+        return Probe(self.port, "/api/items?limit=1", rate=rate)
+
+
+@contextmanager
+def production(project: Project, folder: Path) -> Iterator[Production]:
+    """Build the releases of a project, and copy its folder deploy/prod to another place."""
+    (port,) = free_ports(1)
+    folder.mkdir()
+    # The door runs as another user than the one that owns this folder.
+    folder.chmod(0o755)
+    shutil.copytree(project.path / "deploy/prod", folder, dirs_exist_ok=True)
+    made = Production(project, folder, port, {"WATCH": "3"})
+    try:
+        project.make("build", "VERSION=1.0.0")
+        build_releases(made)
+        made("init")
+        settings = (folder / ".env").read_text()
+        for name in re.findall(r"^(\w+_DIR)=$", settings, re.MULTILINE):
+            data = folder.with_name(f"{folder.name}-{name.lower()}")
+            data.mkdir()
+            data.chmod(0o777)
+            settings = settings.replace(f"\n{name}=\n", f"\n{name}={data}\n")
+        settings = settings.replace("\nVERSION=\n", "\nVERSION=1.0.0\n")
+        settings = re.sub(r"^# (\w+_PORT)=.*", rf"\1={port}", settings, flags=re.MULTILINE)
+        (folder / ".env").write_text(settings)
+        yield made
+    finally:
+        sh("docker", "compose", "down", "--volumes", "--timeout=1", cwd=folder, VERSION="1.0.0")
+        for one in made.containers():
+            docker("rm", "--force", one["Id"])
+        for image in made.images:
+            docker("image", "rm", "--force", image)
+
+
+def build_releases(made: Production) -> None:
+    """Derive the releases from 1.0.0 with one layer each."""
+    context = made.folder.with_name(f"{made.folder.name}-images")
+    context.mkdir()
+    (context / "0002.py").write_text(MIGRATION.format(number="0002", before="0001", then=""))
+    failing = MIGRATION.format(number="0003", before="0002", then='op.execute("SELECT 1 / 0")')
+    (context / "0003.py").write_text(failing.replace('"note"', '"other"'))
+    first = [image.rpartition(":")[0] for image in made.images]
+    for version, (before, layer) in RELEASES.items():
+        for image in first:
+            if not image.endswith("-api"):
+                docker("tag", f"{image}:1.0.0", f"{image}:{version}")
+                continue
+            (context / "Dockerfile").write_text(f"FROM {image}:{before}\n{layer}\n")
+            docker("build", "--quiet", f"--tag={image}:{version}", str(context))
+
+
+def test_upgrade_and_rollback_without_a_failed_request(
+    generate: Callable[..., Project], tmp_path: Path
+) -> None:
+    """The short sample of the drills below."""
+    project = generate(services="api", cache="none")
+    with production(project, tmp_path / "prod") as prod:
+        assert "secrets/postgres_password is missing" not in prod("up")
+        prod.serves("1.0.0")
+        assert "release 1.0.0, before it none" in prod("status")
+        assert "there is no release before" in prod("rollback", code=2)
+        with prod.probe() as probe:
+            assert "2.0.0 serves" in prod("deploy", "2.0.0")
+            prod.serves("2.0.0")
+            failed = prod("deploy", "3.0.0", code=3)
+            assert "division by zero" in failed
+            assert "api-migrate failed" in failed
+            prod.serves("2.0.0")
+            prod("rotate", "api_database_password")
+            assert "api-migrate" not in prod("rollback")
+            prod.serves("1.0.0")
+            assert prod.has_column(), "a rollback does not undo migrations"
+        assert not probe.short.failed, str(probe.short)
+        assert not probe.long.failed, str(probe.long)
+        assert "is missing" in prod("deploy", "9.9.9", code=2)
+        assert "usage:" in prod("deploy", code=2)
+        check_inspection(prod)
+
+
+def check_inspection(prod: Production) -> None:
+    """No secret is in what Docker shows of the containers."""
+    values = [path.read_text() for path in (prod.folder / "secrets").iterdir()]
+    assert values
+    for container in prod.containers():
+        for value in values:
+            assert value not in str(container), container["Name"]
+
+
+@pytest.fixture(scope="module")
+def shop(
+    generate: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Production]:
+    """A whole stack for the drills, which leave 1.0.0 running."""
+    project = generate(services="api, worker, frontend", cache="redis")
+    folder = tmp_path_factory.mktemp("host") / "prod"
+    folder.parent.chmod(0o755)
+    with production(project, folder) as prod:
+        prod("up")
+        yield prod
+
+
+@pytest.mark.drills
+def test_changes_under_load(shop: Production) -> None:
+    """An upgrade, a rollback across its migration, and the rotation of each secret."""
+    rate = float(os.environ.get("E2E_PROBE_RATE", "100"))
+    with shop.probe(rate) as quiet:
+        time.sleep(20)
+    assert not quiet.short.failed, str(quiet.short)
+    with shop.probe(rate) as probe:
+        shop("deploy", "2.0.0", WATCH="20")
+        start = time.monotonic()
+        shop("rollback")
+        duration = time.monotonic() - start
+        for secret in sorted(path.name for path in (shop.folder / "secrets").iterdir()):
+            before = (shop.folder / "secrets" / secret).read_text()
+            shop("rotate", secret)
+            assert (shop.folder / "secrets" / secret).read_text() != before
+        while probe.short.total < 10_000:
+            time.sleep(1)
+    print(f"quiet: {quiet.short}\nchanges: {probe.short}\nuploads: {probe.long}")
+    print(f"rollback: {duration:.1f} s")
+    assert not probe.short.failed, str(probe.short)
+    assert not probe.long.failed, str(probe.long)
+    shop.serves("1.0.0")
+    assert duration <= 10
+    assert probe.short.percentile(0.99) <= 2 * quiet.short.percentile(0.99)
+
+
+@pytest.mark.drills
+@pytest.mark.parametrize(
+    ("version", "code", "said", "settings"),
+    [
+        ("3.0.0", 3, "api-migrate failed", {}),
+        ("4.0.0", 4, "-api-", {"HEALTHY_TIMEOUT": "15"}),
+        ("5.0.0", 4, "the last lines of", {"WATCH": "60"}),
+        ("9.9.9", 2, "an image of 9.9.9 is missing", {}),
+        ("2.0.0", 2, "of free space, less than MIN_FREE_MB", {"MIN_FREE_MB": "999999999"}),
+        ("2/0", 2, "is not a release", {}),
+    ],
+)
+def test_a_bad_release_changes_nothing(
+    shop: Production, version: str, code: int, said: str, settings: dict[str, str]
+) -> None:
+    with shop.probe() as probe:
+        assert said in shop("deploy", version, code=code, **settings)
+    assert not probe.short.failed, str(probe.short)
+    shop.serves("1.0.0")
+
+
+@pytest.mark.drills
+def test_two_deploys_at_once(shop: Production) -> None:
+    first = shop.start("deploy", "2.0.0")
+    time.sleep(1)
+    assert "another command of deploy.sh is running" in shop("deploy", "1.0.0", code=5)
+    assert (
+        "a command of deploy.sh is running" in sh("./deploy.sh", "status", cwd=shop.folder).stdout
+    )
+    assert first.wait(120) == 0
+    shop.serves("2.0.0")
+    shop("deploy", "1.0.0")
+
+
+@pytest.mark.drills
+def test_an_interrupted_deploy_is_taken_back(shop: Production) -> None:
+    deploy = shop.start("deploy", "2.0.0")
+    time.sleep(8)
+    os.killpg(deploy.pid, signal.SIGINT)
+    assert deploy.wait(60) == 130
+    shop.serves("1.0.0")
+
+
+@pytest.mark.drills
+def test_sigkill_at_ten_points(shop: Production) -> None:
+    """The next command finishes the deploy or goes back, and no request fails."""
+    versions = ("1.0.0", "2.0.0")
+    start = time.monotonic()
+    shop("deploy", "2.0.0")
+    duration = time.monotonic() - start
+    shop("deploy", "1.0.0")
+    ends = []
+    with shop.probe() as probe:
+        for point in range(10):
+            serving = re.findall(r"^VERSION=(.*)", (shop.folder / ".env").read_text(), re.MULTILINE)
+            (other,) = {*versions} - {*serving}
+            deploy = shop.start("deploy", other)
+            time.sleep(duration * (point + 0.5) / 10)
+            deploy.kill()
+            deploy.wait()
+            # What the script started may still run, and keeps the lock until it ends.
+            done = sh("./deploy.sh", "up", cwd=shop.folder)
+            for _ in range(60):
+                if done.returncode != 5:
+                    break
+                time.sleep(1)
+                done = sh("./deploy.sh", "up", cwd=shop.folder)
+            assert done.returncode == 0, done.stdout
+            (now,) = re.findall(r"^VERSION=(.*)", (shop.folder / ".env").read_text(), re.MULTILINE)
+            shop.serves(now)
+            ends.append(now == other)
+    print(f"finished: {ends}, {probe.short}")
+    assert not probe.short.failed, str(probe.short)
+    shop("deploy", "1.0.0")
+
+
+@pytest.mark.drills
+def test_a_restart_of_the_host(shop: Production) -> None:
+    deploy = shop.start("deploy", "2.0.0")
+    while "watching" not in (deploy.stdout.readline() if deploy.stdout else "watching"):
+        pass
+    deploy.kill()
+    docker("restart", "--timeout=1", *[one["Id"] for one in shop.containers()])
+    status = sh("./deploy.sh", "status", cwd=shop.folder)
+    assert status.returncode == 1
+    assert "RED: a deploy was interrupted" in status.stdout
+    assert "going back" in shop("up")
+    shop.serves("1.0.0")
+    shop("status")
