@@ -140,9 +140,7 @@ def run(root: Path, *args: str, show: Show) -> str | None:
     """
     environment = processes.own_environment()
     if show and args[0] == "build" and sys.stderr.isatty():
-        done = subprocess.run(
-            compose(*profiles(root), *args), cwd=root / FOLDER, env=environment
-        )
+        done = subprocess.run(compose(*profiles(root), *args), cwd=root / FOLDER, env=environment)
         return "" if done.returncode else None
     RESULTS.mkdir(exist_ok=True)
     with LOG.open("ab") as log:
