@@ -79,6 +79,11 @@ HEADS = {
 # Compose merges it over docker-compose.yml in this folder. It has the commands of your services, and
 # the variables that they read. Set each ${{...:?}} in .env on the host, or delete its line: no value is
 # copied, because the values in your repository are those of development.
+#
+# DATABASE_URL, CACHE_URL and QUEUE_URL have no password. It is in the file that the variable
+# DATABASE_PASSWORD_FILE, CACHE_PASSWORD_FILE or QUEUE_PASSWORD_FILE names. If a service needs a complete
+# address, build it at its start, with its usual program as `command`:
+#   entrypoint: [sh, -c, 'export DATABASE_URL="postgresql://api:$$(cat "$$DATABASE_PASSWORD_FILE")@database:5432/api"; exec "$$@"', sh]
 """,
 }
 

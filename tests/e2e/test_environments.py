@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -18,6 +21,10 @@ import pytest
 from extensions.rules import AnswerError, check_name
 
 from .conftest import Project, docker, inspect, sh
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND state = 'idle'"
+)
 
 
 def free_ports(count: int) -> list[int]:
@@ -158,10 +165,10 @@ def test_production_refuses_without_secrets_and_is_hardened(
     required = [
         line.removesuffix("=")
         for line in (folder / ".env.example").read_text().splitlines()
-        if line.endswith("=")
+        if line.endswith("=") and not line.startswith("#")
     ]
-    values = {name: "s3cret" for name in required} | {"VERSION": "1.2.3"}
-    for name in ("DATABASE_DIR", "CACHE_DIR"):
+    values = {"VERSION": "1.2.3"}
+    for name in set(required) - {"VERSION"}:
         values[name] = str(tmp_path / name.lower())
         Path(values[name]).mkdir()
         # Whatever user an image runs as may keep its data there.
@@ -174,6 +181,14 @@ def test_production_refuses_without_secrets_and_is_hardened(
         done = sh("docker", "compose", "up", "--detach", cwd=folder, **there)
         assert done.returncode != 0
         assert missing in done.stdout
+    done = sh("docker", "compose", "up", "--detach", "database", cwd=folder, **values)
+    assert done.returncode != 0
+    assert "secrets/postgres_password" in done.stdout
+    made = sh("./deploy.sh", "init", cwd=folder).stdout
+    kept = secrets_of(folder)
+    assert not any(secret in made for secret in kept.values())
+    sh("./deploy.sh", "init", cwd=folder)
+    assert secrets_of(folder) == kept
 
     project.make("build", "VERSION=1.2.3")
     try:
@@ -183,10 +198,9 @@ def test_production_refuses_without_secrets_and_is_hardened(
             DOCKER_CONFIG=str(proxied(tmp_path)),
             **values,
         )
-        assert up.returncode == 0, up.stdout
+        assert up.returncode == 0, up.stdout + sh("sh", "-c", "docker compose logs door; docker inspect $(docker compose ps -q door) -f '{{json .State}}'", cwd=folder, **values).stdout[-6000:]
         for door in doors:
             assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
-        check_separated(folder, values)
         label = f"label=com.docker.compose.project={project.slug}"
         containers = inspect("container", *docker("ps", "-aq", f"--filter={label}").split())
         own = [c for c in containers if project.slug in c["Config"]["Image"]]
@@ -204,13 +218,72 @@ def test_production_refuses_without_secrets_and_is_hardened(
         for container in containers:
             for bindings in (container["HostConfig"]["PortBindings"] or {}).values():
                 assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+        check_secrets(folder, values, containers)
+        check_separated(folder, values)
+        for role, door in (("api", "FRONTEND_PORT"), ("orders", "ORDERS_PORT")):
+            url = f"http://127.0.0.1:{values[door]}/api/items"
+            check_new_password(folder, values, role, url)
     finally:
         sh("docker", "compose", "down", "--volumes", cwd=folder, **values)
         images = docker("image", "ls", "--quiet", f"--filter=reference=*/*/{project.slug}-*")
         for image in set(images.split()):
             docker("image", "rm", "--force", image)
-        for name in ("DATABASE_DIR", "CACHE_DIR"):
+        for name in set(required) - {"VERSION"}:
             shutil.rmtree(values[name], ignore_errors=True)
+
+
+def secrets_of(folder: Path) -> dict[str, str]:
+    """Return the secrets that `init` creates, after a check of their modes."""
+    assert stat.S_IMODE((folder / "secrets").stat().st_mode) == 0o700
+    # The credentials of a remote store of backups are empty by default.
+    files = [file for file in (folder / "secrets").iterdir() if file.stat().st_size]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o444}
+    return {file.name: file.read_text() for file in files}
+
+
+def check_secrets(folder: Path, values: dict[str, str], containers: list[dict[str, Any]]) -> None:
+    """No secret is in what Docker and the list of processes show."""
+    shown = {
+        "docker inspect": json.dumps(containers),
+        "docker compose config": sh("docker", "compose", "config", cwd=folder, **values).stdout,
+        "docker compose logs": sh("docker", "compose", "logs", cwd=folder, **values).stdout,
+        "the processes": "".join(
+            docker("top", container["Id"], "-eo", "pid,args")
+            for container in containers
+            if container["State"]["Running"]
+        ),
+    }
+    for name, secret in secrets_of(folder).items():
+        assert len(secret) == 48
+        for place, text in shown.items():
+            assert text, place
+            assert secret not in text, f"{name} is in the output of {place}"
+
+
+def check_new_password(folder: Path, values: dict[str, str], role: str, url: str) -> None:
+    """While the password of a role changes, no request fails, though many need new connections."""
+    file = folder / f"secrets/{role}_database_password"
+    file.chmod(0o644)
+    old, new = file.read_text(), token_hex(24)
+    psql = ("docker", "compose", "exec", "-T", "database", "psql", "--username=postgres")
+    with ThreadPoolExecutor(20) as pool:
+
+        def burst() -> None:
+            assert set(pool.map(fetch, [url] * 20)) == {"[]"}
+
+        burst()
+        # The same file: a container sees the file that it was started with.
+        file.write_text(new)
+        burst()
+        alter = f"--command=ALTER ROLE {role} PASSWORD '{new}'"
+        changed = pool.submit(sh, *psql, alter, cwd=folder, **values)
+        while not changed.done():
+            burst()
+        assert changed.result().returncode == 0, changed.result().stdout
+        # Ends what the pools keep, so that all connections are new.
+        sh(*psql, f"--command={CUT.format(role)}", cwd=folder, **values)
+        burst()
+    assert old != new
 
 
 def check_separated(folder: Path, values: dict[str, str]) -> None:
@@ -224,7 +297,8 @@ def check_separated(folder: Path, values: dict[str, str]) -> None:
         ("api", "postgres"),
         ("api", "api"),
     ):
-        url = f"postgresql://{role}:s3cret@127.0.0.1/{database}"
+        password = (folder / f"secrets/{role}_database_password").read_text()
+        url = f"postgresql://{role}:{password}@127.0.0.1/{database}"
         done = sh(*compose, "database", "psql", url, "-c", "SELECT 1", cwd=folder, **values)
         assert (done.returncode == 0) == (role == database), done.stdout
 

@@ -20,7 +20,9 @@ SCRIPTS_PYTHON = (3, 11)
 PLUGINS_PYTHON = (3, 8)
 
 #: Text that looks like Jinja: GitHub's expressions, Docker's format strings, bash's `${#`.
-NO_JINJA = re.compile(r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if) |end)[^{}]*\}\}|\$\{#")
+NO_JINJA = re.compile(
+    r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if) |end)[^{}]*\}\}|\$\{#"
+)
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 
 #: A comment that disables a linter's rule. It needs a reason above or after it.

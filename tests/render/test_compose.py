@@ -16,7 +16,7 @@ from .conftest import Project
 from .contracts import compose_files, env_example
 
 #: Values for the required variables of prod, by the end of the name.
-FILLED_IN = {"VERSION": "1.2.3", "_DIR": "/srv/data", "_PASSWORD": "cafe0123"}
+FILLED_IN = {"VERSION": "1.2.3", "_DIR": "/srv/data"}
 
 pytestmark = pytest.mark.programs
 

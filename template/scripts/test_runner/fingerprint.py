@@ -122,7 +122,7 @@ def words_of(services: Iterable[str], folders: Iterable[str]) -> re.Pattern[byte
     homes = "|".join(re.escape(folder) for folder in sorted(folders) if folder != ".") or "(?!)"
     text = (
         rf"((?:\.\./|services/)(?:{names}))(?![\w-])|[\"']({names})[\"']|({homes})"
-        r"|(\.\./tests|deploy/(?:dev|prod)|\.github)|[\"'/](docs)[\"'/]|\.\./(\w+\.md|LICENSE)"
+        r"|(\.\./tests|deploy/(?!test\b)[a-z]+|\.github)|[\"'/](docs)[\"'/]|\.\./(\w+\.md|LICENSE)"
     )
     return re.compile(text.encode())
 
@@ -349,7 +349,9 @@ class Inputs:
                     raise UnreadableError(f"cannot read {entry.path}: {error.strerror}") from None
                 mode = f"{info.st_mode:o}"
                 if stat.S_ISDIR(info.st_mode):
-                    if is_output(entry, names) or (not untested and UNTESTED_FOLDER.fullmatch(name)):
+                    if is_output(entry, names) or (
+                        not untested and UNTESTED_FOLDER.fullmatch(name)
+                    ):
                         continue
                     if entry.name == "node_modules" or entry.name == ".venv" or is_venv(entry):
                         lines.append(f"packages {name} {self.packages(entry)}")
