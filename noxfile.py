@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def programs(session: nox.Session) -> None:
     """Run the tests that start other programs: a project's scripts, Compose, workflow linters."""
-    install(session, "test")
+    install(session, "test", "kubernetes")
     wanted = ("-m", "programs and not docker and not drills")
     paths = ["tests/adopt", "tests/render", "tests/scripts", "tests/terminal", "tests/unit"]
     pytest(session, *side_by_side(), *wanted, paths=paths)
@@ -79,8 +79,8 @@ def update(session: nox.Session) -> None:
 @nox.session(default=False)
 def drills(session: nox.Session) -> None:
     """Run what takes hours: all updates, sample repositories, interruptions and cache mutations."""
-    install(session, "test")
-    paths = ["tests/update", "tests/scripts/test_cache_mutations.py"]
+    install(session, "test", "kubernetes")
+    paths = ["tests/update", "tests/render", "tests/scripts/test_cache_mutations.py"]
     pytest(session, *side_by_side(), "-m", "drills", paths=paths)
     pytest(session, *by_file(), "-m", "drills", paths=["tests/e2e"])
 
@@ -146,9 +146,9 @@ def demo(session: nox.Session) -> None:
     session.log(f"The project is in {project}")
 
 
-def install(session: nox.Session, group: str) -> None:
-    """Install one of pyproject.toml's dependency groups."""
-    session.install(*nox.project.dependency_groups(PROJECT, group))
+def install(session: nox.Session, *groups: str) -> None:
+    """Install some of pyproject.toml's dependency groups."""
+    session.install(*nox.project.dependency_groups(PROJECT, *groups))
 
 
 def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:

@@ -25,6 +25,9 @@ STAYS_AT_ROOT = re.compile(
 #: copy, so that both keep the user's changes.
 TEST_STACK = re.compile(r"deploy/test/docker-compose(\.override)?\.ya?ml")
 
+#: A file of one service in deploy/kubernetes.
+MANIFEST = re.compile(r"deploy/kubernetes/(?P<folder>base|jobs)/(?P<name>[^/]+)\.yaml")
+
 
 @dataclass(frozen=True)
 class PathMap:
@@ -44,6 +47,8 @@ class PathMap:
         for old, new in self.services:
             if (old.path, old.package) == (new.path, new.package):
                 continue
+            if manifest := moved_manifest(path, old, new):
+                return [manifest]
             if old.path == ".":
                 if TEST_STACK.fullmatch(path):
                     return [path, f"{new.path}/{path}"]
@@ -63,6 +68,17 @@ class PathMap:
         is_hidden = name.startswith(".") and path not in self.base
         stays = STAYS_AT_ROOT.fullmatch(name) is not None
         return name in self._names_at_root or is_hidden or stays
+
+
+def moved_manifest(path: str, old: Service, new: Service) -> str:
+    """Return the new path of a service's manifest; empty if the file is another one."""
+    match = MANIFEST.fullmatch(path)
+    if match and match["name"] == old.name:
+        return f"deploy/kubernetes/{match['folder']}/{new.name}.yaml"
+    # A single project calls it migrate.
+    if match and match["name"] == ("migrate" if old.path == "." else f"{old.name}-migrate"):
+        return f"deploy/kubernetes/{match['folder']}/{new.name}-migrate.yaml"
+    return ""
 
 
 def path_in_service(path: str, old: Service, new: Service) -> str:

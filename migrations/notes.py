@@ -82,6 +82,12 @@ def renamed_service(
             f"its data, rename the database and the role {old.package!r} (the template's "
             "docs/update.md says how)"
         )
+    if any(path.startswith("deploy/kubernetes/") for path in result.tree):
+        yield (
+            "deploy/kubernetes/overlays/*/release/ has no digest of the new image yet: pin the next "
+            "release"
+            + (f", and create the Secret {new.name}-database-password" if old.database else "")
+        )
     yield from _mentions(repository, old, new, result)
 
 

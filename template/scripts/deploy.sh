@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Kept by the template: copier update merges its changes into this file.
 #
-# deploy.sh VERB [ARG…]: runs deploy/prod/deploy.sh on a host, over SSH. `deploy VERSION` and `up` first
-# copy the committed files of deploy/prod/ to the host: those of the tag vVERSION if it exists, else
+# deploy.sh VERB [ARG…]: runs deploy/prod/deploy.sh on a host, over SSH. `init`, `up` and `deploy VERSION`
+# first copy the committed files of deploy/prod/ to the host: those of the tag vVERSION if it exists, else
 # those of HEAD. Files on the host that git does not know, such as .env and secrets/, stay as they are.
 #
 # HOST         the host, as HOST or USER@HOST
@@ -31,7 +31,7 @@ printf -v folder %q "$DEPLOY_DIR"
 printf -v arguments ' %q' "$@"
 printf -v digests %q "${DIGESTS:-}"
 
-if [[ $1 == deploy || $1 == up ]]; then
+if [[ $1 == init || $1 == up || $1 == deploy ]]; then
   commit=$(git rev-parse --verify --quiet "refs/tags/v${2:-}^{commit}" || git rev-parse HEAD)
   git archive "$commit" deploy/prod |
     on_host "mkdir -p $folder && tar -x -C $folder --strip-components=2"

@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,13 +250,21 @@ class Forge:
         event = {"pull_request": {"number": 7, "base": {"ref": "main", "sha": base}}}
         return self.run("ci.yml", "pull_request", event)
 
-    def release(self, tag: str, *, token: str = TOKEN, new: bool = True, branches: str = "") -> Run:
+    def release(
+        self,
+        tag: str,
+        *,
+        token: str = TOKEN,
+        new: bool = True,
+        branches: str = "",
+        options: Sequence[str] = (),
+    ) -> Run:
         """Run the release of a tag, and create the tag if it is new."""
         if new:
             self.git("tag", tag)
         self.git("checkout", "--quiet", "--detach", tag)
         event = {"ref": f"refs/tags/{tag}", "repository": {"default_branch": "main"}}
-        options = [f"--var=REGISTRY_USER={USER}", f"--var=RELEASE_BRANCHES={branches}"]
+        options = [*options, f"--var=REGISTRY_USER={USER}", f"--var=RELEASE_BRANCHES={branches}"]
         if token:
             options.append(f"--secret=REGISTRY_TOKEN={token}")
         return self.run("release.yml", "push", event, *options)
@@ -270,7 +278,7 @@ class Forge:
         home.mkdir(exist_ok=True)
         env = clean_environment()
         passed_on = {"MARKS": str(self.marks), "PATH": env["PATH"]}
-        if workflow == "release.yml":
+        if workflow in ("release.yml", "deploy.yml"):
             passed_on["BUILDX"] = buildx()
         # The home folder is empty, but the caches are the machine's.
         kept = {name: env.get(name, str(Path.home() / path)) for name, path in CACHES.items()}

@@ -7,18 +7,25 @@ workflows of a project as it comes, with all of its tests.
 
 from __future__ import annotations
 
+import base64
+import getpass
+import json
+import os
 import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ..forge_api import running_api
-from .conftest import NOTHING, Project, docker
-from .forge import Forge, Registry, Run, running_registry
+from .conftest import NOTHING, Project, docker, sh
+from .forge import TOKEN, USER, Forge, Registry, Run, program, running_registry
+from .test_environments import free_ports
 
 #: The api's test stack holds the worker, the page's the api.
 SERVICES = (
@@ -464,6 +471,115 @@ class TestSingle:
         # Below 1.0.0 there is no tag of the major version.
         image = f"acme/{slug}"
         assert tags(registry, image) == dict.fromkeys(["0.1.0", "0.1", "latest"], "0.1.0")
+
+
+@contextmanager
+def running_host(folder: Path, registry: Registry) -> Iterator[tuple[str, str, str]]:
+    """Run an SSH server that lets one key in. Yield its address, the private key and its public key."""
+    folder.mkdir()
+    for name in ("host", "user"):
+        make = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
+        subprocess.run(make, check=True)
+    (port,) = free_ports(1)
+    (folder / "docker").mkdir()
+    login = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+    (folder / "docker/config.json").write_text(
+        json.dumps({"auths": {registry.host: {"auth": login}}})
+    )
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\n"
+        f"SetEnv DOCKER_CONFIG={folder}/docker PATH={os.environ['PATH']}\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen([program("sshd"), "-D", "-e", "-f", folder / "config"])
+    try:
+        public = (folder / "host.pub").read_text()
+        yield (
+            f"ssh://{getpass.getuser()}@127.0.0.1:{port}",
+            (folder / "user").read_text(),
+            f"[127.0.0.1]:{port} {public}",
+        )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.mark.drills
+def test_a_release_is_deployed_over_ssh_and_rolled_back(
+    generate: Callable[..., Project], registry: Registry, tmp_path: Path
+) -> None:
+    project = generate(
+        layout="single", service_kind="custom", database="none", registry=f"{registry.host}/acme"
+    )
+    forge = Forge(project.path, tmp_path / "forge")
+    forge.start({"Makefile.local": "setup lint test: ;\n"})
+    source = (project.path / "app.py").read_text()
+    folder, (port,) = tmp_path / "on the host", free_ports(1)
+    name = f"{registry.host}/acme/{project.slug}"
+
+    with running_host(tmp_path / "ssh", registry) as (address, key, known):
+        (tmp_path / "known").write_text(known)
+        said = project.run(
+            *("scripts/deploy.sh", "init"), HOST=address, DEPLOY_DIR=str(folder),
+            SSH_OPTIONS=f"-i {tmp_path}/ssh/user -o UserKnownHostsFile={tmp_path}/known",
+        )  # fmt: skip
+        assert "created .env" in said
+        with (folder / ".env").open("a") as file:
+            file.write(f"APP_PORT={port}\nWATCH=1\n")
+
+        settings = (
+            f"--var=DEPLOY_HOST={address}", f"--var=DEPLOY_DIR={folder}",
+            f"--var=REGISTRY_USER={USER}", f"--secret=REGISTRY_TOKEN={TOKEN}",
+            f"--secret=DEPLOY_SSH_KEY={key}",
+        )  # fmt: skip
+        trusted = (*settings, f"--secret=DEPLOY_KNOWN_HOSTS={known}")
+        # act cannot check out a tag. The tests check it out themselves.
+        path = project.path / ".github/workflows/deploy.yml"
+        path.write_text(re.sub(r"(?m)^ +ref: .*\n", "", path.read_text()))
+
+        def deploy(*options: str, **inputs: str) -> Run:
+            return forge.run("deploy.yml", "workflow_dispatch", {"inputs": inputs}, *options)
+
+        def serving() -> list[str]:
+            label = f"--filter=label=com.docker.compose.project={project.slug}"
+            images = docker("ps", label, "--format={{.Image}}").split()
+            return [image.rpartition(":")[2] for image in images if project.slug in image]
+
+        try:
+            forge.commit({"app.py": source})
+            assert forge.release("v1.0.0").jobs["promote"] == "success"
+            # A server with another key is not trusted.
+            other = known.rpartition(" ")[0].replace(known.split()[2], known.split()[2][::-1])
+            run = deploy(*settings, f"--secret=DEPLOY_KNOWN_HOSTS={other}", version="1.0.0")
+            assert not run.passed, run.said
+            assert serving() == []
+
+            run = deploy(*trusted, version="1.0.0")
+            assert run.passed, run.said
+            assert serving() == ["1.0.0"]
+            assert key.splitlines()[1] not in run.said
+
+            forge.git("checkout", "--quiet", "main")
+            forge.commit({"app.py": source + "# 2\n"})
+            run = forge.release("v1.1.0", options=(*trusted, "--var=DEPLOY_ON_RELEASE=true"))
+            assert run.jobs["deploy"] == "success", run.said
+            assert serving() == ["1.1.0"]
+
+            run = deploy(*trusted, rollback="true")
+            assert run.passed, run.said
+            assert serving() == ["1.0.0"]
+
+            # An image that is not the released one is not deployed.
+            docker("tag", "redis:8-alpine", f"{name}:1.1.0")
+            run = deploy(*trusted, version="1.1.0")
+            assert not run.passed
+            assert "is not the released image" in run.said
+            assert serving() == ["1.0.0"]
+        finally:
+            sh("docker", "compose", "down", "--volumes", cwd=folder, VERSION="1.0.0")
+            for image in docker("image", "ls", "--quiet", f"--filter=reference={name}").split():
+                docker("image", "rm", "--force", image)
 
 
 #: Replaces scripts/template.py: an update that writes what it can find of the token.

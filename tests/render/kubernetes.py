@@ -94,7 +94,7 @@ def problems(manifests: Manifests, services: list[Service]) -> Iterator[str]:
 
 
 def secrets(services: list[Service]) -> set[str]:
-    """Return the Secrets that the documentation tells users to create."""
+    """Return the Secrets that users create, as the documentation says."""
     found = {f"{service.name}-database-password" for service in services if service.database}
     return found | {"cache-password"}
 

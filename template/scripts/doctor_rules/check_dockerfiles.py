@@ -61,7 +61,7 @@ def root_user(project: Project) -> Iterator[Finding]:
     """Report images whose process runs as root."""
     reported = set()
     # A cluster refuses to start such an image as root, or sets the user.
-    in_kubernetes = any(
+    in_cluster = any(
         "runAsNonRoot: true" in project.text(name)
         for name in project.files
         if name.endswith((".yaml", ".yml"))
@@ -99,7 +99,7 @@ def root_user(project: Project) -> Iterator[Finding]:
             "bind mounts belong to root.",
             "# before CMD; files that the process writes need: COPY --chown=10001:10001\n"
             "USER 10001:10001",
-            Severity.ERROR if serves(image) and not in_kubernetes else Severity.WARNING,
+            Severity.ERROR if serves(image) and not in_cluster else Severity.WARNING,
         )
 
 

@@ -122,7 +122,7 @@ def words_of(services: Iterable[str], folders: Iterable[str]) -> re.Pattern[byte
     homes = "|".join(re.escape(folder) for folder in sorted(folders) if folder != ".") or "(?!)"
     text = (
         rf"((?:\.\./|services/)(?:{names}))(?![\w-])|[\"']({names})[\"']|({homes})"
-        r"|(\.\./tests|deploy/(?:dev|prod)|\.github)|[\"'/](docs)[\"'/]|\.\./(\w+\.md|LICENSE)"
+        r"|(\.\./tests|deploy/(?!test\b)[a-z]+|\.github)|[\"'/](docs)[\"'/]|\.\./(\w+\.md|LICENSE)"
     )
     return re.compile(text.encode())
 
