@@ -69,6 +69,7 @@ class Service:
     calls_api: bool  #: calls the external API, which a stub replaces in tests
     is_api: bool  #: it has routes under /api, with a documentation
     is_page: bool  #: runs in a browser, so its container needs variables only in dev
+    observed: bool  #: its code reads LOG_FORMAT and the variables of OpenTelemetry
     is_own: bool  #: written by the user; the template has at most a placeholder
     stack: list[str]  #: the services of its service tests: itself and its direct needs
     published: bool  #: has a public port in prod, because no other service needs it
@@ -282,6 +283,7 @@ def resolve(
             calls_api=row.calls_api,
             is_api=row.is_api,
             is_page=row.is_page,
+            observed=row.calls_api or row.does_jobs,
             is_own=row.is_own,
             stack=[item.name, *_stack(item.name, own_needs, needs, by_name)],
             published=item.name in doors and item.name not in wanted,

@@ -308,7 +308,8 @@ def run_command(options: argparse.Namespace) -> int:
         progress: startup.Show = "progress" if sys.stderr.isatty() else ""
         return up(options.source, show="all" if options.verbose else progress)
     if options.command == "down":
-        return compose("down", "--remove-orphans")
+        # All profiles, because Compose otherwise leaves their containers.
+        return compose("--profile=*", "down", "--remove-orphans")
     if options.command == "logs":
         return compose("logs", "--follow", "--tail=100", *options.service)
     if options.command == "list":

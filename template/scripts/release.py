@@ -290,9 +290,9 @@ def digests(version: str, revision: str, images: list[str]) -> list[str]:
     for image in images:
         if not published(f"{image}:{version}", revision):
             raise RefusedError(f"{image}:{version} is not in the registry: release it first")
-        form = ("--format", "{{.Manifest.Digest}}")
-        digest = run("docker", "buildx", "imagetools", "inspect", f"{image}:{version}", *form)
-        found.append(f"{image}@{digest.strip()}")
+        form = ("--format", "{{json .Manifest}}")
+        manifest = run("docker", "buildx", "imagetools", "inspect", f"{image}:{version}", *form)
+        found.append(f"{image}@{json.loads(manifest)['digest']}")
     return found
 
 

@@ -519,10 +519,11 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
     name = f"{registry.host}/acme/{project.slug}"
 
     with running_host(tmp_path / "ssh", registry) as (address, key, known):
-        env = {"HOST": address, "DEPLOY_DIR": str(folder)}
-        options = f"-i {tmp_path}/ssh/user -o UserKnownHostsFile={tmp_path}/known"
         (tmp_path / "known").write_text(known)
-        said = project.run("scripts/deploy.sh", "init", SSH_OPTIONS=options, **env)
+        said = project.run(
+            *("scripts/deploy.sh", "init"), HOST=address, DEPLOY_DIR=str(folder),
+            SSH_OPTIONS=f"-i {tmp_path}/ssh/user -o UserKnownHostsFile={tmp_path}/known",
+        )  # fmt: skip
         assert "created .env" in said
         with (folder / ".env").open("a") as file:
             file.write(f"APP_PORT={port}\nWATCH=1\n")
@@ -577,8 +578,8 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
         finally:
             sh("docker", "compose", "down", "--volumes", cwd=folder, VERSION="1.0.0")
-            for image in docker("image", "ls", "--quiet", f"--filter=reference={name}").split():
-                docker("image", "rm", "--force", image)
+            for version in ("1.0.0", "1.1.0"):
+                docker("image", "rm", "--force", f"{name}:{version}")
 
 
 #: Replaces scripts/template.py: an update that writes what it can find of the token.

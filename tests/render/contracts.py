@@ -31,6 +31,8 @@ VARIABLE = re.compile(
 )
 #: A line of an .env.example. A commented line shows the default.
 ASSIGNMENT = re.compile(r"(?P<off># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+#: The variables of logs and traces. All have a default, and tests do not set them.
+OBSERVED = {"LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"}
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$")
 
 #: `make` as a command: in quotes, at the start of a line, or after a word that introduces a command;
@@ -342,7 +344,8 @@ def has_health_checks(root: Path) -> Iterator[str]:
                 continue
             check = service.get("healthcheck")
             if not check:
-                yield f"{compose.name}: {name} has no healthcheck"
+                if name != "dashboard":  # Its image has no shell.
+                    yield f"{compose.name}: {name} has no healthcheck"
                 continue
             built = is_own(compose, name) or compose.build(name)
             if built and "test" in check:
@@ -390,6 +393,7 @@ def explains_variables(root: Path) -> Iterator[str]:
             if variable.name not in used:
                 yield f"{where}: {variable.name} is not read by {compose.name}"
                 continue
+            defaults = {use for use in used[variable.name] if use[0] != ":+"} or {(":-", "")}
             if not re.search(r"# .*\w", variable.prose):
                 yield f"{where}: {variable.name} has no comment above it"
             if not variable.value and not variable.commented:
@@ -397,7 +401,7 @@ def explains_variables(root: Path) -> Iterator[str]:
                     yield f"{where}: {variable.name} is empty, but {compose.name} does not require it"
                 if "Required" not in variable.prose:
                     yield f"{where}: {variable.name} is required, but its comment does not say so"
-            elif {use for use in used[variable.name] if use[0] != ":+"} != {(":-", variable.value)}:
+            elif defaults != {(":-", variable.value)}:
                 given = sorted(rest for _, rest in used[variable.name])
                 yield f"{where}: {variable.name}={variable.value}, but {compose.name} has {given}"
 
@@ -406,7 +410,8 @@ def requires_secrets(root: Path) -> Iterator[str]:
     """In prod, releases and storage have no default, and each container reads only its own secrets."""
     compose = compose_file(root, "prod")
     script = (root / "deploy/prod/deploy.sh").read_text(encoding="utf-8")
-    made = re.findall(r"[\w-]+", "".join(re.findall(r'^SECRETS="(.*)"$', script, re.MULTILINE)))
+    made = re.findall(r"\w+", "".join(re.findall(r'^secrets="(.*)"$', script, re.MULTILINE)))
+    made += re.findall(r": >secrets/(\w+)", script)
     files = {name: secret["file"] for name, secret in compose.data.get("secrets", {}).items()}
     if files != {name: f"./secrets/{name}" for name in made}:
         yield f"{compose.name}: has the secrets {files}, and deploy.sh creates {made}"
@@ -426,7 +431,9 @@ def requires_secrets(root: Path) -> Iterator[str]:
         # The container that sets up the database reads the password of each role.
         if "/run/secrets/:'name'_database_password" in text:
             named |= {secret for secret in files if secret.endswith("_database_password")}
-        if named != set(service.get("secrets", [])):
+        given = set(service.get("secrets", []))
+        # A script of the backup reads the files of its folder.
+        if named - given or (given - named and "/opt/backup" not in text):
             yield f"{compose.name}: {name} gets {service.get('secrets')}, and reads {sorted(named)}"
 
 
@@ -618,13 +625,13 @@ def gives_settings(root: Path) -> Iterator[str]:
     own = own_services(root)
     for compose in compose_files(root):
         for name in sorted(set(own) & set(compose.services)):
-            needed = settings(own[name])
+            needed = settings(own[name]) - OBSERVED
             if not needed:  # A page reads no settings, and a custom service has only a placeholder.
                 continue
             given = {
                 key
                 for key, value in (compose.services[name].get("environment") or {}).items()
-                if host(value) not in own
+                if host(value) not in own and key not in OBSERVED
             }
             # Only the addresses of prod have no password.
             optional = {key for key in needed if key.endswith("_PASSWORD_FILE")}

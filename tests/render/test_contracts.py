@@ -95,7 +95,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
             "    secrets: [postgres_password, cache_",
             "gets ['postgres",
         ),
-        ("deploy/prod/deploy.sh", r'cache_password"', 'cash_password"', "deploy.sh creates"),
+        ("deploy/prod/deploy.sh", r"^(secrets=.*)cache_", r"\1cash_", "deploy.sh creates"),
         (PROD, r"\$\{VERSION:\?[^}]*\}", "${VERSION-latest}", "VERSION is not required"),
     ],
     "names_existing_targets_and_files": [

@@ -402,6 +402,18 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         "compose.prod.yml:4",
         {"compose.prod.yml": "services:\n  a:\n    image: a:1\n    command: run db://u:$P@db/x\n"},
     ),
+    "tmpfs in a stack file": (
+        "stack-ignores",
+        {"deploy/docker-stack.yml": "services:\n  a:\n    image: a:1\n    tmpfs: [/tmp]\n"},
+        "deploy/docker-stack.yml:4",
+        {"deploy/docker-stack.yml": "services:\n  a:\n    image: a:1\n    volumes: [a:/tmp]\n"},
+    ),
+    "a local port in a stack file": (
+        "stack-ignores",
+        {"stack.yml": "services:\n  a:\n    image: a:1\n    ports: ['127.0.0.1:80:80']\n"},
+        "stack.yml:4",
+        {"stack.yml": "services:\n  a:\n    image: a:1\n    ports: ['80:80']\n"},
+    ),
     "an action": (
         "action-not-pinned",
         {".gitea/workflows/a.yml": f"{WORKFLOW}      - uses: actions/checkout@v7\n"},

@@ -185,7 +185,8 @@ echo "$@" >> {folder}/asked
 [ "$3" = inspect ] || exit 0
 file={folder}/$(printf %s "$4" | tr /: __)
 [ -e "$file" ] || {{ cat {folder}/missing >&2; exit 1; }}
-case $6 in *Digest*) echo "sha256:$(basename "$file")" ;; *) cat "$file" ;; esac
+case $6 in *Manifest*) file=$file.manifest ;; esac
+cat "$file"
 """
 
 
@@ -219,7 +220,11 @@ class Project:
             for number, commit in enumerate(commits)
         }
         told = configs if len(configs) > 1 else next(iter(configs.values()), {"config": {}})
-        (self.bin / re.sub("[/:]", "_", name)).write_text(json.dumps(told))
+        path = self.bin / re.sub("[/:]", "_", name)
+        path.write_text(json.dumps(told))
+        path.with_name(f"{path.name}.manifest").write_text(
+            json.dumps({"digest": f"sha256:{path.name}"})
+        )
 
     def run(self, *args: str, **env: str) -> tuple[int, str, str]:
         environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", **env}

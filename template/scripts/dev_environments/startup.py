@@ -59,6 +59,15 @@ def compose(*args: str) -> list[str]:
     return ["docker", "compose", *args]
 
 
+def profiles(root: Path) -> list[str]:
+    """Return Compose's options for the profiles of an environment."""
+    if os.environ.get("TRACE") != "1" and read_env(root).get("TRACE") != "1":
+        return []
+    # An option replaces the variable, so the options repeat its profiles.
+    names = [*filter(None, read_env(root).get("COMPOSE_PROFILES", "").split(",")), "trace"]
+    return [part for name in names for part in ("--profile", name)]
+
+
 def model(root: Path, *options: str) -> dict[str, Any]:
     """Return the compose model of a checkout, as `docker compose config` prints it.
 
@@ -66,7 +75,7 @@ def model(root: Path, *options: str) -> dict[str, Any]:
         StackError: Compose refuses the files.
     """
     done = subprocess.run(
-        compose("config", "--format=json", *options),
+        compose(*profiles(root), "config", "--format=json", *options),
         cwd=root / FOLDER,
         env=processes.own_environment(),
         stdin=subprocess.DEVNULL,
@@ -131,12 +140,12 @@ def run(root: Path, *args: str, show: Show) -> str | None:
     """
     environment = processes.own_environment()
     if show and args[0] == "build" and sys.stderr.isatty():
-        done = subprocess.run(compose(*args), cwd=root / FOLDER, env=environment)
+        done = subprocess.run(compose(*profiles(root), *args), cwd=root / FOLDER, env=environment)
         return "" if done.returncode else None
     RESULTS.mkdir(exist_ok=True)
     with LOG.open("ab") as log:
         process = subprocess.Popen(
-            compose("--progress=plain", *args),
+            compose(*profiles(root), "--progress=plain", *args),
             cwd=root / FOLDER,
             env=environment | {"NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,

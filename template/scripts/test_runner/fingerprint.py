@@ -349,7 +349,9 @@ class Inputs:
                     raise UnreadableError(f"cannot read {entry.path}: {error.strerror}") from None
                 mode = f"{info.st_mode:o}"
                 if stat.S_ISDIR(info.st_mode):
-                    if is_output(entry, names) or (not untested and UNTESTED_FOLDER.fullmatch(name)):
+                    if is_output(entry, names) or (
+                        not untested and UNTESTED_FOLDER.fullmatch(name)
+                    ):
                         continue
                     if entry.name == "node_modules" or entry.name == ".venv" or is_venv(entry):
                         lines.append(f"packages {name} {self.packages(entry)}")

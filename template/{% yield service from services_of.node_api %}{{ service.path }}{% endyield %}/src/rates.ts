@@ -2,6 +2,8 @@ import createError from "@fastify/error";
 import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 
+import { requestIdHeader } from "./request-id.ts";
+
 const Rate = z.object({ currency: z.string(), rate: z.number() });
 
 const ExternalRates = z.object({ rates: z.record(z.string(), z.number()) });
@@ -15,7 +17,10 @@ const UnknownCurrency = createError<[string]>("UNKNOWN_CURRENCY", "no such curre
 /** Requests all rates from the external API. */
 export async function fetchRates(baseUrl: string): Promise<Rates> {
   try {
-    const response = await fetch(`${baseUrl}/EUR`, { signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`${baseUrl}/EUR`, {
+      headers: requestIdHeader(),
+      signal: AbortSignal.timeout(5000),
+    });
     if (!response.ok) throw new Error(`the external API answered ${response.status}`);
     return ExternalRates.parse(await response.json()).rates;
   } catch (cause) {

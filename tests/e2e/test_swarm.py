@@ -1,0 +1,364 @@
+"""Production on Docker Swarm: a swarm of one node, which this machine's engine becomes for the tests.
+
+Virtual addresses and the ingress network need IPVS in the kernel, which machines of tests may lack.
+Therefore an override gives each service the mode dnsrr and the door the ports of the node. So these
+tests cover neither several nodes nor the ingress network.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import Project, docker, sh
+from .probe import Probe
+
+#: A migration that the old version can live with, and one that fails because there are rows.
+MIGRATION = '''\
+"""{text}"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{number}"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    op.add_column("items", sa.Column("{column}", sa.Text(), nullable={nullable}))
+'''
+
+#: How long the engine watches a new version. The default is a minute.
+WATCH = 5
+
+
+@pytest.fixture(scope="module")
+def swarm() -> Iterator[None]:
+    """Make the engine a swarm of one node. Only one test of this machine may do so at a time."""
+    with (Path(tempfile.gettempdir()) / "e2e-swarm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = docker("info", "--format={{.Swarm.LocalNodeState}}").strip()
+        if state != "inactive":
+            pytest.skip(f"the engine already belongs to a swarm ({state})")
+        docker("swarm", "init", "--advertise-addr=127.0.0.1")
+        yield
+        docker("swarm", "leave", "--force")
+
+
+@dataclass
+class Stack:
+    """A project that runs in the swarm."""
+
+    project: Project
+    folder: Path = field(init=False)
+    services: dict[str, Any] = field(init=False)
+    port: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = self.project.path / "deploy/swarm"
+        self.services = yaml.safe_load((self.folder / "docker-stack.yml").read_text())["services"]
+
+    def prepare(self, data: Path) -> None:
+        """Write .env and the override, as a user does."""
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        ports = [one.getsockname()[1] for one in sockets]
+        for one in sockets:
+            one.close()
+        self.port = ports[0]
+        for name in ("database", "cache"):
+            (data / name).mkdir()
+        settings = {
+            "DATABASE_DIR": data / "database", "CACHE_DIR": data / "cache",
+            "DOOR_HTTP_PORT": ports[0], "DOOR_HTTPS_PORT": ports[1],
+            "DOOR_MODE": "host", "DOOR_ORDER": "stop-first",
+            "RESOLVE_IMAGE": "never", "WATCH": WATCH,
+        }  # fmt: skip
+        (self.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        override = {name: {"deploy": {"endpoint_mode": "dnsrr"}} for name in self.services}
+        text = yaml.safe_dump({"services": override})
+        (self.folder / "docker-stack.override.yml").write_text(text)
+
+    @property
+    def api(self) -> str:
+        """The name of the service with the database."""
+        return "api" if "api" in self.services else "app"
+
+    def image(self, service: str) -> str:
+        return str(self.services[service]["image"]).partition(":$")[0]
+
+    def build(self, version: str, base: str, *lines: str, **files: str) -> None:
+        """Build a version of the API from another one; the other services get a second name."""
+        for name, service in self.services.items():
+            if "${VERSION" in service["image"] and name != self.api:
+                docker("tag", f"{self.image(name)}:{base}", f"{self.image(name)}:{version}")
+        find = "find /app -path '*/migrations/versions' -type d"
+        base_image = f"{self.image(self.api)}:{base}"
+        folder = docker("run", "--rm", "--entrypoint=sh", base_image, "-c", find).strip()
+        with tempfile.TemporaryDirectory() as context:
+            copies = []
+            for name, text in files.items():
+                path = Path(context, f"{name.strip('_')}.py")
+                path.write_text(text)
+                path.chmod(0o644)
+                copies.append(f"COPY {path.name} {folder}/")
+            dockerfile = [f"FROM {base_image}", *copies, *lines]
+            Path(context, "Dockerfile").write_text("\n".join(dockerfile) + "\n")
+            docker("build", "--quiet", f"--tag={self.image(self.api)}:{version}", context)
+
+    def versions(self) -> None:
+        """Build 2.0.0 with a migration, and 3.0.0 with one that fails."""
+        parts = {"text": "Notes.", "number": "0002", "before": "0001", "column": "note"}
+        self.build("2.0.0", "1.0.0", _0002=MIGRATION.format(**parts, nullable=True))
+        parts = {"text": "A mistake.", "number": "0003", "before": "0002", "column": "must"}
+        self.build("3.0.0", "2.0.0", _0003=MIGRATION.format(**parts, nullable=False))
+
+    def run(self, *arguments: str, exits: int = 0) -> str:
+        """Run deploy.sh and return its output."""
+        done = sh("./deploy.sh", *arguments, cwd=self.folder)
+        assert done.returncode == exits, f"{arguments}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    @contextmanager
+    def without_a_failed_request(self, least: int = 0) -> Iterator[None]:
+        """Send requests through the door while something happens, and at least this many."""
+        with Probe(self.port, "/api/items", rate=20) as probe:
+            time.sleep(1)
+            yield
+            deadline = time.monotonic() + 60
+            while probe.short.total < least and time.monotonic() < deadline:
+                time.sleep(0.1)
+        print(probe.short)
+        print(probe.long)
+        if probe.short.failed or probe.long.failed:
+            logs = docker(
+                "service", "logs", "--raw", "--tail=300", f"{self.project.slug}_{self.api}"
+            )
+            errors = "\n".join(line for line in logs.splitlines() if "200 OK" not in line)
+            pytest.fail(f"{probe.short}; {probe.long}\n{errors[-6000:]}", pytrace=False)
+        assert probe.short.total >= least
+
+    def tasks(self) -> dict[str, str]:
+        """Return the container IDs of the running tasks, with their images."""
+        listed = docker("ps", f"--filter=name={self.project.slug}_",
+                        "--format={{.ID}} {{.Image}}").splitlines()  # fmt: skip
+        return dict(line.split(" ", 1) for line in listed)
+
+    def sql(self, statement: str) -> str:
+        """Run a statement as the superuser, over the server's socket."""
+        task = docker("ps", "--quiet", f"--filter=name={self.project.slug}_database").strip()
+        return docker("exec", task, "psql", "-U", "postgres", "-Atc", statement, self.database)
+
+    @property
+    def database(self) -> str:
+        """The name of the API's database."""
+        url = self.services[self.api]["environment"]["DATABASE_URL"]
+        return str(url).rpartition("/")[2]
+
+    def add_item(self) -> None:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/items",
+            json.dumps({"name": "kept"}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 201
+
+    def remove(self, data: Path) -> None:
+        """Remove the stack, its secrets and its images, and take the data folders back."""
+        slug = self.project.slug
+        subprocess.run(["docker", "stack", "rm", slug], capture_output=True)
+        for job in docker("service", "ls", f"--filter=name={slug}_", "--quiet").split():
+            subprocess.run(["docker", "service", "rm", job], capture_output=True)
+        deadline = time.monotonic() + 60
+        while self.tasks() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        owner = f"{os.getuid()}:{os.getgid()}"
+        docker("run", "--rm", f"--volume={data}:/data", "--entrypoint=chown",
+               self.services["door"]["image"], "-R", owner, "/data")  # fmt: skip
+        tags = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
+        docker("image", "rm", "--force", *[tag for tag in tags if f"/{slug}" in tag])
+        subprocess.run(["docker", "volume", "rm", f"{slug}_door"], capture_output=True)
+
+
+@contextmanager
+def started(generate: Callable[..., Project], data: Path, **answers: str) -> Iterator[Stack]:
+    stack = Stack(generate(orchestrator="[swarm]", **answers))
+    stack.prepare(data)
+    try:
+        stack.project.make("build", "VERSION=1.0.0")
+        stack.versions()
+        stack.run("init")
+        stack.run("up", "1.0.0")
+        yield stack
+    finally:
+        stack.remove(data)
+
+
+def test_a_deploy_and_a_migration_that_fails(
+    swarm: None, generate: Callable[..., Project], tmp_path: Path
+) -> None:
+    with started(generate, tmp_path, layout="single", service_kind="python-api") as stack:
+        with stack.without_a_failed_request(least=1000):
+            stack.run("deploy", "2.0.0")
+        stack.add_item()
+        before = stack.tasks()
+        with stack.without_a_failed_request():
+            output = stack.run("deploy", "3.0.0", exits=3)
+        assert "contains null values" in output
+        assert "3.0.0 is not deployed. No service changed: 2.0.0 runs" in output
+        assert stack.tasks() == before
+        assert stack.run("status").startswith("version 2.0.0, before it 1.0.0\n")
+
+
+@pytest.fixture(scope="module")
+def shop(
+    swarm: None, generate: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A shop whose services run in version 2.0.0, with an item."""
+    data = tmp_path_factory.mktemp("data")
+    with started(generate, data, services="api, worker, frontend", cache="redis") as stack:
+        stack.run("deploy", "2.0.0")
+        stack.add_item()
+        yield stack
+
+
+@pytest.mark.drills
+def test_an_upgrade_and_a_rollback_across_a_migration(shop: Stack) -> None:
+    with shop.without_a_failed_request(least=1000):
+        shop.run("rollback")
+        assert shop.run("status").startswith("version 1.0.0, before it 2.0.0\n")
+        shop.run("deploy", "2.0.0")
+    assert shop.sql("SELECT version_num FROM alembic_version") == "0002\n"
+
+
+@pytest.mark.drills
+@pytest.mark.parametrize("command", ['["sh", "-c", "sleep 4; exit 3"]', '["sleep", "900"]'],
+                         ids=["crashes", "is never healthy"])  # fmt: skip
+def test_the_engine_takes_a_bad_version_back(shop: Stack, command: str) -> None:
+    shop.build("4.0.0", "2.0.0", f"CMD {command}")
+    with shop.without_a_failed_request():
+        output = shop.run("deploy", "4.0.0", exits=4)
+    assert "4.0.0 is not deployed: 2.0.0 runs" in output
+    assert "api failed, and the engine restores its old version" in output
+    assert shop.run("status").startswith("version 2.0.0")
+    assert {tag for tag in shop.tasks().values() if ":4" in tag} == set()
+
+
+@pytest.mark.drills
+def test_a_migration_that_takes_too_long(shop: Stack) -> None:
+    shop.build("5.0.0", "2.0.0", 'ENTRYPOINT ["sleep", "900"]', "CMD []")
+    before = shop.tasks()
+    with (shop.folder / ".env").open("a") as file:
+        file.write("JOB_TIMEOUT=15\n")
+    output = shop.run("deploy", "5.0.0", exits=3)
+    assert "stopped after 15 seconds" in output
+    assert shop.tasks() == before
+
+
+@pytest.mark.drills
+def test_an_image_that_does_not_exist(shop: Stack) -> None:
+    before = shop.tasks()
+    assert "cannot be pulled. Nothing changed" in shop.run("deploy", "9.9.9", exits=2)
+    assert shop.tasks() == before
+
+
+@pytest.mark.drills
+@pytest.mark.parametrize("secret", ["api_database_password", "cache_password", "postgres_password"])
+def test_the_rotation_of_a_secret(shop: Stack, secret: str) -> None:
+    servers = {task: image for task, image in shop.tasks().items() if "shop-" not in image}
+    kept = {task for task, image in servers.items() if re.match("postgres|redis|caddy", image)}
+    hashes = shop.sql("SELECT rolname, rolpassword FROM pg_authid ORDER BY 1")
+    with shop.without_a_failed_request(least=1000):
+        shop.run("rotate", secret)
+    # Neither a server nor the door restarts.
+    assert kept <= set(shop.tasks())
+    if secret != "cache_password":
+        assert shop.sql("SELECT rolname, rolpassword FROM pg_authid ORDER BY 1") != hashes
+    if secret == "api_database_password":
+        roles = shop.sql("SELECT rolname FROM pg_authid WHERE rolname ~ '^api' ORDER BY 1")
+        assert roles == "api\napi-2\n"
+        assert shop.sql("SELECT count(*) FROM pg_tables WHERE tableowner = 'api-2'") == "0\n"
+    shop.run("status")
+
+
+@pytest.mark.drills
+def test_nothing_shows_a_secret(shop: Stack) -> None:
+    slug = shop.project.slug
+    tasks = shop.tasks()
+    names = docker("secret", "ls", f"--filter=name={slug}_", "--format={{.Name}}").split()
+    found = set()
+    for name in names:
+        secret = re.sub(rf"^{slug}_|_\d+$", "", name)
+        for task in tasks:
+            done = sh("docker", "exec", task, "cat", f"/run/secrets/{secret}", cwd=Path("/"))
+            if done.returncode == 0:
+                found.add(done.stdout.strip())
+    assert len(found) >= 3
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in found)
+    shown = docker("inspect", *tasks) + docker("service", "inspect", *services_of(slug))
+    logs = "".join(sh("docker", "logs", task, cwd=Path("/")).stdout for task in tasks)
+    for value in found:
+        assert value not in shown
+        assert value not in logs
+
+
+def services_of(slug: str) -> list[str]:
+    return docker("service", "ls", f"--filter=name={slug}_", "--quiet").split()
+
+
+@pytest.mark.drills
+@pytest.mark.parametrize("seconds", [1, 6, 9, 12, 20])
+def test_a_deploy_that_is_killed(shop: Stack, seconds: float) -> None:
+    """Then both directions are open, and the old version or the new one serves all the time."""
+    shop.build(f"2.1.{seconds}", "2.0.0", f"LABEL killed.after={seconds}")
+    before = shop.run("status").split()[1].rstrip(",")
+    with shop.without_a_failed_request():
+        deploy = subprocess.Popen(
+            ["./deploy.sh", "deploy", f"2.1.{seconds}"], cwd=shop.folder, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(seconds)
+        os.killpg(deploy.pid, signal.SIGKILL)
+        deploy.wait()
+        if deploy.returncode == -signal.SIGKILL:
+            if seconds % 2:
+                shop.run("deploy", f"2.1.{seconds}")
+                expected = f"2.1.{seconds}"
+            else:
+                shop.run("deploy", before)
+                expected = before
+            assert shop.run("status").startswith(f"version {expected}")
+
+
+@pytest.mark.drills
+def test_two_deploys_at_once(shop: Stack) -> None:
+    with (shop.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another deploy.sh runs" in shop.run("deploy", "2.0.0", exits=5)
+
+
+@pytest.mark.drills
+def test_a_change_of_the_environment_needs_no_version(shop: Stack) -> None:
+    with (shop.folder / ".env").open("a") as file:
+        file.write("WORKER_REPLICAS=2\n")
+    version = shop.run("status").splitlines()[0]
+    shop.run("up")
+    status = shop.run("status")
+    assert status.splitlines()[0] == version
+    assert re.search(r"_worker\s+2/2", status)
