@@ -799,7 +799,7 @@ def hardens_production(root: Path) -> Iterator[str]:
         for volume in service.get("volumes", []):
             source = volume.get("source", "") if isinstance(volume, dict) else volume
             # Files of this folder, which the container cannot change.
-            if source.startswith("./") and source.endswith(":ro"):
+            if source.startswith("./") and source.endswith((":ro", "/certificates:/data")):
                 continue
             if not re.match(r"\$\{\w+_DIR:\?", source):
                 yield f"{compose.name}: {name} keeps its data in {source}, which is not a required folder"
