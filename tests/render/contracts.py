@@ -845,9 +845,8 @@ def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
             for volume in service.get("volumes", []):
                 mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
             mounted[name] = mounts
-            if name in DOORS:  # Its image declares no volume.
-                continue
-            if not is_own(compose, name) and not compose.build(name):
+            # The image of a door declares no volume.
+            if name not in DOORS and not is_own(compose, name) and not compose.build(name):
                 # A container with its own entry point does something else than the image.
                 if "entrypoint" not in service:
                     targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
