@@ -348,7 +348,7 @@ def test_a_deploy_that_is_killed(shop: Stack, seconds: float) -> None:
 
 @pytest.mark.drills
 def test_two_deploys_at_once(shop: Stack) -> None:
-    with (shop.folder / ".lock").open("w") as lock:
+    with (shop.folder / "deploy.sh").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "another deploy.sh runs" in shop.run("deploy", "2.0.0", exits=5)
 
