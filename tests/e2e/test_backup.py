@@ -30,7 +30,7 @@ FROM generate_series(1, 2000) n;
 CREATE TABLE tag (item bigint REFERENCES item ON DELETE CASCADE, word text, PRIMARY KEY (item, word));
 INSERT INTO tag SELECT n, 'tag-' || n % 5 FROM generate_series(1, 500) n;
 CREATE INDEX ON tag (word);
-CREATE VIEW dear AS SELECT name FROM item WHERE price > 100;
+CREATE VIEW expensive AS SELECT name FROM item WHERE price > 100;
 CREATE SEQUENCE number START 41;
 SELECT nextval('number');
 """

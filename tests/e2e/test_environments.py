@@ -190,6 +190,8 @@ def test_production_refuses_without_secrets_and_is_hardened(
     sh("./deploy.sh", "init", cwd=folder)
     assert secrets_of(folder) == kept
 
+    # The door runs as another user than the owner of its files. `./deploy.sh up` does the same.
+    sh("chmod", "--recursive", "a+rX", "door", cwd=folder)
     project.make("build", "VERSION=1.2.3")
     try:
         up = sh(
@@ -198,7 +200,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
             DOCKER_CONFIG=str(proxied(tmp_path)),
             **values,
         )
-        assert up.returncode == 0, up.stdout + sh("sh", "-c", "docker compose logs door; docker inspect $(docker compose ps -q door) -f '{{json .State}}'", cwd=folder, **values).stdout[-6000:]
+        assert up.returncode == 0, up.stdout
         for door in doors:
             assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
         label = f"label=com.docker.compose.project={project.slug}"

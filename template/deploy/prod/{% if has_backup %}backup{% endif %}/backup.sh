@@ -339,7 +339,7 @@ SELECT format('DROP DATABASE %I', :'name') WHERE EXISTS (SELECT FROM pg_database
 SQL
 }
 
-# All of a dump or nothing of it.
+# A dump is restored as a whole, or not at all.
 restore_dump() {
   pg_restore --exit-on-error --single-transaction --dbname="$2" "$FOLDER/$1"
 }
