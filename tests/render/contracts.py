@@ -645,14 +645,15 @@ def gives_settings(root: Path) -> Iterator[str]:
                 for key, value in (compose.services[name].get("environment") or {}).items()
                 if host(value) not in own and key not in OBSERVED
             }
-            # Only the addresses of prod have no password.
-            optional = {key for key in needed if key.endswith("_PASSWORD_FILE")}
+            # Only prod has a proxy, and addresses without a password.
+            optional = {key for key in needed if key.endswith("_PASSWORD_FILE")} | {"TRUST_PROXY"}
             for key in sorted(
                 needed - given - (optional if compose.environment != "prod" else set())
             ):
                 yield f"{compose.name}: {name} reads {key}, which it does not get"
             # The libraries read these variables.
-            for key in sorted(given - needed - {"NO_PROXY", "PGPASSWORD", "no_proxy"}):
+            libraries = {"FORWARDED_ALLOW_IPS", "NO_PROXY", "PGPASSWORD", "no_proxy"}
+            for key in sorted(given - needed - libraries):
                 yield f"{compose.name}: {name} gets {key}, which it does not read"
 
 
@@ -1031,16 +1032,18 @@ def releases_the_images_of_prod(root: Path) -> Iterator[str]:
 
 
 def limits_permissions(root: Path) -> Iterator[str]:
-    """Jobs have minimal permissions and a timeout, one step gets the secret, actions are pinned."""
-    for kind in ("ci", "release"):
+    """Jobs have minimal permissions and a timeout, few steps get a secret, actions are pinned."""
+    for kind in ("ci", "release", "deploy"):
         for name, jobs in workflows(root, kind):
             whole = parsed((root / name).read_text(encoding="utf-8"))
-            if whole.get("permissions") != {} or "concurrency" not in whole:
-                yield f"{name}: grants permissions to all jobs, or has no concurrency"
+            if whole.get("permissions") != {}:
+                yield f"{name}: grants permissions to all jobs"
             for key, job in jobs.items():
+                if "concurrency" not in {**whole, **job}:
+                    yield f"{name}: {key} has no concurrency"
                 allowed = {"contents": "read"}
-                if kind == "release" and key in ("build", "promote"):
-                    allowed["packages"] = "write"
+                if packages := {"build": "write", "promote": "write", "deploy": "read"}.get(key):
+                    allowed["packages"] = packages
                 if not (job.get("permissions") or {}).items() <= allowed.items():
                     yield f"{name}: {key} has the permissions {job['permissions']}"
                 if not isinstance(job.get("timeout-minutes"), int):
@@ -1055,7 +1058,8 @@ def limits_permissions(root: Path) -> Iterator[str]:
                         yield f"{name}: {key} has an expression in a script"
                     rest = {word: value for word, value in step.items() if word != "name"}
                     given = re.findall(r"secrets\.\w+\b(?! != '')", str(rest))
-                    if given and action != "docker/login-action":
+                    connects = key == "deploy" and step.get("name", "").startswith("Deploy")
+                    if given and action != "docker/login-action" and not connects:
                         yield f"{name}: {key} gives {given} to {step.get('name', action)}"
 
 
