@@ -30,7 +30,7 @@ FROM generate_series(1, 2000) n;
 CREATE TABLE tag (item bigint REFERENCES item ON DELETE CASCADE, word text, PRIMARY KEY (item, word));
 INSERT INTO tag SELECT n, 'tag-' || n % 5 FROM generate_series(1, 500) n;
 CREATE INDEX ON tag (word);
-CREATE VIEW dear AS SELECT name FROM item WHERE price > 100;
+CREATE VIEW expensive AS SELECT name FROM item WHERE price > 100;
 CREATE SEQUENCE number START 41;
 SELECT nextval('number');
 """
@@ -351,6 +351,12 @@ def test_live_data_is_only_replaced_if_asked(produce: Callable[..., Production])
     # The backup that was taken before has what was replaced.
     stack.backup("restore", taken, "api")
     assert stack.sql("api_restored", EVERYTHING) == after["api"]
+
+    # A database that was lost is restored under its own name, although the cache has data.
+    for lost in ("api", "orders"):
+        stack.sql("postgres", f"DROP DATABASE {lost}")
+    assert "the cache is not restored" in stack.backup("restore", name)
+    assert everything(stack) == before
 
 
 SLEEPING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -36,10 +37,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def fetch(url: str, data: Any = None) -> str:
+def fetch(url: str, data: Any = None, timeout: float = 5) -> str:
     body = None if data is None else json.dumps(data).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
         return str(answer.read().decode())
 
 
@@ -190,6 +191,8 @@ def test_production_refuses_without_secrets_and_is_hardened(
     sh("./deploy.sh", "init", cwd=folder)
     assert secrets_of(folder) == kept
 
+    # The door runs as another user than the owner of its files. `./deploy.sh up` does the same.
+    sh("chmod", "--recursive", "a+rX", "door", cwd=folder)
     project.make("build", "VERSION=1.2.3")
     try:
         up = sh(
@@ -198,7 +201,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
             DOCKER_CONFIG=str(proxied(tmp_path)),
             **values,
         )
-        assert up.returncode == 0, up.stdout + sh("sh", "-c", "docker compose logs door; docker inspect $(docker compose ps -q door) -f '{{json .State}}'", cwd=folder, **values).stdout[-6000:]
+        assert up.returncode == 0, up.stdout
         for door in doors:
             assert json.loads(fetch(f"http://127.0.0.1:{values[door]}/api/items")) == []
         label = f"label=com.docker.compose.project={project.slug}"
@@ -269,7 +272,8 @@ def check_new_password(folder: Path, values: dict[str, str], role: str, url: str
     with ThreadPoolExecutor(20) as pool:
 
         def burst() -> None:
-            assert set(pool.map(fetch, [url] * 20)) == {"[]"}
+            # A busy machine answers slowly.
+            assert set(pool.map(partial(fetch, timeout=60), [url] * 20)) == {"[]"}
 
         burst()
         # The same file: a container sees the file that it was started with.

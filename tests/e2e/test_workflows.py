@@ -578,8 +578,8 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
         finally:
             sh("docker", "compose", "down", "--volumes", cwd=folder, VERSION="1.0.0")
-            for image in docker("image", "ls", "--quiet", f"--filter=reference={name}").split():
-                docker("image", "rm", "--force", image)
+            for version in ("1.0.0", "1.1.0"):
+                docker("image", "rm", "--force", f"{name}:{version}")
 
 
 #: Replaces scripts/template.py: an update that writes what it can find of the token.

@@ -281,6 +281,8 @@ def mounts_existing_files(root: Path) -> Iterator[str]:
                 if not source.startswith("."):
                     continue
                 path = compose.path.parent / source
+                if source.startswith("./.state/"):  # deploy.sh or Docker creates it.
+                    continue
                 if not path.exists():
                     yield f"{compose.name}: {name} mounts {source}, which does not exist"
                 elif not path.is_dir():
@@ -353,7 +355,7 @@ def has_health_checks(root: Path) -> Iterator[str]:
             if not built and not check.get("test"):
                 yield f"{compose.name}: {name} has no healthcheck.test"
             test = " ".join(check.get("test", []))
-            if "curl" in test or "wget" in test:
+            if ("curl" in test or "wget" in test) and "caddy" not in service.get("image", ""):
                 yield f"{compose.name}: {name} uses a program that its image may lack: {test}"
             interval = seconds(check.get("interval", "30s"))
             first = seconds(check.get("start_interval", "5s"))
@@ -473,6 +475,10 @@ def names_existing_targets_and_files(root: Path) -> Iterator[str]:
                     yield f"{name}: links to {link}, which does not exist"
 
 
+#: The services of production that publish ports.
+DOORS = ("door", "https")
+
+
 def publishes_safe_ports(root: Path) -> Iterator[str]:
     """Ports: fixed, unique and local in dev; dynamic and local in test; the front doors in prod."""
     for compose in compose_files(root):
@@ -482,6 +488,10 @@ def publishes_safe_ports(root: Path) -> Iterator[str]:
         seen: dict[str, str] = {}
         for name, service in compose.services.items():
             for port in service.get("ports", []):
+                if (compose.environment, name) == ("prod", "https"):
+                    if port not in ("80:80", "443:443", "443:443/udp"):
+                        yield f"{compose.name}: {name} publishes {port!r}"
+                    continue
                 patterns = {
                     "dev": r"127\.0\.0\.1:\$\{\w+_PORT:-(\d+)\}:\d+",
                     "test": r"127\.0\.0\.1:():\d+",
@@ -496,13 +506,15 @@ def publishes_safe_ports(root: Path) -> Iterator[str]:
                     seen[match[1]] = name
             if compose.environment == "prod" and service.get("ports") and name in waited_for:
                 yield f"{compose.name}: {name} is published, but another service needs it"
-            if compose.environment == "prod" and service.get("ports") and not is_own(compose, name):
-                yield f"{compose.name}: {name} is published, but is not a service of this project"
+            if compose.environment == "prod" and service.get("ports") and name not in DOORS:
+                yield f"{compose.name}: {name} is published, and not through the door"
     dev, prod = compose_file(root, "dev"), compose_file(root, "prod")
     before = {target for service in prod.services.values() for target in dependencies(service)}
     for name in own_services(root):
         has_door = bool(dev.services[name].get("ports"))
-        if has_door and name not in before and not prod.services.get(name, {}).get("ports"):
+        doors = " ".join(prod.services.get("door", {}).get("ports", []))
+        variable = name.upper().replace("-", "_")
+        if has_door and name not in before and f"${{{variable}_PORT:-" not in doors:
             yield f"{prod.name}: {name} is not published, and no other service needs it"
     published = {match for text in strings(dev.data) for match in re.findall(r"_PORT:-(\d+)", text)}
     readme = root / "README.md"
@@ -787,7 +799,7 @@ def hardens_production(root: Path) -> Iterator[str]:
         for volume in service.get("volumes", []):
             source = volume.get("source", "") if isinstance(volume, dict) else volume
             # Files of this folder, which the container cannot change.
-            if source.startswith("./") and source.endswith(":ro"):
+            if source.startswith("./") and source.endswith((":ro", "/certificates:/data")):
                 continue
             if not re.match(r"\$\{\w+_DIR:\?", source):
                 yield f"{compose.name}: {name} keeps its data in {source}, which is not a required folder"
@@ -833,10 +845,11 @@ def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
             for volume in service.get("volumes", []):
                 mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
             mounted[name] = mounts
-            if not is_own(compose, name) and not compose.build(name):
-                # A container with its own entry point does something else than the image.
-                if "entrypoint" not in service:
-                    targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
+            # A container with its own entry point does something else than the image, and the image of a
+            # door declares no volume.
+            other = "entrypoint" in service or name in DOORS
+            if not other and not is_own(compose, name) and not compose.build(name):
+                targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
         for name, service in compose.services.items():
             for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
                 if not (is_own(compose, name) or compose.build(name)):

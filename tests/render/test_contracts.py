@@ -116,7 +116,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (DEV, r"API_PORT:-8000", "API_PORT:-8080", "both publish 8080"),
         (TEST, r"127\.0\.0\.1::8000", "127.0.0.1:8000:8000", "publishes '127.0.0.1:8000:8000'"),
         (PROD, r"^  api:\n", '  api:\n    ports: ["8000:8000"]\n', "api is published"),
-        (PROD, r"    ports:\n.*FRONTEND.*\n", "", "frontend is not published"),
+        (PROD, r"      - .*FRONTEND_PORT.*\n", "", "frontend is not published"),
+        (PROD, r'"80:80"', '"8000:80"', "https publishes '8000:80'"),
         ("README.md", r"127\.0\.0\.1:8000", "127.0.0.1:8010", "nothing is on port 8010"),
     ],
     "isolates_tests": [

@@ -384,6 +384,46 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         "Makefile:2",
         {"Makefile": "test:\n\tpytest tests\ntest-verbose:\n\tpytest -v tests\n"},
     ),
+    "a migration that removes a column": (
+        "breaking-migration",
+        {"app/migrations/versions/2.py": "def upgrade():\n    op.drop_column('items', 'a')\n"},
+        "app/migrations/versions/2.py:2",
+        {"app/migrations/versions/2.py": "def downgrade():\n    op.drop_column('items', 'a')\n"},
+    ),
+    "a migration that adds a required column": (
+        "breaking-migration",
+        {
+            "app/migrations/versions/3.py": (
+                "def upgrade():\n"
+                "    op.add_column(\n        'items', sa.Column('a', sa.Text(), nullable=False)\n    )\n"
+            )
+        },
+        "app/migrations/versions/3.py:2",
+        {
+            "app/migrations/versions/3.py": (
+                "def upgrade():\n    op.add_column('items', sa.Column('a', sa.Text(), nullable=False, "
+                "server_default=''))\n"
+            )
+        },
+    ),
+    "a migration of Kysely": (
+        "breaking-migration",
+        {
+            "src/migrations/2.ts": (
+                "export async function up(db: K) {\n"
+                "  await db.schema.alterTable('items').renameColumn('a', 'b').execute();\n}\n"
+            )
+        },
+        "src/migrations/2.ts:2",
+        {
+            "src/migrations/2.ts": (
+                "export async function up(db: K) {\n"
+                "  await db.schema.alterTable('items').addColumn('b', 'text').execute();\n}\n"
+                "export async function down(db: K) {\n"
+                "  await db.schema.alterTable('items').dropColumn('b').execute();\n}\n"
+            )
+        },
+    ),
     "a default password": (
         "default-secret",
         {"deploy/prod/compose.yml": "services:\n  a: {image: 'a:${DB_PASSWORD:-x}'}\n"},

@@ -89,10 +89,9 @@ def test_a_single_project_grows_with_its_manifests(generate: Generate, merge: Me
     assert project.path(f"{KUBERNETES}/base/api.yaml").exists()
 
 
-@pytest.mark.parametrize("value", ["[]", "[nomad]"])
-def test_a_wrong_answer_changes_nothing(value: str, generate: Generate) -> None:
+def test_a_wrong_answer_changes_nothing(generate: Generate) -> None:
     project = generate({"services": "api"}, NOW)
-    output = project.make("template-update", f"ARGS=-d orchestrator='{value}'", code=2)
-    assert "orchestrator" in output and "Traceback" not in output
+    output = project.make("template-update", "ARGS=-d orchestrator='[nomad]'", code=2)
+    assert "orchestrator 'nomad' is unknown" in output and "Traceback" not in output
     assert project.status() == []
     assert project.read(ANSWERS)

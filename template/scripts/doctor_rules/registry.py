@@ -6,6 +6,7 @@ from __future__ import annotations
 from . import (
     check_compose,
     check_dockerfiles,
+    check_migrations,
     check_production,
     check_repository,
     check_tests,
@@ -19,6 +20,7 @@ __all__ = [
     "built_in",
     "check_compose",
     "check_dockerfiles",
+    "check_migrations",
     "check_production",
     "check_repository",
     "check_tests",
