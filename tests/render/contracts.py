@@ -845,11 +845,11 @@ def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
             for volume in service.get("volumes", []):
                 mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
             mounted[name] = mounts
-            # The image of a door declares no volume.
-            if name not in DOORS and not is_own(compose, name) and not compose.build(name):
-                # A container with its own entry point does something else than the image.
-                if "entrypoint" not in service:
-                    targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
+            # The image of a door declares no volume, and a container with its own entry point does
+            # something else than its image.
+            public = not is_own(compose, name) and not compose.build(name)
+            if public and name not in DOORS and "entrypoint" not in service:
+                targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
         for name, service in compose.services.items():
             for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
                 if not (is_own(compose, name) or compose.build(name)):
