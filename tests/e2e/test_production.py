@@ -365,8 +365,11 @@ def test_certificates_are_issued_and_renewed(
     docker("network", "create", name)
     try:
         docker(*common, f"--name={name}-pebble", "--network-alias=pebble",
-               "--env=PEBBLE_VA_NOSLEEP=1", "caddy:2-alpine", "/pebble/pebble",
+               "--env=PEBBLE_VA_NOSLEEP=1", "--env=PEBBLE_WFE_NONCEREJECT=0", "caddy:2-alpine", "/pebble/pebble",
                "-config=/pebble/config.json", "-dnsserver=127.0.0.11:53")  # fmt: skip
+        # Caddy would wait for a minute before its second try.
+        while "Listening on" not in sh("docker", "logs", f"{name}-pebble", cwd=tmp_path).stdout:
+            time.sleep(0.2)
         docker(*common, f"--name={name}-door", "--network-alias=door", "caddy:2-alpine",
                *("caddy", "respond", "--listen=:8080", "hello"))  # fmt: skip
         docker(*common, f"--name={name}-https", "--network-alias=shop.test", "--read-only",
@@ -393,6 +396,9 @@ def test_certificates_are_issued_and_renewed(
         while (now := certificate(https)) == first and time.monotonic() < deadline:
             time.sleep(1)
         assert now != first
+    except AssertionError:
+        print(sh("docker", "logs", f"{name}-https", cwd=tmp_path).stdout[-4000:])
+        raise
     finally:
         for container in ("https", "door", "pebble"):
             subprocess.run(["docker", "rm", "--force", f"{name}-{container}"], capture_output=True)
