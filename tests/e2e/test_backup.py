@@ -352,6 +352,12 @@ def test_live_data_is_only_replaced_if_asked(produce: Callable[..., Production])
     stack.backup("restore", taken, "api")
     assert stack.sql("api_restored", EVERYTHING) == after["api"]
 
+    # A database that was lost is restored under its own name, although the cache has data.
+    for lost in ("api", "orders"):
+        stack.sql("postgres", f"DROP DATABASE {lost}")
+    assert "the cache is not restored" in stack.backup("restore", name)
+    assert everything(stack) == before
+
 
 SLEEPING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"
 

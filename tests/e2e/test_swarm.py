@@ -146,9 +146,9 @@ class Stack:
         print(probe.short)
         print(probe.long)
         if probe.short.failed or probe.long.failed:
-            logs = docker(
-                "service", "logs", "--raw", "--tail=300", f"{self.project.slug}_{self.api}"
-            )
+            # Of the running tasks: `docker service logs` waits without end for those that are gone.
+            tasks = [task for task, image in self.tasks().items() if self.image(self.api) in image]
+            logs = "".join(sh("docker", "logs", task, cwd=self.folder).stdout for task in tasks)
             errors = "\n".join(line for line in logs.splitlines() if "200 OK" not in line)
             pytest.fail(f"{probe.short}; {probe.long}\n{errors[-6000:]}", pytrace=False)
         assert probe.short.total >= least

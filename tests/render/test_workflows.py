@@ -103,7 +103,7 @@ def test_a_bad_workflow_is_found(
 def test_the_forge_decides_where_workflows_are(project: Project) -> None:
     folders = FORGES[project.answers.get("forge", "github")]
     found = [path.relative_to(project.root).as_posix() for path in workflows(project.root)]
-    names = ("ci", "release", "template-update")
+    names = ("ci", "deploy", "release", "template-update")
     assert found == [f"{folder}/workflows/{name}.yml" for folder in folders for name in names]
 
 
@@ -114,21 +114,32 @@ def test_both_forges_have_the_same_workflows(
 ) -> None:
     """Only the token differs: GitHub's job token may push, and only to GitHub's registry."""
     root = render({"layout": layout, "forge": "both", "registry": registry})
-    for name in ("ci.yml", "release.yml", "template-update.yml"):
+    password = "password: ${{ secrets.REGISTRY_TOKEN || secrets.GITHUB_TOKEN }}"
+    packages = [
+        f"packages: {access}"
+        for access in (
+            "write # to push the image",
+            "write # to move the tags",
+            "read # to read the images",
+        )
+    ]
+    needs = {
+        "release.yml": [line for package in packages for line in (package, password)],
+        "deploy.yml": [packages[2], password],
+    }
+    for name in ("ci.yml", "deploy.yml", "release.yml", "template-update.yml"):
         github, gitea = (
             (root / folder / "workflows" / name).read_text().splitlines()
             for folder in (".github", ".gitea")
         )
         only_github = [line.strip() for line in github if line not in gitea]
         only_gitea = [line.strip() for line in gitea if line not in github]
-        if name != "release.yml" or not registry.startswith("ghcr.io/"):
+        if name not in needs or not registry.startswith("ghcr.io/"):
             assert github == gitea
             continue
-        password = "password: ${{ secrets.REGISTRY_TOKEN || secrets.GITHUB_TOKEN }}"
-        packages = ["packages: write # to push the image", "packages: write # to move the tags"]
-        assert only_github == [packages[0], password, packages[1], password]
-        assert only_gitea[0] == "- name: Require the registry's token"
+        assert only_github == needs[name]
         assert only_gitea[-1] == "password: ${{ secrets.REGISTRY_TOKEN }}"
+        assert (only_gitea[0] == "- name: Require the registry's token") == (name == "release.yml")
     for folder in (".github", ".gitea"):
         text = (root / folder / "workflows/release.yml").read_text()
         own = folder == ".github" and registry.startswith("ghcr.io/")

@@ -391,14 +391,16 @@ restore() {
   for entry in $databases; do
     is_empty "${entry%%:*}" || live=1
   done
-  if [ -n "$cache" ] && [ -d "$CACHE_FOLDER/appendonlydir" ]; then live=1; fi
+  filled=
+  if [ -n "$cache" ] && [ -d "$CACHE_FOLDER/appendonlydir" ]; then filled=1; fi
+  [ -n "$databases" ] || live=$filled
 
-  if [ -z "$live" ]; then
-    restore_empty
-  elif [ -z "$replace" ]; then
+  if [ -n "$replace" ] && [ -n "$live$filled" ]; then
+    restore_replace
+  elif [ -n "$live" ]; then
     restore_beside
   else
-    restore_replace
+    restore_empty
   fi
 }
 
@@ -408,6 +410,10 @@ stopped_cache() {
 
 restore_empty() {
   say "this host has no data: restoring $name"
+  if [ -n "$filled" ]; then
+    say "the cache is not restored, because it has data"
+    cache=
+  fi
   stopped_cache
   [ -z "$databases" ] || restore_roles "$name"
   for entry in $databases; do
