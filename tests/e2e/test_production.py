@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -187,6 +188,7 @@ def test_upgrade_and_rollback_without_a_failed_request(
 def check_inspection(prod: Production) -> None:
     """No secret is in what Docker shows of the containers."""
     values = [path.read_text() for path in (prod.folder / "secrets").iterdir()]
+    values = [value for value in values if value]  # backup_credentials is empty.
     assert values
     for container in prod.containers():
         for value in values:
@@ -322,3 +324,96 @@ def test_a_restart_of_the_host(shop: Production) -> None:
     assert "going back" in shop("up")
     shop.serves("1.0.0")
     shop("status")
+
+
+PEBBLE = {
+    "listenAddress": "0.0.0.0:14000",
+    "managementListenAddress": "0.0.0.0:15000",
+    "certificate": "/pebble/cert.pem",
+    "privateKey": "/pebble/key.pem",
+    "httpPort": 80,
+    "tlsPort": 443,
+    "certificateValidityPeriod": 40,
+}
+
+
+@pytest.mark.drills
+def test_certificates_are_issued_and_renewed(
+    generate: Callable[..., Project], tmp_path: Path
+) -> None:
+    """The test authority of Let's Encrypt certifies the service https, for 40 seconds."""
+    if not shutil.which("pebble"):
+        pytest.skip("there is no pebble: .ci/engine/up tools installs it")
+    project = generate(services="api", cache="none")
+    name = f"{project.slug}-acme"
+    for folder in ("pebble", "data"):
+        (tmp_path / folder).mkdir()
+    files = tmp_path / "pebble"
+    (files / "config.json").write_text(json.dumps({"pebble": PEBBLE}))
+    shutil.copy(Path(str(shutil.which("pebble"))).resolve(), files / "pebble")
+    made = sh(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", "/CN=pebble", "-addext", "subjectAltName=DNS:pebble"),
+        *("-keyout", str(files / "key.pem"), "-out", str(files / "cert.pem")),
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0, made.stdout
+    for file in files.iterdir():
+        file.chmod(0o755)
+    http, https = free_ports(2)
+    common = ("run", "--detach", f"--network={name}", f"--volume={files}:/pebble:ro")
+    docker("network", "create", name)
+    try:
+        docker(*common, f"--name={name}-pebble", "--network-alias=pebble",
+               "--env=PEBBLE_VA_NOSLEEP=1", "--env=PEBBLE_WFE_NONCEREJECT=0", "caddy:2-alpine", "/pebble/pebble",
+               "-config=/pebble/config.json", "-dnsserver=127.0.0.11:53")  # fmt: skip
+        # Caddy would wait for a minute before its second try.
+        while "Listening on" not in sh("docker", "logs", f"{name}-pebble", cwd=tmp_path).stdout:
+            time.sleep(0.2)
+        docker(*common, f"--name={name}-door", "--network-alias=door", "caddy:2-alpine",
+               *("caddy", "respond", "--listen=:8080", "hello"))  # fmt: skip
+        docker(*common, f"--name={name}-https", "--network-alias=shop.test", "--read-only",
+               *("--tmpfs=/tmp", "--cap-drop=ALL", "--cap-add=NET_BIND_SERVICE"),
+               *("--security-opt=no-new-privileges:true", f"--volume={tmp_path}/data:/data"),
+               f"--volume={project.path}/deploy/prod/door:/etc/caddy:ro",
+               *(f"--publish=127.0.0.1:{http}:80", f"--publish=127.0.0.1:{https}:443"),
+               *("--env=SSL_CERT_FILE=/pebble/cert.pem", "--env=DOMAIN=shop.test"),
+               "--env=ACME_OPTIONS=acme_ca https://pebble:14000/dir\nrenew_interval 5s",
+               *("caddy:2-alpine", "caddy", "run", "--config=/etc/caddy/https.Caddyfile"),
+               "--adapter=caddyfile")  # fmt: skip
+        first = certificate(https)
+        assert "Pebble Intermediate CA" in first
+        redirected = sh(
+            "curl", "-si", "-H", "Host: shop.test", f"http://127.0.0.1:{http}/x", cwd=tmp_path
+        )
+        assert "308 Permanent Redirect" in redirected.stdout
+        assert "https://shop.test/x" in redirected.stdout
+        page = sh("curl", "-sik", "--resolve", f"shop.test:{https}:127.0.0.1",
+                  f"https://shop.test:{https}/", cwd=tmp_path).stdout  # fmt: skip
+        assert "hello" in page
+        assert "strict-transport-security" in page.lower()
+        deadline = time.monotonic() + 60
+        while (now := certificate(https)) == first and time.monotonic() < deadline:
+            time.sleep(1)
+        assert now != first
+    except AssertionError:
+        print(sh("docker", "logs", f"{name}-https", cwd=tmp_path).stdout[-4000:])
+        raise
+    finally:
+        for container in ("https", "door", "pebble"):
+            subprocess.run(["docker", "rm", "--force", f"{name}-{container}"], capture_output=True)
+        docker("network", "rm", name)
+
+
+def certificate(port: int) -> str:
+    """Return the issuer and the serial number of the certificate, when there is one."""
+    script = (
+        f"openssl s_client -connect 127.0.0.1:{port} -servername shop.test </dev/null 2>/dev/null"
+        " | openssl x509 -noout -issuer -serial"
+    )
+    for _ in range(30):
+        done = sh("sh", "-c", script, cwd=Path("/"))
+        if "serial=" in done.stdout:
+            return done.stdout
+        time.sleep(1)
+    raise AssertionError(done.stdout)
