@@ -58,7 +58,7 @@ def swarm() -> Iterator[None]:
             pytest.skip(f"the engine already belongs to a swarm ({state})")
         docker("swarm", "init", "--advertise-addr=127.0.0.1")
         yield
-        docker("swarm", "leave", "--force")
+        subprocess.run(["docker", "swarm", "leave", "--force"], capture_output=True)
 
 
 @dataclass
@@ -183,7 +183,8 @@ class Stack:
         """Remove the stack, its secrets and its images, and take the data folders back."""
         slug = self.project.slug
         subprocess.run(["docker", "stack", "rm", slug], capture_output=True)
-        for job in docker("service", "ls", f"--filter=name={slug}_", "--quiet").split():
+        listed = sh("docker", "service", "ls", f"--filter=name={slug}_", "--quiet", cwd=data)
+        for job in listed.stdout.split() if listed.returncode == 0 else ():
             subprocess.run(["docker", "service", "rm", job], capture_output=True)
         deadline = time.monotonic() + 60
         while self.tasks() and time.monotonic() < deadline:
