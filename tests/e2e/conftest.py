@@ -127,6 +127,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+#: The label of the node of a swarm that tests created.
+OF_TESTS = "e2e"
+
+
+def is_of_tests() -> bool:
+    """Whether the engine is in a swarm that tests created."""
+    command = ["docker", "node", "inspect", "self", "--format={{json .Spec.Labels}}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0 and OF_TESTS in json.loads(done.stdout)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave the swarm when all tests have ended.
+
+    When a node leaves, Docker's DNS no longer knows the containers in any network.
+    """
+    if not hasattr(session.config, "workerinput") and shutil.which("docker") and is_of_tests():
+        docker("swarm", "leave", "--force")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _engine(docker_engine: None) -> None:
     """Every test in this folder needs the engine; without one, the tests do not pass."""

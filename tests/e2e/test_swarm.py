@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import Project, docker, sh
+from .conftest import OF_TESTS, Project, docker, is_of_tests, sh
 from .probe import Probe
 
 #: A migration that the old version can live with, and one that fails because there are rows.
@@ -50,15 +50,20 @@ WATCH = 5
 
 @pytest.fixture(scope="module")
 def swarm() -> Iterator[None]:
-    """Make the engine a swarm of one node. Only one test of this machine may do so at a time."""
+    """Make the engine a swarm of one node. Only one test of this machine may do so at a time.
+
+    The session leaves it at its end, see `pytest_sessionfinish`.
+    """
     with (Path(tempfile.gettempdir()) / "e2e-swarm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = docker("info", "--format={{.Swarm.LocalNodeState}}").strip()
-        if state != "inactive":
-            pytest.skip(f"the engine already belongs to a swarm ({state})")
-        docker("swarm", "init", "--advertise-addr=127.0.0.1")
+        if state == "inactive":
+            docker("swarm", "init", "--advertise-addr=127.0.0.1")
+            node = docker("info", "--format={{.Swarm.NodeID}}").strip()
+            docker("node", "update", f"--label-add={OF_TESTS}=", node)
+        elif not is_of_tests():
+            pytest.fail(f"the engine already belongs to a swarm ({state})")
         yield
-        subprocess.run(["docker", "swarm", "leave", "--force"], capture_output=True)
 
 
 @dataclass
