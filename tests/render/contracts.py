@@ -845,17 +845,10 @@ def creates_no_anonymous_volume(root: Path) -> Iterator[str]:
             for volume in service.get("volumes", []):
                 mounts.add(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
             mounted[name] = mounts
-<<<<<<< HEAD
-            # The image of a door declares no volume, and a container with its own entry point does
-            # something else than its image.
-            public = not is_own(compose, name) and not compose.build(name)
-            if public and name not in DOORS and "entrypoint" not in service:
-=======
             # A container with its own entry point does something else than the image, and the image of a
             # door declares no volume.
             other = "entrypoint" in service or name in DOORS
             if not other and not is_own(compose, name) and not compose.build(name):
->>>>>>> main
                 targets.setdefault(service.get("image", ""), set()).update(mounts - {"/tmp"})
         for name, service in compose.services.items():
             for target in sorted(targets.get(service.get("image", ""), set()) - mounted[name]):
