@@ -521,7 +521,7 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
     with running_host(tmp_path / "ssh", registry) as (address, key, known):
         (tmp_path / "known").write_text(known)
         said = project.run(
-            *("scripts/deploy.sh", "init"), HOST=address, DEPLOY_DIR=str(folder),
+            *("scripts/deploy-over-ssh.sh", "init"), HOST=address, DEPLOY_DIR=str(folder),
             SSH_OPTIONS=f"-i {tmp_path}/ssh/user -o UserKnownHostsFile={tmp_path}/known",
         )  # fmt: skip
         assert "created .env" in said

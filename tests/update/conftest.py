@@ -153,7 +153,9 @@ class Project:
     def ports(self) -> dict[str, str]:
         """Return the ports of the services in development, by variable."""
         text = self.read("deploy/dev/docker-compose.yml")
-        return dict(re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", text))
+        found = dict(re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", text))
+        found.pop("DASHBOARD_PORT", None)
+        return found
 
     def given(self) -> dict[str, Any]:
         """Return the answers without Copier's own keys."""

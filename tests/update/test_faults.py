@@ -121,7 +121,9 @@ def check(command: str, computed: Callable[[str], Job], folder: Path, sample: in
     count = int(complete["outcome"].split()[1])
     written = complete["differs"]
     dice = random.Random(command)
-    paths = sorted(path for path in {*job.before, *written} if (Path(job.project) / path).is_file())
+    # A person edits files of the project, and git's own file is not one of them.
+    files = {path for path in {*job.before, *written} if not path.startswith(".git/")}
+    paths = sorted(path for path in files if (Path(job.project) / path).is_file())
     faults = [
         (number, kind, dice.choice(paths) if kind.startswith("edit") else "")
         for number in range(count)

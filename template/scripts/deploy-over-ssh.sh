@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kept by the template: copier update merges its changes into this file.
 #
-# deploy.sh VERB [ARG…]: runs deploy/prod/deploy.sh on a host, over SSH. `init`, `up` and `deploy VERSION`
+# deploy-over-ssh.sh VERB [ARG…]: runs deploy/prod/deploy.sh on a host. `init`, `up` and `deploy VERSION`
 # first copy the committed files of deploy/prod/ to the host: those of the tag vVERSION if it exists, else
 # those of HEAD. Files on the host that git does not know, such as .env and secrets/, stay as they are.
 #
@@ -15,7 +15,7 @@ set -euo pipefail
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 refuse() {
-  echo "scripts/deploy.sh: $1" >&2
+  echo "scripts/deploy-over-ssh.sh: $1" >&2
   exit 2
 }
 host=${HOST:-}
