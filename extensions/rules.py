@@ -34,11 +34,12 @@ RESERVED: Mapping[str, frozenset[str]] = {
     | {"annotationlib", "compression", "profiling", "test"},
     "a library that the services use": frozenset(
         # What a lock file installs; an end-to-end test compares both.
-        "alembic annotated_doc annotated_types anyio click croniter dateutil dotenv execnet fastapi "
-        "greenlet h11 httpcore2 httpx httpx2 idna iniconfig mako markupsafe opentelemetry packaging "
-        "pluggy psycopg psycopg_binary psycopg_pool py pydantic pydantic_core pydantic_settings "
-        "pygments pytest redis saq sqlalchemy starlette tenacity truststore typing_extensions "
-        "typing_inspection tzdata uvicorn watchfiles xdist "
+        "alembic annotated_doc annotated_types anyio asgiref charset_normalizer click croniter dateutil "
+        "dotenv execnet fastapi google greenlet h11 httpcore2 httpx httpx2 idna iniconfig mako "
+        "markupsafe opentelemetry packaging pluggy psycopg psycopg_binary psycopg_pool py pydantic "
+        "pydantic_core pydantic_settings pygments pytest redis requests saq sqlalchemy starlette "
+        "tenacity truststore typing_extensions typing_inspection tzdata urllib3 uvicorn watchfiles "
+        "wrapt xdist "
         # What those import if it is installed.
         "aiohttp brotli certifi colorama h2 hiredis httptools jinja2 multipart orjson rich sniffio "
         "six socksio trio ujson uvloop websockets wsproto yaml zstandard".split()
