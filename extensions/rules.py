@@ -47,7 +47,8 @@ RESERVED: Mapping[str, frozenset[str]] = {
     "a word that YAML does not read as text": YAML_WORDS,
     "the name of every machine for itself": frozenset(["localhost"]),
     "a backing service or a helper of this project": frozenset(
-        "cache database database-setup door full https migrate postgres rates stub".split()
+        "backup backup-push cache database database-setup door full https migrate postgres rates stub "
+        "traces".split()
     ),
     "a word that Compose uses": frozenset(
         "build compose configs default deploy extends include name networks profiles secrets "

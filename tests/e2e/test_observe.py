@@ -26,7 +26,7 @@ services:
   api: {{environment: *json}}
   orders: {{environment: *json}}
   worker: {{environment: *json}}
-  dashboard:
+  traces:
     image: python:{PYTHON_VERSION}-slim
     init: true
     command: [python, /receiver.py]
@@ -66,7 +66,7 @@ class Stack:
 
     def received(self) -> list[tuple[str, bytes]]:
         """Return the path and the body of each request to the receiver."""
-        parts = [line.split() for line in self.lines("dashboard")]
+        parts = [line.split() for line in self.lines("traces")]
         return [(path, bytes.fromhex(body)) for path, body in parts]
 
 
@@ -74,12 +74,12 @@ class Stack:
 def stack(generate: Callable[..., Project]) -> Iterator[Stack]:
     """An api, a worker and a node-api that run with `make dev TRACE=1`."""
     project = generate(services="api, worker, orders:node-api", cache="redis")
-    names = ("API_PORT", "ORDERS_PORT", "DATABASE_PORT", "CACHE_PORT", "DASHBOARD_PORT")
+    names = ("API_PORT", "ORDERS_PORT", "DATABASE_PORT", "CACHE_PORT", "TRACES_PORT")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     lines = [f"{name}={port}\n" for name, port in ports.items()]
     (project.path / "deploy/dev/.env").write_text("".join(lines))
     (project.path / "deploy/dev/docker-compose.override.yml").write_text(OVERRIDE)
-    assert f":{ports['DASHBOARD_PORT']}" in project.make("dev", "TRACE=1")
+    assert f":{ports['TRACES_PORT']}" in project.make("dev", "TRACE=1")
     yield Stack(project, ports["API_PORT"], ports["ORDERS_PORT"])
     project.make("dev-down")
     assert not docker("ps", "-aq", f"--filter=label=com.docker.compose.project={project.slug}-dev")

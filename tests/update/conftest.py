@@ -154,7 +154,7 @@ class Project:
         """Return the ports of the services in development, by variable."""
         text = self.read("deploy/dev/docker-compose.yml")
         found = dict(re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", text))
-        found.pop("DASHBOARD_PORT", None)
+        found.pop("TRACES_PORT", None)
         return found
 
     def given(self) -> dict[str, Any]:
