@@ -225,6 +225,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         for name in (
             *("json", "test", "class", "match", "type", "compression", "this"),
             *("database", "cache", "stub", "migrate", "full", "rates", "database-setup"),
+            *("backup", "backup-push", "door", "https", "traces"),
             *("tags", "git", "con", "com1", "fastapi", "saq", "networks", "src", "tests"),
             *("null", "true", "false", "yes", "on", "localhost", "click", "dotenv", "mako"),
             *("pydantic-core", "opentelemetry", "dateutil"),
