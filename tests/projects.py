@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,13 @@ def stacks_of(rendered: Path, folder: Path) -> Iterator[Stacks]:
         ("images", ("image", "rm", "--force")),
     ):
         for name in left.get(kind, []):
-            docker(*command, name)
+            # A busy engine may still be detaching a removed container from its network.
+            wait_until(partial(succeeds, "docker", *command, name))
+
+
+def succeeds(*command: str) -> bool:
+    """Run a command and return whether it succeeds."""
+    return not subprocess.run(command, capture_output=True).returncode
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -101,10 +101,13 @@ def images_of(dockerfile: str) -> Iterator[Pin]:
 
 
 def image(reference: str) -> Iterator[Pin]:
-    """Read an image's name; an image that the project builds itself has a variable in its name."""
+    """Read an image's name; an image that the project builds itself has a variable in its name.
+
+    In the manifests of Kubernetes, such an image has the tag `unreleased`.
+    """
     if default := DEFAULT.fullmatch(reference):
         reference = default[1]
-    if "$" in reference or not reference:
+    if "$" in reference or not reference or reference.endswith(":unreleased"):
         return
     reference = reference.split("@")[0].removeprefix("docker.io/").removeprefix("library/")
     name, _, tag = reference.rpartition(":")
