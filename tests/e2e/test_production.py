@@ -220,7 +220,9 @@ def test_changes_under_load(shop: Production) -> None:
         start = time.monotonic()
         shop("rollback")
         duration = time.monotonic() - start
-        for secret in sorted(path.name for path in (shop.folder / "secrets").iterdir()):
+        secrets = {path.name for path in (shop.folder / "secrets").iterdir()}
+        # Those of backups open what exists already.
+        for secret in sorted(name for name in secrets if not name.startswith("backup_")):
             before = (shop.folder / "secrets" / secret).read_text()
             shop("rotate", secret)
             assert (shop.folder / "secrets" / secret).read_text() != before
