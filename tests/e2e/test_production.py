@@ -287,13 +287,14 @@ def test_sigkill_at_ten_points(shop: Production) -> None:
     start = time.monotonic()
     shop("deploy", "2.0.0")
     duration = time.monotonic() - start
-    shop("deploy", "1.0.0")
+    shop("rollback", "1.0.0")
     ends = []
     with shop.probe() as probe:
         for point in range(10):
             serving = re.findall(r"^VERSION=(.*)", (shop.folder / ".env").read_text(), re.MULTILINE)
             (other,) = {*versions} - {*serving}
-            deploy = shop.start("deploy", other)
+            # The migrations of 1.0.0 do not know those of 2.0.0, so only a rollback returns to it.
+            deploy = shop.start("deploy" if other == "2.0.0" else "rollback", other)
             time.sleep(duration * (point + 0.5) / 10)
             deploy.kill()
             deploy.wait()
@@ -305,12 +306,15 @@ def test_sigkill_at_ten_points(shop: Production) -> None:
                 time.sleep(1)
                 done = sh("./deploy.sh", "up", cwd=shop.folder)
             assert done.returncode == 0, done.stdout
+            if deploy.stdout:
+                deploy.stdout.close()
             (now,) = re.findall(r"^VERSION=(.*)", (shop.folder / ".env").read_text(), re.MULTILINE)
             shop.serves(now)
             ends.append(now == other)
     print(f"finished: {ends}, {probe.short}")
     assert not probe.short.failed, str(probe.short)
-    shop("deploy", "1.0.0")
+    if now != "1.0.0":
+        shop("rollback", "1.0.0")
 
 
 @pytest.mark.drills
