@@ -445,12 +445,12 @@ RUN apt-get update -qq \\
 """
 SFTP = """
 mkdir -p /run/sshd
-if [ ! -e /root/client ]; then
+if [ ! -e /srv/client ]; then
   useradd --create-home keeper
   install -d -o keeper /srv/backups /home/keeper/.ssh
   ssh-keygen -q -A
-  ssh-keygen -q -t ed25519 -N '' -f /root/client
-  cp /root/client.pub /home/keeper/.ssh/authorized_keys
+  ssh-keygen -q -t ed25519 -N '' -f /srv/client
+  cp /srv/client.pub /home/keeper/.ssh/authorized_keys
 fi
 exec /usr/sbin/sshd -D -e -p 2222 -o ForceCommand=internal-sftp -o PasswordAuthentication=no
 """
@@ -486,7 +486,7 @@ def test_backups_are_pushed_and_fetched(
     with target(stack, tmp_path / "target", script) as server:
         if kind == "sftp":
             stack.env["BACKUP_TARGET"] = "sftp://keeper@target:2222//srv/backups/shop"
-            key = "cat /etc/ssh/ssh_host_ed25519_key.pub /root/client"
+            key = "cat /etc/ssh/ssh_host_ed25519_key.pub /srv/client"
             wait_until(lambda: "PRIVATE KEY" in run_in(server, key))
             public, _, private = run_in(server, key).partition("\n")
             credentials.write_text(private.strip())
