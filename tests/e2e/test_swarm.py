@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import OF_TESTS, Project, docker, is_of_tests, sh
+from .conftest import OF_TESTS, STAYS, Project, docker, node_has, sh
 from .probe import Probe
 
 #: A migration that the old version can live with, and one that fails because there are rows.
@@ -52,7 +52,8 @@ WATCH = 5
 def swarm() -> Iterator[None]:
     """Make the engine a swarm of one node. Only one test of this machine may do so at a time.
 
-    The session leaves it at its end, see `pytest_sessionfinish`.
+    The session leaves it at its end, see `pytest_sessionfinish`. With the label `e2e-stays`, the tests
+    use a swarm that exists: docker node update --label-add e2e-stays=true NODE
     """
     with (Path(tempfile.gettempdir()) / "e2e-swarm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -61,7 +62,7 @@ def swarm() -> Iterator[None]:
             docker("swarm", "init", "--advertise-addr=127.0.0.1")
             node = docker("info", "--format={{.Swarm.NodeID}}").strip()
             docker("node", "update", f"--label-add={OF_TESTS}=", node)
-        elif not is_of_tests():
+        elif not node_has(OF_TESTS) and not node_has(STAYS):
             pytest.fail(f"the engine already belongs to a swarm ({state})")
         yield
 
