@@ -153,7 +153,7 @@ class Stack:
         with Probe(self.port, "/api/items", rate=RATE) as probe:
             time.sleep(1)
             yield
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 60 + least / RATE
             while probe.short.total < least and time.monotonic() < deadline:
                 time.sleep(0.1)
         print(probe.short)
@@ -218,6 +218,10 @@ class Stack:
         deadline = time.monotonic() + 60
         while self.tasks() and time.monotonic() < deadline:
             time.sleep(0.5)
+        for noun in ("secret", "config"):
+            names = docker(noun, "ls", "--format={{.Name}}").split()
+            own = [one for one in names if one.startswith(f"{slug}_")]
+            subprocess.run(["docker", noun, "rm", *own], capture_output=True)
         owner = f"{os.getuid()}:{os.getgid()}"
         docker("run", "--rm", f"--volume={data}:/data", "--entrypoint=chown",
                self.services["door"]["image"], "-R", owner, "/data")  # fmt: skip
