@@ -130,12 +130,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 #: The label of the node of a swarm that tests created.
 OF_TESTS = "e2e"
 
+#: The label of the node of a swarm that tests may use, but not leave. A developer sets it.
+STAYS = "e2e-stays"
 
-def is_of_tests() -> bool:
-    """Whether the engine is in a swarm that tests created."""
+
+def node_has(label: str) -> bool:
+    """Whether the engine is the node of a swarm and has a label."""
     command = ["docker", "node", "inspect", "self", "--format={{json .Spec.Labels}}"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode == 0 and OF_TESTS in json.loads(done.stdout)
+    return done.returncode == 0 and label in json.loads(done.stdout)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -143,7 +146,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     When a node leaves, Docker's DNS no longer knows the containers in any network.
     """
-    if not hasattr(session.config, "workerinput") and shutil.which("docker") and is_of_tests():
+    if not hasattr(session.config, "workerinput") and shutil.which("docker") and node_has(OF_TESTS):
         docker("swarm", "leave", "--force")
 
 
