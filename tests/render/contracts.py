@@ -697,14 +697,18 @@ def avoids_proxies(root: Path) -> Iterator[str]:
 def escapes_passwords(root: Path) -> Iterator[str]:
     """In dev, a password can have any characters, because no address contains it.
 
-    A custom service gets it in its address, because some libraries ignore PGPASSWORD.
+    A custom service gets it in its address, because some libraries ignore PGPASSWORD. `make dev` encodes
+    it there.
     """
     dev = compose_file(root, "dev")
     custom = {name for name, folder in own_services(root).items() if (folder / "app.py").exists()}
     for name, service in dev.services.items():
-        if name in custom:
-            continue
         environment = service.get("environment") or {}
+        if name in custom:
+            for key, value in environment.items():
+                if "PASSWORD" in str(value) and ":${POSTGRES_PASSWORD_ENCODED:-" not in str(value):
+                    yield f"{dev.name}: {name} gets {key} with a password that is not encoded"
+            continue
         for key, value in environment.items():
             if "://" in str(value) and "PASSWORD" in str(value):
                 yield f"{dev.name}: {name} gets a password as a part of {key}"
