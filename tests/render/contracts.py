@@ -681,7 +681,9 @@ def avoids_proxies(root: Path) -> Iterator[str]:
         for name, service in compose.services.items():
             environment = service.get("environment") or {}
             hosts = {
-                host(value) or "" for value in environment.values() if str(value).startswith("http")
+                name
+                for value in environment.values()
+                for name in re.findall(r"https?://([\w.-]+)", str(value))
             }
             called = hosts & {*compose.services, *own_services(root)}
             for variable in ("NO_PROXY", "no_proxy") if called else ():
@@ -692,6 +694,10 @@ def avoids_proxies(root: Path) -> Iterator[str]:
         check = last(stage(path, ""), "HEALTHCHECK")
         if "wget" in check and '"-Y", "off"' not in check:
             yield f"{path.relative_to(root)}: its health check uses a proxy of the environment"
+        for name in ("", "dev"):
+            command = last(stage(path, name), "CMD")
+            if "src/main.ts" in command and "--use-env-proxy" not in command:
+                yield f"{path.relative_to(root)}: fetch ignores a proxy of the environment"
 
 
 def escapes_passwords(root: Path) -> Iterator[str]:

@@ -116,7 +116,7 @@ def not_installed(output: list[str]) -> str:
     is_missing = any(line.rstrip().endswith("Error 127") for line in output)
     for line in output:
         match = NOT_INSTALLED.search(line.strip())
-        # A test may also print `name: not found`, but then make does not report the exit code 127.
+        # A test may also print `name: not found`, but then its exit code is not 127.
         if match and (is_missing or not match["tool"]):
             what = match["tool"] or match["module"] or match["package"]
             return f"`{' '.join(MAKE)} setup`, because {what} is not installed"
