@@ -27,7 +27,7 @@ BUILT_IN = {"dev": {"COMPOSE_PROJECT_NAME"}, "test": {"COMPOSE_PROJECT_NAME", "T
 
 #: What Compose replaces: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar.
 VARIABLE = re.compile(
-    r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^{}]*))?\}|(?P<plain>[A-Za-z_]\w*))"
+    r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>(?:[^{}]|\$\{[^{}]*\})*))?\}|(?P<plain>[A-Za-z_]\w*))"
 )
 #: A line of an .env.example. A commented line shows the default.
 ASSIGNMENT = re.compile(r"(?P<off># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
