@@ -17,6 +17,7 @@ from .processes import for_make
 from .project import MAKE, MULTI
 from .results import display_path, files_of, selectable
 from .targets import State, Target
+from .traces import explain
 
 #: The most that a failed run prints: lines and bytes.
 LINES, BYTES = 60, 4000
@@ -190,7 +191,19 @@ def cause_block(target: Target, cause: Cause) -> Block:
     body += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
     where = [f"    {path_from_root(target, first.where)}"] if first.where else []
     hint = setup_hint([first.message.partition("\n")[0]]) if first.phase == "collection" else []
-    return Block(head, body, [*where, *hint, f"    rerun: {rerun(target, cause)}"])
+    return Block(
+        head,
+        body,
+        [*where, *hint, *trace_lines(target, first.test), f"    rerun: {rerun(target, cause)}"],
+    )
+
+
+def trace_lines(target: Target, test: str) -> list[str]:
+    """Return what the traces say about a failed test, with `make test TRACE=1`."""
+    if target.spans is None:
+        return []
+    began, ended = target.events.times.get(test, (0.0, float("inf")))
+    return [f"    {cut(line)}" for line in explain(target.spans, began, ended)]
 
 
 def setup_hint(output: list[str]) -> list[str]:
