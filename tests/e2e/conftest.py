@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import copy_template
+from ..conftest import copy_template, once_in_children
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -157,7 +157,7 @@ def _engine(docker_engine: None) -> None:
 
 @pytest.fixture(scope="session")
 def generate(
-    tmp_path_factory: pytest.TempPathFactory, template_copy: Path
+    tmp_path_factory: pytest.TempPathFactory, template_copy: Path, copier_once: Path
 ) -> Iterator[Callable[..., Project]]:
     """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
@@ -173,7 +173,7 @@ def generate(
         )
         if umask:
             command = ("sh", "-c", f"umask {umask} && exec {shlex.join(command)}")
-        done = sh(*command, cwd=path.parent)
+        done = sh(*command, cwd=path.parent, **once_in_children(copier_once))
         assert done.returncode == 0, done.stdout
         project = Project(path, slug)
         made.append(project)
