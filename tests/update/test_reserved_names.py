@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import yaml
 
-from .conftest import ANSWERS, NOW, OLD, Generate
-
-Merged = Callable[..., tuple[int, str]]
+from .conftest import ANSWERS, NOW, OLD, Generate, Merged
 
 
 @pytest.mark.parametrize(
