@@ -50,6 +50,8 @@ MARK = "Kept by the template"
 
 Generate = Callable[..., "Project"]
 Fresh = Callable[..., Path]
+Merged = Callable[..., tuple[int, str]]
+Computed = Callable[..., tuple[Any, Any]]
 
 
 def git(*args: str, cwd: Path, **env: str) -> str:
@@ -333,6 +335,34 @@ def merge(
         return code, capsys.readouterr().out
 
     return merged
+
+
+class Stop(Exception):
+    """The result of an update is known, and must not be written."""
+
+
+@pytest.fixture
+def computed(merge: Merged, monkeypatch: pytest.MonkeyPatch) -> Computed:
+    """Return the function that computes the result of an update.
+
+    Returns the project's files and the result, which the update would pass to its writer.
+    """
+
+    def made(project: Project, *arguments: str) -> tuple[Any, Any]:
+        found: list[Any] = []
+
+        def stop(repository: Any, before: Any, result: Any) -> None:
+            found.extend((before, result))
+            raise Stop
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["update"], "Writer", stop)
+            with pytest.raises(Stop):
+                merge(project, *arguments)
+        before, result = found
+        return before, result
+
+    return made
 
 
 @pytest.fixture
