@@ -535,12 +535,10 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             f"--secret=DEPLOY_SSH_KEY={key}",
         )  # fmt: skip
         trusted = (*settings, f"--secret=DEPLOY_KNOWN_HOSTS={known}")
-        # act cannot check out a tag. The tests check it out themselves.
-        path = project.path / ".github/workflows/deploy.yml"
-        path.write_text(re.sub(r"(?m)^ +ref: .*\n", "", path.read_text()))
 
         def deploy(*options: str, **inputs: str) -> Run:
-            return forge.run("deploy.yml", "workflow_dispatch", {"inputs": inputs}, *options)
+            event = {"inputs": inputs, "repository": {"default_branch": "main", "private": True}}
+            return forge.run("deploy.yml", "workflow_dispatch", event, *options)
 
         def serving() -> list[str]:
             label = f"--filter=label=com.docker.compose.project={project.slug}"
@@ -561,7 +559,15 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
             assert key.splitlines()[1] not in run.said
 
+            # A tag whose code nobody merged.
+            forge.git("checkout", "--quiet", "-b", "side", "main")
+            forge.commit({"scripts/release.py": "print('digests=')\n"})
+            forge.git("tag", "v6.6.6")
             forge.git("checkout", "--quiet", "main")
+            run = deploy(*trusted, version="6.6.6")
+            assert not run.passed
+            assert "v6.6.6 is not on main" in run.said
+
             forge.commit({"app.py": source + "# 2\n"})
             run = forge.release("v1.1.0", options=(*trusted, "--var=DEPLOY_ON_RELEASE=true"))
             assert run.jobs["deploy"] == "success", run.said
