@@ -7,8 +7,8 @@ import os
 import re
 import subprocess
 import sys
-import time
 import textwrap
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
