@@ -17,6 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ import yaml
 
 from ..forge_api import running_api
 from .conftest import NOTHING, Project, docker, sh
-from .forge import TOKEN, USER, Forge, Registry, Run, program, running_registry
+from .forge import INDEXES, TOKEN, USER, Forge, Registry, Run, program, running_registry
 from .test_environments import free_ports
 
 #: The api's test stack holds the worker, the page's the api.
@@ -534,12 +535,10 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             f"--secret=DEPLOY_SSH_KEY={key}",
         )  # fmt: skip
         trusted = (*settings, f"--secret=DEPLOY_KNOWN_HOSTS={known}")
-        # act cannot check out a tag. The tests check it out themselves.
-        path = project.path / ".github/workflows/deploy.yml"
-        path.write_text(re.sub(r"(?m)^ +ref: .*\n", "", path.read_text()))
 
         def deploy(*options: str, **inputs: str) -> Run:
-            return forge.run("deploy.yml", "workflow_dispatch", {"inputs": inputs}, *options)
+            event = {"inputs": inputs, "repository": {"default_branch": "main", "private": True}}
+            return forge.run("deploy.yml", "workflow_dispatch", event, *options)
 
         def serving() -> list[str]:
             label = f"--filter=label=com.docker.compose.project={project.slug}"
@@ -560,7 +559,15 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
             assert key.splitlines()[1] not in run.said
 
+            # A tag whose code nobody merged.
+            forge.git("checkout", "--quiet", "-b", "side", "main")
+            forge.commit({"scripts/release.py": "print('digests=')\n"})
+            forge.git("tag", "v6.6.6")
             forge.git("checkout", "--quiet", "main")
+            run = deploy(*trusted, version="6.6.6")
+            assert not run.passed
+            assert "v6.6.6 is not on main" in run.said
+
             forge.commit({"app.py": source + "# 2\n"})
             run = forge.release("v1.1.0", options=(*trusted, "--var=DEPLOY_ON_RELEASE=true"))
             assert run.jobs["deploy"] == "success", run.said
@@ -580,6 +587,85 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             sh("docker", "compose", "down", "--volumes", cwd=folder, VERSION="1.0.0")
             for version in ("1.0.0", "1.1.0"):
                 docker("image", "rm", "--force", f"{name}:{version}")
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A pair of keys of cosign."""
+
+    private: str
+    public: str
+
+    def options(self) -> list[str]:
+        """Return the secrets of a workflow that signs."""
+        return [f"--secret=COSIGN_PRIVATE_KEY={self.private}", "--secret=COSIGN_PASSWORD=a word"]
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    """Create a pair of keys. Without cosign, skip the test."""
+    if not shutil.which("cosign"):
+        pytest.skip("cosign is not installed: .ci/engine/up tools")
+    (tmp_path / "keys").mkdir()
+    environment = os.environ | {"COSIGN_PASSWORD": "a word"}
+    command = ("cosign", "generate-key-pair")
+    subprocess.run(command, cwd=tmp_path / "keys", env=environment, check=True, capture_output=True)
+    private, public = (tmp_path / "keys" / name for name in ("cosign.key", "cosign.pub"))
+    return Signer(private.read_text(), public.read_text())
+
+
+@pytest.mark.drills
+@pytest.mark.parametrize("folder", [".github", ".gitea"])
+def test_every_image_is_signed_with_a_key(
+    forge: Forge, registry: Registry, images: list[str], signer: Signer, tmp_path: Path, folder: str
+) -> None:
+    forge.folder = folder
+    # A key whose public part is not committed: nothing gets a tag.
+    run = forge.release("v1.0.0", options=signer.options())
+    assert run.jobs["build api"] == "failure"
+    assert "deploy/prod/cosign.pub" in run.said
+    assert not any(re.match(r"\d|latest", tag) for image in images for tag in registry.tags(image))
+
+    forge.git("checkout", "--quiet", "main")
+    forge.commit({"deploy/prod/cosign.pub": signer.public})
+    run = forge.release("v1.0.1", options=signer.options())
+    assert run.passed, run.said
+    assert signer.private.splitlines()[1] not in run.said
+    (tmp_path / "cosign.pub").write_text(signer.public)
+    for image in images:
+        index, digest = registry.get(f"{image}/manifests/1.0.1", *INDEXES)
+        # The image and its SBOM are signed one by one too.
+        assert len(index["manifests"]) == 2
+        for signed in (digest, *(one["digest"] for one in index["manifests"])):
+            name = f"{registry.host}/{image}@{signed}"
+            assert verified(tmp_path, name).returncode == 0
+        assert registry.get(f"{image}/manifests/latest", *INDEXES)[1] == digest
+    # The signed digest is the one that a deploy verifies, and its SBOM can be read.
+    said = "\n".join(line for line in run.said.splitlines() if "promote" in line)
+    assert "has no SBOM" not in said
+
+
+def verified(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """Verify the signature of an image with the key in a folder."""
+    login = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+    auths = {"auths": {name.partition("/")[0]: {"auth": login}}}
+    (folder / "config.json").write_text(json.dumps(auths))
+    return subprocess.run(
+        ["cosign", "verify", "--key=cosign.pub", "--insecure-ignore-tlog", name],
+        cwd=folder, env=os.environ | {"DOCKER_CONFIG": str(folder)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.drills
+def test_without_a_key_nothing_is_signed(
+    forge: Forge, registry: Registry, images: list[str]
+) -> None:
+    run = forge.release("v1.0.0")
+    assert run.passed, run.said
+    assert run.said.count(" is not signed: set the secret COSIGN_PRIVATE_KEY") == len(images)
+    assert "cosign-installer" not in run.said
+    for image in images:
+        assert not [tag for tag in registry.tags(image) if tag.startswith("sha256-")]
 
 
 #: Replaces scripts/template.py: an update that writes what it can find of the token.
