@@ -519,9 +519,9 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
         {
             "services": json.dumps(
                 [
-                    {"name": "site", "kind": "custom", "health": "none", "needs": ["seed", "api"]},
+                    {"name": "shopfront", "kind": "custom", "health": "none", "needs": ["seed", "api"]},
                     {"name": "seed", "kind": "custom", "one_shot": True, "needs": ["database"]},
-                    {"name": "later", "kind": "custom", "one_shot": True, "needs": ["site"]},
+                    {"name": "later", "kind": "custom", "one_shot": True, "needs": ["shopfront"]},
                     {"name": "api", "kind": "python-api"},
                 ]
             ),
@@ -529,7 +529,7 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
         },
         "/",
     ),
-    "single": ({"services": "site:custom", "database": "none", "cache": "none"}, "/"),
+    "single": ({"services": "shopfront:custom", "database": "none", "cache": "none"}, "/"),
 }
 
 
