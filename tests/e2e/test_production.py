@@ -519,17 +519,17 @@ SHAPES: dict[str, tuple[dict[str, str], str]] = {
         {
             "services": json.dumps(
                 [
-                    {"name": "shopfront", "kind": "custom", "health": "none", "needs": ["seed", "api"]},
+                    {"name": "shopfront", "kind": "custom", "health": "none", "needs": ["seed"]},
                     {"name": "seed", "kind": "custom", "one_shot": True, "needs": ["database"]},
-                    {"name": "later", "kind": "custom", "one_shot": True, "needs": ["shopfront"]},
+                    {"name": "later", "kind": "custom", "one_shot": True, "needs": ["api"]},
                     {"name": "api", "kind": "python-api"},
                 ]
             ),
             "cache": "none",
         },
-        "/",
+        "/health",
     ),
-    "single": ({"services": "shopfront:custom", "database": "none", "cache": "none"}, "/"),
+    "single": ({"services": "shopfront:custom", "database": "none", "cache": "none"}, "/health"),
 }
 
 
@@ -541,7 +541,7 @@ def test_projects_of_every_shape(
     """A first start, a deploy, a rollback, an unchanged `up`, and the rotation of each secret."""
     answers, path = SHAPES[shape]
     project = generate(**answers)
-    for script in project.path.glob("services/*/main.py"):
+    for script in project.path.glob("services/*/app.py"):
         if script.parent.name in ("seed", "later"):
             script.write_text('print("done once")\n')
     with production(project, tmp_path / "prod") as prod:
