@@ -60,7 +60,7 @@ def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=600,
+        timeout=1200,
     )
 
 

@@ -235,7 +235,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
     project.make("build", "VERSION=1.2.3")
     try:
         up = sh(
-            *("docker", "compose", "up", "--detach", "--wait", "--wait-timeout=180"),
+            *("docker", "compose", "up", "--detach", "--wait", "--wait-timeout=600"),
             cwd=folder,
             DOCKER_CONFIG=str(proxied(tmp_path)),
             **values,
