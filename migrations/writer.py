@@ -330,6 +330,8 @@ class Writer:
         Raises:
             UndoError: something could not be restored.
         """
+        if isinstance(error, UndoError):  # write() has undone what it can.
+            return
         if self.journal is None or not (self.folder / undo.JOURNAL).exists():
             self._remove_folder()
             self._unlock()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import copy_template
+from ..conftest import copy_template, once_in_children
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,7 @@ def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=600,
+        timeout=1200,
     )
 
 
@@ -130,12 +130,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 #: The label of the node of a swarm that tests created.
 OF_TESTS = "e2e"
 
+#: The label of the node of a swarm that tests may use, but not leave. A developer sets it.
+STAYS = "e2e-stays"
 
-def is_of_tests() -> bool:
-    """Whether the engine is in a swarm that tests created."""
+
+def node_has(label: str) -> bool:
+    """Whether the engine is the node of a swarm and has a label."""
     command = ["docker", "node", "inspect", "self", "--format={{json .Spec.Labels}}"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode == 0 and OF_TESTS in json.loads(done.stdout)
+    return done.returncode == 0 and label in json.loads(done.stdout)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -143,7 +146,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     When a node leaves, Docker's DNS no longer knows the containers in any network.
     """
-    if not hasattr(session.config, "workerinput") and shutil.which("docker") and is_of_tests():
+    if not hasattr(session.config, "workerinput") and shutil.which("docker") and node_has(OF_TESTS):
         docker("swarm", "leave", "--force")
 
 
@@ -154,7 +157,7 @@ def _engine(docker_engine: None) -> None:
 
 @pytest.fixture(scope="session")
 def generate(
-    tmp_path_factory: pytest.TempPathFactory, template_copy: Path
+    tmp_path_factory: pytest.TempPathFactory, template_copy: Path, copier_once: Path
 ) -> Iterator[Callable[..., Project]]:
     """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
@@ -170,7 +173,7 @@ def generate(
         )
         if umask:
             command = ("sh", "-c", f"umask {umask} && exec {shlex.join(command)}")
-        done = sh(*command, cwd=path.parent)
+        done = sh(*command, cwd=path.parent, **once_in_children(copier_once))
         assert done.returncode == 0, done.stdout
         project = Project(path, slug)
         made.append(project)

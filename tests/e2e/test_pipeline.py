@@ -15,6 +15,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from .conftest import NOTHING, Project, clean_environment, docker_holds
+from .test_environments import proxied
 
 PROJECTS = {
     "multi": {"cache": "redis"},
@@ -62,6 +63,15 @@ def test_a_new_project_passes_and_leaves_nothing_behind(
     assert not re.search(
         r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE
     )
+
+
+@pytest.mark.drills
+def test_the_tests_pass_behind_a_proxy(generate: Callable[..., Project], tmp_path: Path) -> None:
+    """The proxy does not exist. Images are built without it, and their layers are cached then."""
+    project = generate(services="api, orders:node-api", cache="redis")
+    project.make("setup")
+    project.make("test")
+    project.make("test", "STAGE=service", DOCKER_CONFIG=str(proxied(tmp_path)))
 
 
 @pytest.fixture(scope="module")

@@ -343,29 +343,35 @@ PEBBLE = {
 }
 
 
-@pytest.mark.drills
-def test_certificates_are_issued_and_renewed(
-    generate: Callable[..., Project], tmp_path: Path
-) -> None:
-    """The test authority of Let's Encrypt certifies the service https, for 40 seconds."""
+def pebble_files(folder: Path) -> Path:
+    """Return a folder with the program of the test authority, and what it reads."""
     if not shutil.which("pebble"):
         pytest.skip("there is no pebble: .ci/engine/up tools installs it")
-    project = generate(services="api", cache="none")
-    name = f"{project.slug}-acme"
-    for folder in ("pebble", "data"):
-        (tmp_path / folder).mkdir()
-    files = tmp_path / "pebble"
+    files = folder / "pebble"
+    files.mkdir()
     (files / "config.json").write_text(json.dumps({"pebble": PEBBLE}))
     shutil.copy(Path(str(shutil.which("pebble"))).resolve(), files / "pebble")
     made = sh(
         *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
         *("-subj", "/CN=pebble", "-addext", "subjectAltName=DNS:pebble"),
         *("-keyout", str(files / "key.pem"), "-out", str(files / "cert.pem")),
-        cwd=tmp_path,
+        cwd=folder,
     )
     assert made.returncode == 0, made.stdout
     for file in files.iterdir():
         file.chmod(0o755)
+    return files
+
+
+@pytest.mark.drills
+def test_certificates_are_issued_and_renewed(
+    generate: Callable[..., Project], tmp_path: Path
+) -> None:
+    """The test authority of Let's Encrypt certifies the service https, for 40 seconds."""
+    files = pebble_files(tmp_path)
+    project = generate(services="api", cache="none")
+    name = f"{project.slug}-acme"
+    (tmp_path / "data").mkdir()
     http, https = free_ports(2)
     common = ("run", "--detach", f"--network={name}", f"--volume={files}:/pebble:ro")
     docker("network", "create", name)
@@ -411,13 +417,13 @@ def test_certificates_are_issued_and_renewed(
         docker("network", "rm", name)
 
 
-def certificate(port: int) -> str:
+def certificate(port: int, tries: int = 30) -> str:
     """Return the issuer and the serial number of the certificate, when there is one."""
     script = (
         f"openssl s_client -connect 127.0.0.1:{port} -servername shop.test </dev/null 2>/dev/null"
         " | openssl x509 -noout -issuer -serial"
     )
-    for _ in range(30):
+    for _ in range(tries):
         done = sh("sh", "-c", script, cwd=Path("/"))
         if "serial=" in done.stdout:
             return done.stdout

@@ -321,7 +321,18 @@ ENDS = {
     "passed": ("true", "passed", 0, "PASSED: 1 target"),
     "failed": ("exit 4", "failed", 1, "✗ unit api: exit 4"),
     "killed": ("kill -9 $$", "failed", 1, "killed"),
-    "no such program": ("nonsense-program", "failed", 1, "nonsense-program: command not found"),
+    "no such program": (
+        "nonsense-program",
+        "failed",
+        1,
+        "    try: `make setup`, because nonsense-program is not installed\n",
+    ),
+    "no such package": (
+        "echo \"/usr/bin/python3: No module named pytest\"; exit 1",
+        "failed",
+        1,
+        "    try: `make setup`, because pytest is not installed\n",
+    ),
     "passed with failed events": (
         """
         printf '{"event": "begin"}\\n{"event": "total", "tests": 1}\\n' >> "$TEST_EVENTS"

@@ -113,7 +113,10 @@ class Events:
     causes: dict[Hashable, Cause] = field(default_factory=dict)
     #: The tests that started but did not end, and when this was read, on the monotonic clock.
     unfinished: dict[str, float] = field(default_factory=dict)
+    #: When the start and the result of a failed test were read, in seconds since 1970.
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
     share: float = 1.0  #: the part of the files whose tests are in `total`
+    _started: dict[str, float] = field(default_factory=dict)
     _offset: int = 0
     _total_before: int = 0
     _collected: int = 0  #: by the current test tool
@@ -250,6 +253,7 @@ class Events:
                 self.total = self._total_before + self._collected
         elif kind == "start":
             self.unfinished[test] = time.monotonic()
+            self._started[test] = time.time()
         elif kind == "result":
             self._result(test, event)
         elif kind == "collect_error":
@@ -280,6 +284,7 @@ class Events:
         self.outcomes[test] = outcome
         self._seen.add(test)
         if outcome in FAILED:
+            self.times[test] = (self._started.get(test, 0.0), time.time())
             self._fail(failure_of(event, phase))
         if phase == "call" and outcome not in FAILED:
             self.unfinished.pop(test, None)
