@@ -268,7 +268,10 @@ def test_links_without_a_target_and_deleted_files_are_not_there(
     (tmp_path / "api").mkdir()
     for link in ("Dockerfile.jobs", "api/package.json", "api/bun.lock", "docker-compose.yml"):
         (tmp_path / link).symlink_to("gone")
-    write(tmp_path, {"api/Dockerfile": PYTHON, "web/Dockerfile": PYTHON}, git=in_git)
+    write(tmp_path, {"api/Dockerfile": PYTHON, "web/Dockerfile": PYTHON})
+    if in_git:
+        samples.git("init", "--quiet", cwd=tmp_path)
+        samples.git("add", "--all", cwd=tmp_path)
     (tmp_path / "web/Dockerfile").unlink()
     result = found(tmp_path)
     assert items(result).keys() == {"api"}
