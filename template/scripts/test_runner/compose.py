@@ -16,11 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from typing import IO, TYPE_CHECKING, Any
 
 from . import docker, processes
 from .diagnosis import (
@@ -33,6 +30,9 @@ from .docker import COMPOSE_PROJECT, DockerError
 from .health import ADDRESS, Watch
 from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, ROOT, SLUG
+
+if TYPE_CHECKING:
+    from .builds import SharedBuild
 
 #: After an interrupted start, Docker may still create containers. The stack counts as removed when
 #: no resource of it was found in SETTLED checks, which are SETTLE seconds apart.
@@ -95,6 +95,7 @@ class Stack:
         #: The folder of the compose file. Compose also reads an override file in this folder.
         self.folder = ROOT / f"{service}deploy/test"
         self.watch = Watch(scope, [])  #: the containers that must keep running
+        self.build: SharedBuild | None = None  #: a build together with other stacks
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
 
@@ -148,16 +149,20 @@ class Stack:
             InterruptedError: `stop` returned True.
         """
         process = processes.Process(
-            ["docker", "compose", *args], log, cwd=self.folder, env=self._environment() | env
+            ["docker", "compose", *args], log, cwd=self.folder, env=self.environment() | env
         )
         code = processes.wait(process, stop)
         assert code is not None  # Compose has a time limit of its own.
         return code
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the environment for docker compose."""
         own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
         return processes.environment(self.run, **own)
+
+    def shared(self) -> dict[str, str]:
+        """Return what differs for a build: all stacks of the instance share the images."""
+        return {"COMPOSE_PROJECT_NAME": f"{SLUG}-test-{self.instance}"}
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Build the images, start or update the containers, and wait until all are healthy.
@@ -171,9 +176,8 @@ class Stack:
             InterruptedError: `stop` returned True.
         """
         with log_path.open("ab") as log:
-            # All stacks of the instance share the images, so the name has no scope.
-            shared = f"{SLUG}-test-{self.instance}"
-            self._run("build", ("build",), log, stop, COMPOSE_PROJECT_NAME=shared)
+            if not (self.build and self.build.done(self, log, stop)):
+                self._run("build", ("build",), log, stop, **self.shared())
             if self.warm and self._unchanged():
                 return
             self._start(log, stop)
@@ -252,7 +256,7 @@ class Stack:
         done = subprocess.run(
             ["docker", "compose", "config", "--hash=*"],
             cwd=self.folder,
-            env=self._environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -359,6 +363,11 @@ def service_of(container: dict[str, Any]) -> str:
 
 def answers(url: str) -> bool:
     """Return whether a URL answers HTTP, with any status."""
+    # Imported late, because few stacks need it, and a cached run should be quick.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
     try:
         with urlopen(url, timeout=2):
             return True
