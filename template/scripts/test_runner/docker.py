@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -125,6 +126,8 @@ def ask(path: str, **query: Any) -> Any:
         NoSocketError: the docker command must be used.
         DockerError: the engine does not answer.
     """
+    if not shutil.which("docker"):
+        raise NoSocketError("what follows needs the command")
     try:
         return engine.get(path, **query)
     except TimeoutError:
