@@ -255,6 +255,7 @@ def images(forge: Forge) -> list[str]:
     return [f"acme/{name}-{service}" for service in ALL]
 
 
+@pytest.mark.xdist_group("releases")
 class TestRelease:
     def test_a_life_of_releases(self, forge: Forge, registry: Registry, images: list[str]) -> None:
         def release(tag: str, *, new: bool = True) -> Run:
@@ -820,6 +821,7 @@ def test_an_update_is_proposed_without_giving_it_the_token(forge: Forge, tmp_pat
         assert len(api.posted) == 1
 
 
+@pytest.mark.xdist_group("workflows as they come")
 def test_the_workflows_of_a_project_as_it_comes(
     generate: Callable[..., Project], registry: Registry, tmp_path: Path
 ) -> None:
