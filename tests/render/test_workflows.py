@@ -450,3 +450,46 @@ def test_a_version_never_reaches_make(render: Callable[..., Path], name: str) ->
     for step in jobs["deploy"]["steps"]:
         assert not re.search(r"(?m)^\s*make\b", step.get("run", ""))
     assert "scripts/deploy-over-ssh.sh" in jobs["deploy"]["steps"][-1]["run"]
+
+
+@pytest.mark.parametrize(("fails", "code"), [("", 0), ("create", 2), ("cp", 2)])
+def test_a_host_without_cosign_takes_the_program_from_its_image(
+    render: Callable[..., Path], tmp_path: Path, fails: str, code: int
+) -> None:
+    script = (render({}) / "deploy/prod/deploy.sh").read_text()
+    functions = [
+        re.search(rf"(?ms)^{name}\(\) {{.*?}}$", script)[0]  # type: ignore[index]
+        for name in ("say", "fail", "find_cosign")
+    ]
+    (tmp_path / ".state").mkdir()
+    (tmp_path / "docker").write_text(
+        f'#!/bin/sh\necho "$@" >> calls\n[ "$1" != "{fails}" ] || exit 1\ncase $1 in\n'
+        'create) echo 0a1b ;;\ncp) printf "#!/bin/sh\\n" > "$3" && chmod +x "$3" ;;\nesac\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    for name in ("sh", "mv", "chmod"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    text = "\n".join(["set -eu", *functions, "find_cosign", '"$cosign" verify'])
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["/bin/sh", "-c", text]
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+        )
+
+    done = run()
+    assert done.returncode == code, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert re.fullmatch(
+        r"create ghcr\.io/sigstore/cosign/cosign:v[\d.]+@sha256:[0-9a-f]{64}", calls[0]
+    )
+    if fails:
+        assert "deploy.sh: cosign cannot be" in done.stderr
+        assert "install it" in done.stderr
+        assert fails == "create" or calls[-1] == "rm 0a1b"
+        assert not list((tmp_path / ".state").glob("cosign-*[0-9]"))
+    else:
+        assert calls[-1] == "rm 0a1b"
+        # The second time, it is there.
+        assert run().returncode == 0
+        assert (tmp_path / "calls").read_text().splitlines() == calls
