@@ -443,15 +443,6 @@ def test_a_scan_only_reports_unless_it_is_told_to_stop(
     assert re.fullmatch(r"[\w./-]+:v[\d.]+@sha256:[0-9a-f]{64}", scan["env"]["SCANNER"])
 
 
-@pytest.mark.parametrize("name", ["deploy.yml", "release.yml"])
-def test_a_version_never_reaches_make(render: Callable[..., Path], name: str) -> None:
-    """Make runs $(shell …) in the value of a variable, also if no recipe uses the variable."""
-    jobs = yaml.safe_load((render({}) / ".github/workflows" / name).read_text())["jobs"]
-    for step in jobs["deploy"]["steps"]:
-        assert not re.search(r"(?m)^\s*make\b", step.get("run", ""))
-    assert "scripts/deploy-over-ssh.sh" in jobs["deploy"]["steps"][-1]["run"]
-
-
 @pytest.mark.parametrize(("fails", "code"), [("", 0), ("create", 2), ("cp", 2)])
 def test_a_host_without_cosign_takes_the_program_from_its_image(
     render: Callable[..., Path], tmp_path: Path, fails: str, code: int
