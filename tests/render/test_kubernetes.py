@@ -337,7 +337,7 @@ def test_without_kubernetes_a_project_has_no_line_of_it(render: Callable[..., Pa
 STAND_IN = """#!/bin/sh
 echo "${0##*/} $*" >>"$CALLS"
 case "$*" in
-  *imagetools*) [ -z "${NO_IMAGE:-}" ] || exit 1; echo "sha256:$(printf '%064d' 7)" ;;
+  *imagetools*) [ -z "${NO_IMAGE:-}" ] || exit 1; printf '{"mediaType": "a", "digest": "sha256:%064d", "manifests": [{"digest": "sha256:0"}]}\\n' 7 ;;
   kustomize*) exec kustomize build "$2" ;;
   *"get secret"*) [ -z "${NO_SECRET:-}" ] ;;
   *"get jobs"*) printf "api-migrate-1 succeeded=%s failed=%s\\\\n" "${SUCCEEDED-1}" "${FAILED-}" ;;
