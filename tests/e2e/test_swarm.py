@@ -8,6 +8,7 @@ tests cover neither several nodes nor the ingress network.
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -447,7 +448,7 @@ def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
     for noun in ("secret", "config"):
         listed = docker(noun, "ls", "--format={{.Name}}").split()
         own = [one for one in listed if one.startswith(f"{slug}_")]
-        wait_until(lambda noun=noun, own=own: removed(noun, own))
+        wait_until(functools.partial(removed, noun, own))
     wait_until(lambda: not shop.tasks())
     shop.in_data("rm -rf database/* cache/*")
     shop.run("init")
