@@ -83,7 +83,10 @@ def test_lint_and_format_find_nothing_to_fix(project: Project) -> None:
 @pytest.fixture
 def ports(project: Project) -> Iterator[dict[str, int]]:
     """Free ports for the development environment, written into its .env."""
-    names = ["API_PORT", "ORDERS_PORT", "FRONTEND_PORT", "DATABASE_PORT", "CACHE_PORT"]
+    names = [
+        *("API_PORT", "ORDERS_PORT", "FRONTEND_PORT", "BILLING_PORT"),
+        *("DATABASE_PORT", "CACHE_PORT"),
+    ]
     chosen = dict(zip(names, free_ports(len(names)), strict=True))
     env = project.path / "deploy/dev/.env"
     before = env.read_text()
