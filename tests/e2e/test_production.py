@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from .conftest import Project, clean_environment, docker, inspect, sh
-from .probe import PATIENCE, Probe
+from .probe import PATIENCE, Answers, Probe
 from .test_environments import fetch, free_ports, wait_for_text
 
 #: Requests each second. A machine that runs other tests at the same time answers fewer.
@@ -260,24 +260,32 @@ def test_changes_under_load(shop: Production) -> None:
         time.sleep(20)
     assert not quiet.short.failed, str(quiet.short)
     with shop.probe(rate) as probe:
-        shop("deploy", "2.0.0", WATCH="20")
-        start = time.monotonic()
-        shop("rollback")
-        duration = time.monotonic() - start
+
+        def timed(*words: str, **env: str) -> str:
+            """Run a verb, and print how long it took and what requests noticed."""
+            start, first = time.monotonic(), len(probe.short.seconds)
+            output = shop(*words, **env)
+            during = Answers(probe.short.seconds[first:])
+            print(f"{words}: {time.monotonic() - start:.1f} s, {during}")
+            return output
+
+        timed("deploy", "2.0.0", WATCH="20")
+        rolled = timed("rollback")
         secrets = {path.name for path in (shop.folder / "secrets").iterdir()}
         # Those of backups open what exists already.
         for secret in sorted(name for name in secrets if not name.startswith("backup_")):
             before = (shop.folder / "secrets" / secret).read_text()
-            shop("rotate", secret)
+            timed("rotate", secret)
             assert (shop.folder / "secrets" / secret).read_text() != before
         while probe.short.total < 10_000:
             time.sleep(1)
-    print(f"quiet: {quiet.short}\nchanges: {probe.short}\nuploads: {probe.long}")
-    print(f"rollback: {duration:.1f} s")
+    print(f"quiet: {quiet.short}\nchanges: {probe.short}\nuploads: {probe.long}\n{rolled}")
     assert not probe.short.failed, str(probe.short)
     assert not probe.long.failed, str(probe.long)
     shop.serves("1.0.0")
-    assert duration <= 10
+    # The old release answers every new request from the switch.
+    (switched,) = re.findall(r"switched after (\d+) s", rolled)
+    assert int(switched) <= 10
     assert probe.short.percentile(0.99) <= 2 * quiet.short.percentile(0.99)
 
 
