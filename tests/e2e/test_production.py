@@ -261,15 +261,15 @@ def test_changes_under_load(shop: Production) -> None:
     assert not quiet.short.failed, str(quiet.short)
     with shop.probe(rate) as probe:
 
-        def timed(*words: str, **env: str) -> str:
+        def timed(*words: str, watch: str = "3") -> str:
             """Run a verb, and print how long it took and what requests noticed."""
             start, first = time.monotonic(), len(probe.short.seconds)
-            output = shop(*words, **env)
+            output = shop(*words, WATCH=watch)
             during = Answers(probe.short.seconds[first:])
             print(f"{words}: {time.monotonic() - start:.1f} s, {during}")
             return output
 
-        timed("deploy", "2.0.0", WATCH="20")
+        timed("deploy", "2.0.0", watch="20")
         rolled = timed("rollback")
         secrets = {path.name for path in (shop.folder / "secrets").iterdir()}
         # Those of backups open what exists already.
