@@ -377,20 +377,3 @@ def test_no_service_can_shadow_an_installed_library(project: Project) -> None:
                 check_name(module.replace("_", "-"))
                 shadowing.append(module)
     assert not shadowing
-
-
-def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Path) -> None:
-    """A PATH that holds everything but docker."""
-    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
-        for tool in Path(folder).glob("*") if Path(folder).is_dir() else ():
-            link = tmp_path / tool.name
-            if tool.name != "docker" and not tool.name.startswith("docker-"):
-                link.unlink(missing_ok=True)
-                link.symlink_to(tool)
-    env = {"PATH": str(tmp_path), "DOCKER_HOST": "unix:///nowhere"}
-    lone = Project(project.path, project.slug, env)
-    lone.make("setup")
-    lone.make("test-unit")
-    said = lone.make("test-integration", fails=True)
-    assert "docker is not installed" in said
-    assert "Traceback" not in said
