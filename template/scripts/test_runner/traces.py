@@ -19,8 +19,8 @@ NAME, PORT = "traces", 4318
 #: Seconds until the services have sent the spans of a test that has ended.
 FLUSH = 1.0
 
-#: Seconds by which the clocks of this process and of a span may differ.
-TOLERANCE = 0.1
+#: Seconds by which the clocks of a test and of a span may differ.
+TOLERANCE = 0.01
 
 #: The receiver. Clients send gzip and chunks only if they are configured to, or for large bodies.
 RECEIVER = f"""
