@@ -265,6 +265,29 @@ def sets_port(project: Project, file: ComposeFile, service: Service, numbers: li
     return False
 
 
+@rule("same-port", "Two services publish the same port")
+def same_port(project: Project) -> Iterator[Finding]:
+    """Report services that cannot run at the same time, for example after a merge by hand."""
+    owners: dict[tuple[str, ...], str] = {}
+    for file, service in services(project):
+        # Services with profiles may be alternatives.
+        if service.merged.get("profiles"):
+            continue
+        for port in service.ports(service.own):
+            key = (file.path, default_of(port.address), port.default_published, port.protocol)
+            owner = owners.setdefault(key, service.name)
+            if owner != service.name and port.default_published.isdigit():
+                yield Finding(
+                    "same-port",
+                    file.path,
+                    port.line,
+                    f"{service.name} publishes port {port.default_published}, and so does {owner}",
+                    "Docker does not start the second container: the port is already allocated.",
+                    "Give one of them another port. If two branches added the services, add one of "
+                    "them again: docs/add-a-service.md of the template says how.",
+                )
+
+
 @rule("open-port", "A port is published on all interfaces of the machine")
 def open_port(project: Project) -> Iterator[Finding]:
     """Report ports that other machines can reach."""
