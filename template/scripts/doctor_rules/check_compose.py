@@ -276,16 +276,30 @@ def same_port(project: Project) -> Iterator[Finding]:
         for port in service.ports(service.own):
             key = (file.path, default_of(port.address), port.default_published, port.protocol)
             owner = owners.setdefault(key, service.name)
-            if owner != service.name and port.default_published.isdigit():
+            number = port.default_published
+            if owner != service.name and number.isdigit():
+                published = port.published.replace(number, free_port(file, int(number)))
+                address = f"{port.address}:" * bool(port.address)
                 yield Finding(
                     "same-port",
                     file.path,
                     port.line,
-                    f"{service.name} publishes port {port.default_published}, and so does {owner}",
+                    f"{service.name} publishes port {number}, and so does {owner}",
                     "Docker does not start the second container: the port is already allocated.",
-                    "Give one of them another port. If two branches added the services, add one of "
-                    "them again: docs/add-a-service.md of the template says how.",
+                    f'    ports:\n      - "{address}{published}:{port.container}"',
                 )
+
+
+def free_port(file: ComposeFile, number: int) -> str:
+    """Return the next port that no service of a compose file publishes."""
+    used = {
+        port.default_published
+        for service in file.services.values()
+        for port in service.ports(service.own)
+    }
+    while str(number) in used:
+        number += 1
+    return str(number)
 
 
 @rule("open-port", "A port is published on all interfaces of the machine")
