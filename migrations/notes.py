@@ -98,6 +98,11 @@ def renamed_service(
             "release"
             + (f", and create the Secret {new.name}-database-password" if old.database else "")
         )
+    if old.database and any(path.startswith("deploy/swarm/") for path in result.tree):
+        yield (
+            f"before the next deploy to Swarm, run ./deploy.sh init there: it creates the secret "
+            f"{new.package}_database_password"
+        )
     yield from _mentions(repository, old, new, result)
 
 

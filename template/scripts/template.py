@@ -146,6 +146,8 @@ def read_project(folder: Path) -> Project:
     def broken(reason: str) -> RefusedError:
         return RefusedError(f"{ANSWERS} {reason}; {fix}")
 
+    if path.is_symlink():
+        raise broken("is a link, and updates need a file")
     if not path.is_file():
         raise broken("is not a file")
     try:

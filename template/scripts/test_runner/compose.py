@@ -9,6 +9,7 @@ stack. Images belong to the instance: the first stack that needs an image builds
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,13 +17,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from typing import IO, TYPE_CHECKING, Any
 
-from . import docker, processes
+from . import docker, processes, traces
 from .diagnosis import (
     StackError,
     cause_of,
@@ -32,7 +30,10 @@ from .diagnosis import (
 from .docker import COMPOSE_PROJECT, DockerError
 from .health import ADDRESS, Watch
 from .locks import Lock, LockTakenError, Owner, abandoned
-from .project import MULTI, ROOT, SLUG
+from .project import MULTI, PYTHON_IMAGE, RESULTS, ROOT, SLUG
+
+if TYPE_CHECKING:
+    from .builds import SharedBuild
 
 #: After an interrupted start, Docker may still create containers. The stack counts as removed when
 #: no resource of it was found in SETTLED checks, which are SETTLE seconds apart.
@@ -95,6 +96,9 @@ class Stack:
         #: The folder of the compose file. Compose also reads an override file in this folder.
         self.folder = ROOT / f"{service}deploy/test"
         self.watch = Watch(scope, [])  #: the containers that must keep running
+        self.traced = False  #: the services send their traces to one more container
+        self._files: list[str] = []  #: Compose's options for the files, if not only the usual ones
+        self.build: SharedBuild | None = None  #: a build together with other stacks
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
 
@@ -148,16 +152,23 @@ class Stack:
             InterruptedError: `stop` returned True.
         """
         process = processes.Process(
-            ["docker", "compose", *args], log, cwd=self.folder, env=self._environment() | env
+            ["docker", "compose", *self._files, *args],
+            log,
+            cwd=self.folder,
+            env=self.environment() | env,
         )
         code = processes.wait(process, stop)
         assert code is not None  # Compose has a time limit of its own.
         return code
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the environment for docker compose."""
         own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
         return processes.environment(self.run, **own)
+
+    def shared(self) -> dict[str, str]:
+        """Return what differs for a build: all stacks of the instance share the images."""
+        return {"COMPOSE_PROJECT_NAME": f"{SLUG}-test-{self.instance}"}
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Build the images, start or update the containers, and wait until all are healthy.
@@ -170,14 +181,69 @@ class Stack:
             StackError: an image failed to build, or a container was not healthy after 5 minutes.
             InterruptedError: `stop` returned True.
         """
+        if self.traced:
+            self._trace()
         with log_path.open("ab") as log:
-            # All stacks of the instance share the images, so the name has no scope.
-            shared = f"{SLUG}-test-{self.instance}"
-            self._run("build", ("build",), log, stop, COMPOSE_PROJECT_NAME=shared)
+            if not (self.build and self.build.done(self, log, stop)):
+                self._run("build", ("build",), log, stop, **self.shared())
             if self.warm and self._unchanged():
                 return
             self._start(log, stop)
             self._wait_for_answers(stop)
+
+    def _trace(self) -> None:
+        """Add the container that receives the traces.
+
+        Raises:
+            StackError: Compose refuses the files of the stack.
+        """
+        done = self._config("--format=json")
+        if done.returncode:
+            lines = tuple(done.stderr.splitlines()[-3:])
+            raise StackError(f"Compose refuses the files of {self.scope}", lines)
+        names = (
+            "docker-compose.yml",
+            "docker-compose.override.yml",
+            "docker-compose.override.yaml",
+        )
+        files = [self.folder / name for name in names if (self.folder / name).is_file()]
+        project, instance = instance_labels(self.instance)
+        labels = [project, instance, f"test.scope={self.scope}"]
+        more = RESULTS / f"traces-{self.scope}.json"
+        more.write_text(
+            json.dumps(
+                traces.override(
+                    json.loads(done.stdout),
+                    PYTHON_IMAGE,
+                    dict(label.split("=", 1) for label in labels),
+                )
+            ).replace("$", "$$")
+        )
+        self._files = [f"--file={file}" for file in [*files, more]]
+
+    def spans(self) -> list[traces.Span]:
+        """Return the spans that the services have sent so far.
+
+        Raises:
+            DockerError: the log of the receiver cannot be read.
+        """
+        time.sleep(traces.FLUSH)
+        return [
+            span
+            for container in docker.containers(self.label)
+            if service_of(container) == traces.NAME
+            for span in traces.spans(docker.docker("logs", container["Id"]))
+        ]
+
+    def _config(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["docker", "compose", *self._files, "config", *args],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
 
     def _start(self, log: IO[bytes], stop: Callable[[], bool]) -> None:
         """Start the containers and wait until all are healthy, or have ended with exit code 0.
@@ -249,14 +315,7 @@ class Stack:
 
     def _unchanged(self) -> bool:
         """Whether all containers run and match the current compose files and images."""
-        done = subprocess.run(
-            ["docker", "compose", "config", "--hash=*"],
-            cwd=self.folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        done = self._config("--hash=*")
         wanted = dict(line.split() for line in done.stdout.splitlines())
         found = {
             container["Config"]["Labels"]["com.docker.compose.service"]: container
@@ -359,6 +418,11 @@ def service_of(container: dict[str, Any]) -> str:
 
 def answers(url: str) -> bool:
     """Return whether a URL answers HTTP, with any status."""
+    # Imported late, because few stacks need it, and a cached run should be quick.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
     try:
         with urlopen(url, timeout=2):
             return True

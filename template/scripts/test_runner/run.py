@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import compose, processes
+from .builds import SharedBuild
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
@@ -64,6 +65,7 @@ class Options:
     run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
     fail_fast: bool = False  #: the first failed target ends its stage
     retries: int = 0  #: how often a failed target repeats its failed tests
+    trace: bool = False  #: the services of the stacks send their traces
 
 
 class Run:
@@ -89,10 +91,15 @@ class Run:
         self._announced_stop = False
         self._launcher = processes.Launcher()
         self._preparations = {
-            target.title: Preparation(target, instance, name)
+            target.title: Preparation(target, instance, name, traced=options.trace)
             for target in targets
             if target.scope and target.state == State.PENDING
         }
+        # Only those stacks that start at once: a failed stage must not have built what it did not need.
+        first = [one.stack for one in list(self._preparations.values())[: options.jobs + 1]]
+        build = SharedBuild(first)
+        for stack in first:
+            stack.build = build
         self._sweeper = threading.Thread(target=self._sweep, daemon=True)
         display.waiting = self._waiting
 
@@ -306,6 +313,9 @@ class Run:
         if preparation:
             target.warm = preparation.stack.warm
             if target.state in (State.FAILED, State.CRASHED, State.TIMED_OUT):
+                if self.options.trace:
+                    with suppress(DockerError):
+                        target.spans = preparation.stack.spans()
                 error = preparation.stack.watch.broken()
                 if error:
                     target.state, target.error, target.note = State.BROKEN, error, error.what
