@@ -82,7 +82,7 @@ def drills(session: nox.Session) -> None:
     install(session, "test", "kubernetes")
     paths = ["tests/update", "tests/render", "tests/scripts/test_cache_mutations.py"]
     pytest(session, *side_by_side(), "-m", "drills", paths=paths)
-    pytest(session, *by_file(), "-m", "drills", paths=["tests/e2e"])
+    end_to_end(session, "-m", "drills")
 
 
 @nox.session
@@ -93,7 +93,7 @@ def e2e(session: nox.Session) -> None:
         # In CI, a skipped session would look like a passed one.
         session.error(missing) if os.environ.get("CI") else session.skip(missing)
     install(session, "test")
-    pytest(session, *by_file(), "-m", "not drills", paths=["tests/e2e"])
+    end_to_end(session, "-m", "not drills")
 
 
 @nox.session
@@ -159,6 +159,19 @@ def pytest(session: nox.Session, *options: str, paths: list[str]) -> None:
     session.run("pytest", *options, *session.posargs, *([] if named else paths), env=env)
 
 
+def end_to_end(session: nox.Session, *options: str) -> None:
+    """Run tests/e2e, and the tests of Swarm alone.
+
+    An engine that is in a swarm asks the swarm about each network, and waits for it when it is busy.
+    """
+    swarm = "tests/e2e/test_swarm.py"
+    if session.posargs:
+        pytest(session, *by_group(), *options, paths=["tests/e2e"])
+    else:
+        pytest(session, *by_group(), *options, f"--ignore={swarm}", paths=["tests/e2e"])
+        pytest(session, *options, paths=[swarm])
+
+
 def side_by_side(per_core: int = 2) -> list[str]:
     """Return the options that run tests in several processes.
 
@@ -167,12 +180,12 @@ def side_by_side(per_core: int = 2) -> list[str]:
     return ["--numprocesses", str(per_core * (os.cpu_count() or 1)), "--dist=worksteal"]
 
 
-def by_file() -> list[str]:
-    """Return the options that run files of tests side by side. The tests in a file share a project.
+def by_group() -> list[str]:
+    """Return the options that run groups of tests side by side. The tests of a group share a project.
 
-    The files start in the order that tests/e2e/conftest.py gives them.
+    tests/e2e/conftest.py gives each test its group, and the groups start in its order.
     """
-    return ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
+    return ["--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder"]
 
 
 def tracked_files() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +66,23 @@ class Item:
         return (self.port or self.row.container_port) if self.http else 0
 
 
-def parse(services: Any) -> list[Item]:
+def names_in(services: Any) -> list[str]:
+    """Return the names in an answer to `services`, without checking anything."""
+    entries = re.split(r"[,\n]", services) if isinstance(services, str) else services
+    names = []
+    for entry in entries if isinstance(entries, Sequence) else []:
+        name = entry.get("name") if isinstance(entry, Mapping) else entry
+        if isinstance(name, str) and (name := name.partition(":")[0].strip()):
+            names.append(name)
+    return names
+
+
+def parse(services: Any, kept: Container[str] = ()) -> list[Item]:
     """Parse the answer to `services`, in any of its forms.
+
+    Args:
+        services: the answer.
+        kept: names that the project already has, so they may be reserved.
 
     Raises:
         AnswerError: the answer has no valid form, or a service breaks a rule.
@@ -84,7 +99,7 @@ def parse(services: Any) -> list[Item]:
         )
     if not services:
         raise AnswerError("services is empty; name at least one service, such as 'api'")
-    items = [_parse_item(item) for item in services]
+    items = [_parse_item(item, kept) for item in services]
     seen: set[str] = set()
     for item in items:
         if item.name in seen:
@@ -95,7 +110,7 @@ def parse(services: Any) -> list[Item]:
     return items
 
 
-def _parse_item(item: Any) -> Item:
+def _parse_item(item: Any, kept: Container[str]) -> Item:
     if isinstance(item, str):
         before, colon, after = (part.strip() for part in item.partition(":"))
         item = {"name": before, "kind": after} if colon else {"name": before}
@@ -108,7 +123,7 @@ def _parse_item(item: Any) -> Item:
     name = item.get("name")
     if not isinstance(name, str) or not name:
         raise AnswerError(f"service {dict(item)!r} has no name; give it one, such as 'api'")
-    check_name(name)
+    check_name(name, kept)
     kind = item.get("kind", kind_of(name))
     if not isinstance(kind, str) or kind not in KINDS:
         raise AnswerError(

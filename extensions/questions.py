@@ -20,10 +20,11 @@ from . import defaults, destination
 from .commands import integration_command
 from .discovery import Found, found
 from .given import check_given, questions_of
-from .items import parse
+from .items import names_in, parse
 from .kinds import DEFAULT_KIND, KINDS
 from .prompts import wrap_refusals
 from .rules import (
+    OF_THE_TEMPLATE,
     AnswerError,
     check_chosen,
     check_layout,
@@ -32,6 +33,7 @@ from .rules import (
     check_text,
     markdown,
     quoted,
+    reserved_as,
     slug,
     yaml_text,
 )
@@ -178,7 +180,8 @@ def needs_cache(answers: Context) -> bool:
     if answers["layout"] == "single":
         return KINDS[answers["service_kind"]].does_jobs
     try:
-        return any(item.row.does_jobs for item in parse(answers["services"]))
+        items = parse(answers["services"], _kept_names(answers))
+        return any(item.row.does_jobs for item in items)
     except AnswerError:  # `service_list_of` reports it.
         return False
 
@@ -195,6 +198,7 @@ def service_list_of(answers: Context) -> str:
         destination.check_answers_file(root, name, _previous(answers))
         if adopting(answers):
             destination.check_places(root, answers["layout"])
+        _check_kept_names(answers)
         for question, check in CHECKS.items():
             if question != "services" or answers["layout"] == "multi":
                 check(answers)
@@ -359,4 +363,25 @@ def _previous(answers: Context) -> dict[str, Any]:
 
 def _resolve(answers: Context, **assumed: str) -> list[Service]:
     keys = ("layout", "services", "service_kind", "database", "cache", "project_slug", "registry")
-    return resolve(**{key: answers.get(key, "") for key in keys} | assumed)
+    given = {key: answers.get(key, "") for key in keys} | assumed
+    return resolve(**given, kept=_kept_names(answers))
+
+
+def _kept_names(answers: Context) -> set[str]:
+    """Return the names of the services that the project already has."""
+    names = names_in(_previous(answers).get("services"))
+    data = answers["_copier_conf"]["data"]
+    # Every answers file has a year, so these are the answers of a project that an update renders.
+    if "year" in data:
+        names += names_in(data.get("services"))
+    return set(names)
+
+
+def _check_kept_names(answers: Context) -> None:
+    """Refuse an existing service that has the name of a container of this version."""
+    for name in sorted(_kept_names(answers) & set(names_in(answers.get("services")))):
+        if answers["layout"] == "multi" and reserved_as(name) == OF_THE_TEMPLATE:
+            raise AnswerError(
+                f"service name {name!r} is reserved now: it is {OF_THE_TEMPLATE}; first run: "
+                f"make rename-service NAME={name} TO={name}-service, and commit"
+            )

@@ -7,7 +7,7 @@ import keyword
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import yaml
@@ -24,6 +24,9 @@ REGISTRY = re.compile(
 
 #: Words that a YAML parser reads as a boolean or as nothing. In a compose file, each would be an error.
 YAML_WORDS = frozenset("false n no null off on true y yes".split())
+
+#: The meaning of the names of the template's containers. No project can keep a service of such a name.
+OF_THE_TEMPLATE = "a backing service or a helper of this project"
 
 #: Names that a service cannot have, by their existing meaning.
 RESERVED: Mapping[str, frozenset[str]] = {
@@ -46,7 +49,7 @@ RESERVED: Mapping[str, frozenset[str]] = {
     ),
     "a word that YAML does not read as text": YAML_WORDS,
     "the name of every machine for itself": frozenset(["localhost"]),
-    "a backing service or a helper of this project": frozenset(
+    OF_THE_TEMPLATE: frozenset(
         "backup backup-push cache database database-setup door full https migrate postgres rates stub "
         "traces".split()
     ),
@@ -162,8 +165,17 @@ def check_layout(layout: str, previous: Mapping[str, Any]) -> None:
         )
 
 
-def check_name(name: str) -> None:
-    """Refuse a service name that is not a DNS label, is not a Python package, or shadows something."""
+def reserved_as(name: str) -> str:
+    """Return the meaning for which a service cannot have a name; empty if it can."""
+    package = name.replace("-", "_")
+    return next((what for what, words in RESERVED.items() if {name, package} & words), "")
+
+
+def check_name(name: str, kept: Container[str] = ()) -> None:
+    """Refuse a service name that is not a DNS label, is not a Python package, or shadows something.
+
+    A project may keep a name that was not reserved when it got it.
+    """
     if len(name) > MAX_NAME:
         raise AnswerError(
             f"service name {name!r} has {len(name)} characters, but {MAX_NAME} is the maximum; "
@@ -175,12 +187,10 @@ def check_name(name: str) -> None:
             f"service name {name!r} must start with a letter and contain only a-z, 0-9 and single "
             f"hyphens; try {guess!r}"
         )
-    package = name.replace("-", "_")
-    for what, words in RESERVED.items():
-        if name in words or package in words:
-            raise AnswerError(
-                f"service name {name!r} is reserved: it is {what}; try {name + '-service'!r}"
-            )
+    if name not in kept and (what := reserved_as(name)):
+        raise AnswerError(
+            f"service name {name!r} is reserved: it is {what}; try {name + '-service'!r}"
+        )
     if name.endswith("-migrate"):
         raise AnswerError(
             f"service name {name!r} must not end in '-migrate', because that names the container "
@@ -189,6 +199,6 @@ def check_name(name: str) -> None:
     if name.startswith("pg-"):
         raise AnswerError(
             f"service name {name!r} must not start with 'pg-': its database role would be "
-            f"{package!r}, and PostgreSQL reserves 'pg_'; "
+            f"{name.replace('-', '_')!r}, and PostgreSQL reserves 'pg_'; "
             f"try {'postgres' + name.removeprefix('pg')!r}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -173,8 +173,9 @@ def resolve(
     cache: str,
     project_slug: str,
     registry: str,
+    kept: Container[str] = (),
 ) -> list[Service]:
-    """Compute the list of services from the answers.
+    """Compute the list of services from the answers. It may keep the names in `kept`.
 
     Raises:
         AnswerError: an answer breaks a rule, alone or together with another answer.
@@ -182,7 +183,7 @@ def resolve(
     multi = layout == "multi"
     backing = {"database": database != "none", "cache": cache != "none"}
     if multi:
-        items = parse(services)
+        items = parse(services, kept)
     else:
         # A single service uses every backing service that was chosen.
         chosen = [name for name, there in backing.items() if there]

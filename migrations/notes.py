@@ -12,7 +12,7 @@ from answers_file import ANSWERS_FILE
 from merge import LABELS
 from path_patterns import PATTERN_FILES
 from repository import Repository
-from template_rules import Service
+from template_rules import Service, reserved_as
 from trees import EXECUTABLE, FILE, LINK, Result, Tree
 
 #: How many paths of a long list are printed.
@@ -53,6 +53,16 @@ def new_questions(
 
 
 # SERVICES ---------------------------------------------------------------------
+def reserved_names(names: Iterable[str]) -> Iterator[str]:
+    """Yield a note for each service whose name a new service could not have."""
+    for name in names:
+        if what := reserved_as(name):
+            yield (
+                f"service {name!r} keeps its name, but a new service could not have it: it is {what}. To "
+                f"rename it: make rename-service NAME={name} TO={name}-service"
+            )
+
+
 def kept_folder(folder: str, changed: Sequence[str]) -> str:
     """Return the note on a removed service whose folder was kept."""
     return (
@@ -87,6 +97,11 @@ def renamed_service(
             "deploy/kubernetes/overlays/*/release/ has no digest of the new image yet: pin the next "
             "release"
             + (f", and create the Secret {new.name}-database-password" if old.database else "")
+        )
+    if old.database and any(path.startswith("deploy/swarm/") for path in result.tree):
+        yield (
+            f"before the next deploy to Swarm, run ./deploy.sh init there: it creates the secret "
+            f"{new.package}_database_password"
         )
     yield from _mentions(repository, old, new, result)
 

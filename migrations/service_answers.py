@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from answers_file import Answers
-from template_rules import AnswerError, Service, check_name, kind_of, resolve
+from template_rules import AnswerError, Service, check_name, kind_of, names_in, resolve
 
 #: An entry of the list: a name, `name:kind`, or a mapping.
 Item = Any
@@ -19,6 +19,8 @@ Item = Any
 
 def resolved(answers: Mapping[str, Any]) -> dict[str, Service]:
     """Return the services of some answers by name, with all defaults applied.
+
+    Their names may be reserved: the template's extension decides which ones a project may keep.
 
     Raises:
         AnswerError: an answer breaks a rule.
@@ -32,7 +34,8 @@ def resolved(answers: Mapping[str, Any]) -> dict[str, Service]:
         "project_slug": "",
         "registry": "",
     }
-    found = resolve(**{key: answers.get(key, value) for key, value in defaults.items()})
+    known = {key: answers.get(key, value) for key, value in defaults.items()}
+    found = resolve(**known, kept=names_in(known["services"]))
     return {service.name: service for service in found}
 
 
@@ -48,6 +51,7 @@ def added(answers: Answers, new: Iterable[Item], needed_by: Iterable[str] = ()) 
     new = list(new)
     names = [name_of(item) for item in new]
     for name in names:
+        check_name(name)
         if name in before:
             raise AnswerError(f"service {name!r} already exists; choose another name")
     needs = {name: _needs(service) for name, service in before.items()}

@@ -8,8 +8,9 @@ sys.path.insert(1, str(Path(__file__).parent.parent))
 
 from extensions.commands import commands_of
 from extensions.destination import SIGNS, grown
+from extensions.items import names_in
 from extensions.kinds import kind_of
-from extensions.rules import AnswerError, check_name
+from extensions.rules import AnswerError, check_name, reserved_as
 from extensions.services import Service, resolve
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "commands_of",
     "grown",
     "kind_of",
+    "names_in",
+    "reserved_as",
     "resolve",
 ]

@@ -193,7 +193,7 @@ class Undo:
         for path in sorted(self.journal.folders):
             folder = self.project / path
             if self.journal.folders[path] is None and folder.is_dir() and not any(folder.iterdir()):
-                self.problems[path] = f"it is new and empty; run: rmdir {shlex.quote(path)}"
+                self.problems[path] = f"it is new and empty; run: rmdir -- {shlex.quote(path)}"
         try:
             self._restore_index()
         except OSError as error:
@@ -210,7 +210,7 @@ class Undo:
     def _advice(self, item: Item) -> str:
         path = shlex.quote(item.path)
         if item.old is None:
-            return f"to remove it, run: rm {path}"
+            return f"to remove it, run: rm -- {path}"
         return f"to restore it, run: git restore --source=HEAD --staged --worktree -- {path}"
 
     def _is_replaced(self, number: int, item: Item) -> bool:
@@ -225,7 +225,9 @@ class Undo:
         """Take away what the update wrote to a path."""
         path, undone = self.project / item.path, self.folder / UNDONE / str(number)
         now = content_of(path)
-        if now in (None, item.old):
+        # A folder that replaced a file is removed later, when it is empty.
+        is_folder = item.path in self.journal.folders and path.is_dir() and not path.is_symlink()
+        if now in (None, item.old) or is_folder:
             return
         is_ours = now == item.new and (item.old is None or self._is_replaced(number, item))
         if is_ours:
@@ -243,6 +245,8 @@ class Undo:
         if not self._is_replaced(number, item) or content_of(path) is not None:
             return
         for folder in reversed(Path(item.path).parents[:-1]):
+            if (self.project / folder).is_symlink():
+                raise OSError(f"{folder} is a link now")
             if not os.path.lexists(self.project / folder):
                 (self.project / folder).mkdir()
                 mode = self.journal.folders.get(str(folder))

@@ -150,6 +150,10 @@ class Update:
                 self.notes += notes.renamed_service(self.repository, old, new, result)
         for old, new in pairs:
             self.notes += notes.lost_needs(old, new, kept)
+        if self.old["_commit"] != self.new["_commit"] and self.new.get("layout") == "multi":
+            self.notes += notes.reserved_names(
+                name for name in kept.values() if name in old_services
+            )
         return result
 
     @property

@@ -119,7 +119,11 @@ class Writer:
                 f"cannot move a file to {path}, because {blockers[path]} exists; "
                 f"move {blockers[path]} away first"
             )
-        result.blocked = sorted(path for path, blocker in blockers.items() if blocker in before)
+        result.blocked = sorted(
+            path
+            for path, blocker in blockers.items()
+            if blocker in before or is_folder(self.project / blocker)
+        )
         result.ignored = sorted(blockers.keys() - set(result.blocked))
         self.after = {path: file for path, file in result.tree.items() if path not in blockers}
         paths = {*before, *self.after}
@@ -134,23 +138,42 @@ class Writer:
         """Find the new files whose path, or a folder of it, is in use.
 
         Returns:
-            For each such file, the path in use: a tracked file, or a file that git does not track.
+            For each such file, the path in use: a tracked file, a file that git does not track, or a
+            folder that does not become empty.
         """
         inside = {str(folder): path for path in after for folder in PurePosixPath(path).parents}
         found = {}
         for path in after.keys() - before.keys():
             folders = [str(folder) for folder in PurePosixPath(path).parents][:-1]
             tracked = [inside[path]] if path in inside else [one for one in folders if one in after]
-            untracked = [one for one in (path, *folders) if self._is_in_use(one, path, before)]
+            untracked = [
+                one for one in (path, *folders) if self._is_in_use(one, path, before, after)
+            ]
             if tracked or untracked:
                 found[path] = (tracked or untracked)[0]
         return found
 
-    def _is_in_use(self, candidate: str, path: str, before: Tree) -> bool:
-        """Return whether an untracked file is at a path that a new file needs."""
+    def _is_in_use(self, candidate: str, path: str, before: Tree, after: Tree) -> bool:
+        """Return whether an untracked file, or a folder that stays, is at a path that a new file needs."""
         on_disk = self.project / candidate
-        exists = os.path.lexists(on_disk) and candidate not in before
-        return exists and (candidate == path or on_disk.is_symlink() or on_disk.is_file())
+        if candidate in before or not os.path.lexists(on_disk):
+            return False
+        if is_folder(on_disk):
+            return candidate == path and not self._becomes_empty(candidate, before, after)
+        return True
+
+    def _becomes_empty(self, folder: str, before: Tree, after: Tree) -> bool:
+        """Return whether a folder holds nothing but files that the update removes."""
+        removed = {path for path in before.keys() - after.keys() if path.startswith(f"{folder}/")}
+        if not removed:
+            return False
+        parents = {str(parent) for path in removed for parent in PurePosixPath(path).parents}
+        for root, folders, names in os.walk(self.project / folder):
+            inside = PurePosixPath(os.path.relpath(root, self.project))
+            for name in (*folders, *names):
+                if str(inside / name) not in removed and str(inside / name) not in parents:
+                    return False
+        return True
 
     def _check_places(self) -> None:
         """Check that the folders of the changed files are writable, and that nothing is mounted there."""
@@ -268,7 +291,7 @@ class Writer:
         for path in self.changed:
             for folder in map(str, PurePosixPath(path).parents[:-1]):
                 on_disk = self.project / folder
-                folders[folder] = on_disk.stat().st_mode & 0o7777 if on_disk.is_dir() else None
+                folders[folder] = on_disk.stat().st_mode & 0o7777 if is_folder(on_disk) else None
         head, prefix = self.repository.head, self.repository.prefix
         return Journal(str(self.project), prefix, head, items, folders, self.is_merge)
 
@@ -307,6 +330,8 @@ class Writer:
         Raises:
             UndoError: something could not be restored.
         """
+        if isinstance(error, UndoError):  # write() has undone what it can.
+            return
         if self.journal is None or not (self.folder / undo.JOURNAL).exists():
             self._remove_folder()
             self._unlock()
@@ -321,17 +346,19 @@ class Writer:
     def _steps(self, journal: Journal) -> Iterator[tuple[int, Item]]:
         """Yield the paths in their order: new files first, removed files last.
 
-        A file that is where a new file needs a folder is removed before that.
+        What is where a new file needs a folder, or in a folder that becomes a file, is removed before that.
         """
         items = list(enumerate(journal.items))
         new = [path for path in self.changed if path in self.after]
+        added = {path for path in new if path not in self.before}
         needed = {str(folder) for path in new for folder in PurePosixPath(path).parents}
         order = {"in the way": 0, "new": 1, "changed": 2, "removed": 3}
 
         def key(pair: tuple[int, Item]) -> tuple[int, str]:
             _, item = pair
             if item.new is None:
-                kind = "in the way" if item.path in needed else "removed"
+                folders = {str(folder) for folder in PurePosixPath(item.path).parents}
+                kind = "in the way" if item.path in needed or folders & added else "removed"
             else:
                 kind = "new" if item.old is None else "changed"
             return order[kind], item.path
@@ -350,6 +377,9 @@ class Writer:
                 raise changed_meanwhile(item.path)
         if item.new is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if item.old is None and is_folder(path):
+                for folder, _, _ in os.walk(path, topdown=False):
+                    undo.remove_empty(Path(folder))
             try:
                 place(self._new_file(item.path), path)
             except FileExistsError:
@@ -394,6 +424,11 @@ def mount_points() -> Iterator[str]:
     for line in lines:
         escaped = line.split(" ")[4]
         yield re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), escaped)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is at a path, not a link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def discard(path: Path) -> None:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib.util
 import json
@@ -19,19 +18,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import copier._main
-import copier._template
-import jinja2
+import copier
 import plumbum
 import pytest
-from copier import Phase
 from hypothesis import HealthCheck, settings
+
+from . import once
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,7 +50,8 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """
     folder = tmp_path_factory.mktemp("settings")
     for_git, for_copier = folder / "gitconfig", folder / "copier.yml"
-    for_git.touch()
+    # Each commit would start two more programs, and wait for the disk.
+    for_git.write_text("[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[core]\n\tfsync = none\n")
     for_copier.write_text("{}")
     with pytest.MonkeyPatch.context() as patch:
         for variable in [name for name in os.environ if name.startswith("GIT_")]:
@@ -65,69 +65,28 @@ def isolated_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compile_once() -> Iterator[None]:
-    """Compile each piece of the template once for all renders of a process.
-
-    Copier compiles every part of every path again for each project, which is most of a render's
-    time. The result depends only on the text and on the settings of the Jinja environment.
-    """
-    compiled: dict[Hashable, Any] = {}
-    compile_anew = jinja2.Environment.compile
-
-    def compile(
-        self: jinja2.Environment, source: str, name: str | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        setup = (self.trim_blocks, self.lstrip_blocks, *self.extensions, *self.filters)
-        key = (source, name, args, *kwargs.items(), setup)
-        if key in compiled:
-            # Some extensions, such as Copier's yield tag, start each template in `preprocess`.
-            self.preprocess(source, name)
-        else:
-            compiled[key] = compile_anew(self, source, name, *args, **kwargs)
-        return compiled[key]
-
+def copier_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Let Copier work things out once. Return the folder that all of xdist's workers share for it."""
+    folder = shared_folder(tmp_path_factory, "once") / version("copier")
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jinja2.Environment, "compile", compile)
-        yield
+        once.compile_once(patch.setattr, folder)
+        once.work_out_once(patch.setattr)
+        yield folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def work_out_once() -> Iterator[None]:
-    """Keep what Copier reads or renders again for each file, though it is the same every time.
+def once_in_children(folder: Path) -> dict[str, str]:
+    """Return the variables with which Copier works things out once in the programs of a test."""
+    return {"PYTHONPATH": str(ROOT / "tests/children"), "COPIER_ONCE": str(folder)}
 
-    That is a third of a render's time: the questions, the name of the file with the answers, and,
-    once all questions are answered, the answers that are written to it.
-    """
-    load_anew = copier._template.load_template_config
-    name_anew = vars(copier._main.Worker)["answers_relpath"].fget
-    answers_anew = copier._main.Worker._answers_to_remember
-    configs: dict[tuple[Path, float], dict[str, Any]] = {}
 
-    def load_template_config(conf_path: Path, quiet: bool = False) -> dict[str, Any]:
-        key = (conf_path, conf_path.stat().st_mtime)
-        if key not in configs:
-            configs[key] = load_anew(conf_path, quiet)
-        return copy.deepcopy(configs[key])
-
-    def answers_relpath(self: copier._main.Worker) -> Path:
-        known: dict[str, Path] = self.__dict__
-        if "answers_relpath" not in known:
-            known["answers_relpath"] = name_anew(self)
-        return known["answers_relpath"]
-
-    def answers_to_remember(self: copier._main.Worker) -> Mapping[str, Any]:
-        if Phase.current() is not Phase.RENDER:
-            return answers_anew(self)
-        known: dict[str, Mapping[str, Any]] = self.__dict__
-        if "answers_to_remember" not in known:
-            known["answers_to_remember"] = answers_anew(self)
-        return known["answers_to_remember"]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copier._template, "load_template_config", load_template_config)
-        patch.setattr(copier._main.Worker, "answers_relpath", property(answers_relpath))
-        patch.setattr(copier._main.Worker, "_answers_to_remember", answers_to_remember)
-        yield
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """Return a folder that all of xdist's workers share."""
+    base = factory.getbasetemp()
+    # Each of xdist's workers has its own folder, inside one that they share.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    shared.mkdir(exist_ok=True)
+    return shared
 
 
 def copy_template(folder: Path) -> Path:
@@ -154,10 +113,7 @@ def render(
 ) -> Callable[[Mapping[str, Any]], Path]:
     """Return the function that renders a project, once for each set of answers."""
     own = tmp_path_factory.mktemp("render")
-    base = tmp_path_factory.getbasetemp()
-    # Each of xdist's workers has its own folder, inside one that they share.
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
-    shared.mkdir(exist_ok=True)
+    shared = shared_folder(tmp_path_factory, "rendered")
 
     def rendered(answers: Mapping[str, Any]) -> Path:
         key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]

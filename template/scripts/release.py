@@ -4,7 +4,7 @@
 # dependencies = []
 # ///
 # Kept by the template: copier update merges its changes into this file.
-"""Check a release tag, move the floating image tags to a release, and print a release's digests.
+"""Check a release tag, move the floating image tags to a release, and print its digests and SBOMs.
 
 A release tag is vMAJOR.MINOR.PATCH or vMAJOR.MINOR.PATCH-PRERELEASE. The images of a release are tagged
 with its version, and this tag never moves. The floating tags `latest`, MAJOR.MINOR and MAJOR (from 1
@@ -296,6 +296,24 @@ def digests(version: str, revision: str, images: list[str]) -> list[str]:
     return found
 
 
+def sbom(image: str) -> Any:
+    """Return the SBOM of an image in the registry, in the format SPDX.
+
+    If the image has several platforms, this is the SBOM of the first: their packages hardly differ.
+
+    Raises:
+        RefusedError: the image has no SBOM.
+        ToolError: the registry did not answer.
+    """
+    form = ("--format", "{{json .SBOM}}")
+    found = json.loads(run("docker", "buildx", "imagetools", "inspect", image, *form)) or {}
+    if "SPDX" not in found:
+        found = found[min(found)] if found else {}
+    if not found.get("SPDX"):
+        raise RefusedError(f"{image} has no SBOM: build it with `sbom: true`")
+    return found["SPDX"]
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     doc = (__doc__ or "").split("\n\n")
@@ -322,6 +340,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("version", metavar="VERSION")
     command.add_argument("revision", metavar="COMMIT")
     command.add_argument("images", metavar="IMAGE", nargs="+")
+    command = commands.add_parser("sbom", help="print the SBOM of an image in the format SPDX")
+    command.add_argument("image", metavar="IMAGE:VERSION")
     return top
 
 
@@ -341,6 +361,8 @@ def main() -> int:
             print(f"published={str(exists).lower()}")
         elif options.command == "digests":
             print(f"digests={' '.join(digests(options.version, options.revision, options.images))}")
+        elif options.command == "sbom":
+            print(json.dumps(sbom(options.image)))
         else:
             promote(options.tag, options.images)
     except (RefusedError, ToolError) as error:

@@ -26,6 +26,7 @@ import re
 import shlex
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -136,6 +137,12 @@ def parse() -> tuple[Parser, argparse.Namespace]:
         help="use the result cache in CI too, where it is off by default",
     )
     how("--fail-slow", action="store_true", help="fail the run if a test or fixture is slow")
+    how(
+        "--trace",
+        action="store_true",
+        help="name the slowest span and the failed service of each failed test that uses a stack "
+        "(the same as make test TRACE=1, which also installs opentelemetry-proto)",
+    )
     show = parser.add_argument_group("what to display").add_argument
     show(
         "--explain-cache",
@@ -157,6 +164,8 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     options = parser.parse_args()
     if options.output not in ("auto", "live", "plain", "json"):
         parser.error(f"TEST_OUTPUT must be auto, live, plain or json, not {options.output!r}")
+    if options.trace and not find_spec("opentelemetry"):
+        parser.error("--trace needs opentelemetry-proto: run make test TRACE=1")
     if os.environ.get(INSIDE) == str(ROOT):
         parser.error("a test target starts this runner again: call the test tool there instead")
     return parser, options
@@ -365,7 +374,12 @@ def main() -> int:
         for line in cache.explain():
             display.say(line)
     limits = Options(
-        options.jobs, options.timeout, options.run_timeout, options.fail_fast, options.retries
+        options.jobs,
+        options.timeout,
+        options.run_timeout,
+        options.fail_fast,
+        options.retries,
+        options.trace,
     )
     run = Run(found, display, limits, folder.name, instance, caught)
     try:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import copy_template
+from ..conftest import copy_template, once_in_children
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,7 @@ def sh(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=600,
+        timeout=1200,
     )
 
 
@@ -116,26 +116,41 @@ def inspect(noun: str, *ids: str) -> list[dict[str, Any]]:
 
 NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
-#: The files that take longest. They start first, so that no process is left alone with one of them.
-SLOWEST = ("pipeline", "workflows", "environments", "in_container", "adoption", "living", "agents")
+#: The groups of tests that take longest. They start first, so that no process is left alone with one.
+SLOWEST = (
+    *("test_environments", "test_workflows", "releases", "new project multi", "in a job"),
+    *("workflows as they come", "test_production", "test_living", "test_agents", "test_swarm"),
+    *("test_dev_environments", "test_pipeline", "four worktrees", "new project single-node-api"),
+)
+
+
+def group_of(item: pytest.Item) -> str:
+    """Return the group of a test. The tests of a group run in one process, and share fixtures."""
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else item.path.stem
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the files by their duration."""
-    order = {f"test_{name}": place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    """Make a group of each file's tests that name no group, and sort the groups by their duration."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(group_of(item), len(order)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 #: The label of the node of a swarm that tests created.
 OF_TESTS = "e2e"
 
+#: The label of the node of a swarm that tests may use, but not leave. A developer sets it.
+STAYS = "e2e-stays"
 
-def is_of_tests() -> bool:
-    """Whether the engine is in a swarm that tests created."""
+
+def node_has(label: str) -> bool:
+    """Whether the engine is the node of a swarm and has a label."""
     command = ["docker", "node", "inspect", "self", "--format={{json .Spec.Labels}}"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode == 0 and OF_TESTS in json.loads(done.stdout)
+    return done.returncode == 0 and label in json.loads(done.stdout)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -143,7 +158,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
     When a node leaves, Docker's DNS no longer knows the containers in any network.
     """
-    if not hasattr(session.config, "workerinput") and shutil.which("docker") and is_of_tests():
+    if not hasattr(session.config, "workerinput") and shutil.which("docker") and node_has(OF_TESTS):
         docker("swarm", "leave", "--force")
 
 
@@ -154,7 +169,7 @@ def _engine(docker_engine: None) -> None:
 
 @pytest.fixture(scope="session")
 def generate(
-    tmp_path_factory: pytest.TempPathFactory, template_copy: Path
+    tmp_path_factory: pytest.TempPathFactory, template_copy: Path, copier_once: Path
 ) -> Iterator[Callable[..., Project]]:
     """Generate a project as a user does, including the tasks, with a unique slug."""
     made: list[Project] = []
@@ -170,7 +185,7 @@ def generate(
         )
         if umask:
             command = ("sh", "-c", f"umask {umask} && exec {shlex.join(command)}")
-        done = sh(*command, cwd=path.parent)
+        done = sh(*command, cwd=path.parent, **once_in_children(copier_once))
         assert done.returncode == 0, done.stdout
         project = Project(path, slug)
         made.append(project)

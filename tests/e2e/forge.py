@@ -38,6 +38,7 @@ REPLACEMENTS = {
     "docker/setup-buildx-action": "setup-buildx",
     "docker/login-action": "login",
     "docker/build-push-action": "build-push",
+    "sigstore/cosign-installer": "nothing",
 }
 
 CACHES = {
@@ -257,13 +258,17 @@ class Forge:
         token: str = TOKEN,
         new: bool = True,
         branches: str = "",
+        private: bool = True,
         options: Sequence[str] = (),
     ) -> Run:
         """Run the release of a tag, and create the tag if it is new."""
         if new:
             self.git("tag", tag)
         self.git("checkout", "--quiet", "--detach", tag)
-        event = {"ref": f"refs/tags/{tag}", "repository": {"default_branch": "main"}}
+        event = {
+            "ref": f"refs/tags/{tag}",
+            "repository": {"default_branch": "main", "private": private},
+        }
         options = [*options, f"--var=REGISTRY_USER={USER}", f"--var=RELEASE_BRANCHES={branches}"]
         if token:
             options.append(f"--secret=REGISTRY_TOKEN={token}")

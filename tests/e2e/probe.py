@@ -29,6 +29,8 @@ class Answers:
 
     def percentile(self, share: float) -> float:
         """Return the duration that this share of the answers did not exceed."""
+        if not self.seconds:
+            return float("nan")
         return sorted(self.seconds)[int(len(self.seconds) * share) - 1]
 
     def __str__(self) -> str:
@@ -44,8 +46,10 @@ class Probe:
     Every second request opens a new connection. The others use connections that stay open.
     """
 
-    def __init__(self, port: int, path: str, *, rate: float = 100) -> None:
-        self.port, self.path, self.rate = port, path, rate
+    def __init__(
+        self, port: int, path: str, *, rate: float = 100, patience: float = PATIENCE
+    ) -> None:
+        self.port, self.path, self.rate, self.patience = port, path, rate, patience
         self.short = Answers()
         self.long = Answers()  #: uploads that take seconds
         self._stop = threading.Event()
@@ -85,7 +89,7 @@ class Probe:
     async def _counted(self, answers: Answers, request: Coroutine[None, None, int]) -> None:
         start = time.monotonic()
         try:
-            status = await asyncio.wait_for(request, PATIENCE)
+            status = await asyncio.wait_for(request, self.patience)
         except Exception as error:  # noqa: BLE001 whatever happens to a request is a result
             answers.failed[type(error).__name__] += 1
             return

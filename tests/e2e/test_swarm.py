@@ -26,8 +26,10 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import OF_TESTS, Project, docker, is_of_tests, sh
+from .conftest import OF_TESTS, STAYS, Project, docker, node_has, sh
 from .probe import Probe
+from .test_backup import TABLES, created
+from .test_production import RATE, certificate, pebble_files
 
 #: A migration that the old version can live with, and one that fails because there are rows.
 MIGRATION = '''\
@@ -52,7 +54,8 @@ WATCH = 5
 def swarm() -> Iterator[None]:
     """Make the engine a swarm of one node. Only one test of this machine may do so at a time.
 
-    The session leaves it at its end, see `pytest_sessionfinish`.
+    The session leaves it at its end, see `pytest_sessionfinish`. With the label `e2e-stays`, the tests
+    use a swarm that exists: docker node update --label-add e2e-stays=true NODE
     """
     with (Path(tempfile.gettempdir()) / "e2e-swarm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -61,7 +64,7 @@ def swarm() -> Iterator[None]:
             docker("swarm", "init", "--advertise-addr=127.0.0.1")
             node = docker("info", "--format={{.Swarm.NodeID}}").strip()
             docker("node", "update", f"--label-add={OF_TESTS}=", node)
-        elif not is_of_tests():
+        elif not node_has(OF_TESTS) and not node_has(STAYS):
             pytest.fail(f"the engine already belongs to a swarm ({state})")
         yield
 
@@ -74,6 +77,8 @@ class Stack:
     folder: Path = field(init=False)
     services: dict[str, Any] = field(init=False)
     port: int = field(init=False)
+    https_port: int = field(init=False)
+    data: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder = self.project.path / "deploy/swarm"
@@ -86,10 +91,13 @@ class Stack:
         for one in sockets:
             one.close()
         self.port = ports[0]
-        for name in ("database", "cache"):
+        self.https_port = ports[1]
+        self.data = data
+        for name in ("database", "cache", "backups"):
             (data / name).mkdir()
         settings = {
             "DATABASE_DIR": data / "database", "CACHE_DIR": data / "cache",
+            "BACKUP_DIR": data / "backups",
             "DOOR_HTTP_PORT": ports[0], "DOOR_HTTPS_PORT": ports[1],
             "DOOR_MODE": "host", "DOOR_ORDER": "stop-first",
             "RESOLVE_IMAGE": "never", "WATCH": WATCH,
@@ -142,10 +150,10 @@ class Stack:
     @contextmanager
     def without_a_failed_request(self, least: int = 0) -> Iterator[None]:
         """Send requests through the door while something happens, and at least this many."""
-        with Probe(self.port, "/api/items", rate=20) as probe:
+        with Probe(self.port, "/api/items", rate=RATE) as probe:
             time.sleep(1)
             yield
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 60 + least / RATE
             while probe.short.total < least and time.monotonic() < deadline:
                 time.sleep(0.1)
         print(probe.short)
@@ -168,6 +176,22 @@ class Stack:
         """Run a statement as the superuser, over the server's socket."""
         task = docker("ps", "--quiet", f"--filter=name={self.project.slug}_database").strip()
         return docker("exec", task, "psql", "-U", "postgres", "-Atc", statement, self.database)
+
+    def psql(self, statements: str, database: str = "") -> str:
+        """Run statements of psql as the superuser, each in its own transaction."""
+        task = docker("ps", "--quiet", f"--filter=name={self.project.slug}_database").strip()
+        command = ("psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres")
+        done = subprocess.run(
+            ["docker", "exec", "--interactive", task, *command, database or self.database],
+            input=statements, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def in_data(self, script: str) -> None:
+        """Run a shell script in the data folders, which belong to users of the containers."""
+        docker("run", "--rm", f"--volume={self.data}:/data", "--workdir=/data", "--entrypoint=sh",
+               self.services["door"]["image"], "-euc", script)  # fmt: skip
 
     @property
     def database(self) -> str:
@@ -194,6 +218,10 @@ class Stack:
         deadline = time.monotonic() + 60
         while self.tasks() and time.monotonic() < deadline:
             time.sleep(0.5)
+        for noun in ("secret", "config"):
+            names = docker(noun, "ls", "--format={{.Name}}").split()
+            own = [one for one in names if one.startswith(f"{slug}_")]
+            subprocess.run(["docker", noun, "rm", *own], capture_output=True)
         owner = f"{os.getuid()}:{os.getgid()}"
         docker("run", "--rm", f"--volume={data}:/data", "--entrypoint=chown",
                self.services["door"]["image"], "-R", owner, "/data")  # fmt: skip
@@ -287,8 +315,11 @@ def test_an_image_that_does_not_exist(shop: Stack) -> None:
 @pytest.mark.drills
 @pytest.mark.parametrize("secret", ["api_database_password", "cache_password", "postgres_password"])
 def test_the_rotation_of_a_secret(shop: Stack, secret: str) -> None:
-    servers = {task: image for task, image in shop.tasks().items() if "shop-" not in image}
-    kept = {task for task, image in servers.items() if re.match("postgres|redis|caddy", image)}
+    servers = [
+        f"--filter=name={shop.project.slug}_{name}." for name in ("database", "cache", "door")
+    ]
+    kept = set(docker("ps", "--quiet", *servers).split())
+    assert len(kept) == 3
     hashes = shop.sql("SELECT rolname, rolpassword FROM pg_authid ORDER BY 1")
     with shop.without_a_failed_request(least=1000):
         shop.run("rotate", secret)
@@ -368,3 +399,119 @@ def test_a_change_of_the_environment_needs_no_version(shop: Stack) -> None:
     status = shop.run("status")
     assert status.splitlines()[0] == version
     assert re.search(r"_worker\s+2/2", status)
+
+
+#: Every row of every table, every sequence, and the owners.
+ROWS = r"""
+SELECT format('SELECT %L, t::text FROM %I t ORDER BY 2', tablename, tablename)
+FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \gexec
+SELECT format('SELECT %L, last_value, is_called FROM %I', sequencename, sequencename)
+FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1 \gexec
+SELECT relname, relkind, pg_get_userbyid(relowner), relacl FROM pg_class
+WHERE relnamespace = 'public'::regnamespace ORDER BY 1;
+"""
+
+
+@pytest.mark.drills
+def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
+    """Beside the data, instead of the data, and into a cluster that has lost everything."""
+    slug = shop.project.slug
+    shop.psql("SET ROLE api;" + TABLES)
+    before = shop.psql(ROWS)
+    assert before.count("\n") > 2500
+    name = created(shop.run("backup"))
+    assert name in shop.run("backup", "list")
+    assert f"{name} is 0 h old and complete" in shop.run("status")
+
+    shop.psql("DELETE FROM item WHERE id < 1000", "api")
+    assert "restored the database api as api_restored" in shop.run("restore", name)
+    assert shop.psql(ROWS, "api_restored") == before != shop.psql(ROWS)
+    shop.psql("DROP DATABASE api_restored", "postgres")
+
+    assert "replaced the database api" in shop.run("restore", name, "--replace")
+    assert shop.psql(ROWS) == before
+    shop.add_item()
+    shop.run("status")
+
+    # A damaged backup, and one that is too old.
+    shop.in_data(f"cd backups; cp -r {name} 20990101T000000Z; truncate -s -1 2099*/api.dump")
+    assert "Nothing" not in shop.run("restore", "20990101T000000Z", exits=2)
+    shop.in_data("rm -r backups/2099*")
+    shop.in_data(f"cd backups; find . -name '2*' ! -name {name} -exec rm -r {{}} +; "
+                 f"cp {name}/MANIFEST kept; sed -i 's/^backup 1 .*/backup 1 1000000000/' {name}/MANIFEST; "
+                 "rm .last")  # fmt: skip
+    status = shop.run("status", exits=1)
+    assert "and the limit is 26 h" in status or "is 0 h old" in status
+    shop.in_data(f"mv backups/kept backups/{name}/MANIFEST")
+
+    # Everything is lost, except the backups.
+    docker("stack", "rm", slug)
+    for noun in ("secret", "config"):
+        listed = docker(noun, "ls", "--format={{.Name}}").split()
+        own = [one for one in listed if one.startswith(f"{slug}_")]
+        wait_until(lambda noun=noun, own=own: removed(noun, own))
+    wait_until(lambda: not shop.tasks())
+    shop.in_data("rm -rf database/* cache/*")
+    shop.run("init")
+    assert "this host has no data" in shop.run("restore", name)
+    shop.run("up", "2.0.0")
+    assert shop.psql(ROWS) == before
+    shop.add_item()
+    assert "complete" in shop.run("status")
+
+
+def removed(noun: str, names: list[str]) -> bool:
+    """Remove secrets or configs, which Docker refuses while a task has them."""
+    return not names or sh("docker", noun, "rm", *names, cwd=Path("/")).returncode == 0
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+@pytest.mark.drills
+def test_the_door_gets_a_certificate(shop: Stack, tmp_path: Path) -> None:
+    """The test authority of Let's Encrypt runs as a service beside the door."""
+    files = pebble_files(tmp_path)
+    override = shop.folder / "docker-stack.override.yml"
+    before = override.read_text(), (shop.folder / ".env").read_text()
+    added = yaml.safe_load(before[0])
+    added["services"]["pebble"] = {
+        "image": shop.services["door"]["image"],
+        "command": ["/pebble/pebble", "-config=/pebble/config.json", "-dnsserver=127.0.0.11:53"],
+        "environment": {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"},
+        "volumes": [f"{files}:/pebble:ro"],
+        "networks": ["front"],
+        "deploy": {"endpoint_mode": "dnsrr"},
+    }
+    added["services"]["door"] |= {
+        "environment": {"SSL_CERT_FILE": "/pebble/cert.pem"},
+        "volumes": [f"{files}:/pebble:ro"],
+        "networks": {"front": {"aliases": ["shop.test"]}},
+    }
+    override.write_text(yaml.safe_dump(added))
+    with (shop.folder / ".env").open("a") as file:
+        file.write(
+            "DOMAIN=shop.test\nACME_OPTIONS='acme_ca https://pebble:14000/dir\nrenew_interval 5s'\n"
+        )
+    try:
+        shop.run("up")
+        # The authority finds the door when it is healthy. Caddy tries again after a minute.
+        first = certificate(shop.https_port, tries=120)
+        assert "Pebble Intermediate CA" in first
+        redirected = sh("curl", "-si", "-H", "Host: shop.test", f"http://127.0.0.1:{shop.port}/x",
+                        cwd=tmp_path).stdout  # fmt: skip
+        assert "308 Permanent Redirect" in redirected
+        assert "https://shop.test/x" in redirected
+        items = sh("curl", "-sik", "--resolve", f"shop.test:{shop.https_port}:127.0.0.1",
+                   f"https://shop.test:{shop.https_port}/api/items?limit=1", cwd=tmp_path).stdout  # fmt: skip
+        assert "HTTP/2 200" in items
+        assert "strict-transport-security" in items.lower()
+        wait_until(lambda: certificate(shop.https_port) != first)
+    finally:
+        override.write_text(before[0])
+        (shop.folder / ".env").write_text(before[1])
+        shop.run("up")

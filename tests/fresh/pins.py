@@ -30,6 +30,8 @@ class Pin:
 FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
 COPY_FROM = re.compile(r"^\s*COPY\s.*?--from=(\S+)", re.MULTILINE | re.IGNORECASE)
 IMAGE = re.compile(r"""^[ \t-]*image:\s*["']?([^\s"'#]+)""", re.MULTILINE)
+#: An image that a script or a step runs is pinned by its digest.
+DIGEST = re.compile(r"([a-z][\w./-]+:v?\d[\w.-]*@sha256:[0-9a-f]{64})")
 #: `${POSTGRES_IMAGE:-postgres:18}` names an image too.
 DEFAULT = re.compile(r"\$\{\w+:?-([^}]*)\}")
 #: A commented step is a suggestion to the user, so it must be as current as the others.
@@ -70,6 +72,8 @@ def pins_in(name: str, text: str) -> Iterator[Pin]:
         yield from (pin for match in IMAGE.finditer(text) for pin in image(match[1]))
         yield from (action(*match.groups("")) for match in ACTION.finditer(text))
         yield from (Pin("language", PRODUCTS[m[1]], m[2]) for m in SETUP.finditer(text))
+    if suffix in {".yml", ".yaml", ".sh"}:
+        yield from (pin for match in DIGEST.finditer(text) for pin in image(match[1]))
     if suffix in {".yml", ".yaml", ".sh", ".mk"} or name in {"Makefile", "justfile"}:
         yield from (requirement(match[1]) for match in PYTHON_TOOL.finditer(text))
         yield from (Pin("pypi", m[1].lower(), f"=={m[2]}") for m in UVX_TOOL.finditer(text))

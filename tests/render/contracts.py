@@ -27,7 +27,7 @@ BUILT_IN = {"dev": {"COMPOSE_PROJECT_NAME"}, "test": {"COMPOSE_PROJECT_NAME", "T
 
 #: What Compose replaces: `$NAME`, `${NAME}`, `${NAME:-default}`; `$$` is a dollar.
 VARIABLE = re.compile(
-    r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^{}]*))?\}|(?P<plain>[A-Za-z_]\w*))"
+    r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>(?:[^{}]|\$\{[^{}]*\})*))?\}|(?P<plain>[A-Za-z_]\w*))"
 )
 #: A line of an .env.example. A commented line shows the default.
 ASSIGNMENT = re.compile(r"(?P<off># )?(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
@@ -681,7 +681,9 @@ def avoids_proxies(root: Path) -> Iterator[str]:
         for name, service in compose.services.items():
             environment = service.get("environment") or {}
             hosts = {
-                host(value) or "" for value in environment.values() if str(value).startswith("http")
+                name
+                for value in environment.values()
+                for name in re.findall(r"https?://([\w.-]+)", str(value))
             }
             called = hosts & {*compose.services, *own_services(root)}
             for variable in ("NO_PROXY", "no_proxy") if called else ():
@@ -692,19 +694,27 @@ def avoids_proxies(root: Path) -> Iterator[str]:
         check = last(stage(path, ""), "HEALTHCHECK")
         if "wget" in check and '"-Y", "off"' not in check:
             yield f"{path.relative_to(root)}: its health check uses a proxy of the environment"
+        for name in ("", "dev"):
+            command = last(stage(path, name), "CMD")
+            if "src/main.ts" in command and "--use-env-proxy" not in command:
+                yield f"{path.relative_to(root)}: fetch ignores a proxy of the environment"
 
 
 def escapes_passwords(root: Path) -> Iterator[str]:
     """In dev, a password can have any characters, because no address contains it.
 
-    A custom service gets it in its address, because some libraries ignore PGPASSWORD.
+    A custom service gets it in its address, because some libraries ignore PGPASSWORD. `make dev` encodes
+    it there.
     """
     dev = compose_file(root, "dev")
     custom = {name for name, folder in own_services(root).items() if (folder / "app.py").exists()}
     for name, service in dev.services.items():
-        if name in custom:
-            continue
         environment = service.get("environment") or {}
+        if name in custom:
+            for key, value in environment.items():
+                if "PASSWORD" in str(value) and ":${POSTGRES_PASSWORD_ENCODED:-" not in str(value):
+                    yield f"{dev.name}: {name} gets {key} with a password that is not encoded"
+            continue
         for key, value in environment.items():
             if "://" in str(value) and "PASSWORD" in str(value):
                 yield f"{dev.name}: {name} gets a password as a part of {key}"

@@ -6,10 +6,15 @@ object says about another: names, keys, ports, labels and connections.
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+import jsonschema
 
 from extensions.services import Service
 
@@ -21,13 +26,14 @@ DIGEST = re.compile(r"[a-z0-9./:_-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 REFERENCE = re.compile(r"\$\((\w+)\)")
 SERVICE_URL = re.compile(r"http://([a-z0-9-]+):(\d+)")
 
-#: The keys of an HTTPRoute that the template uses. Its schema is not part of Kubernetes.
-ROUTE_KEYS = {
-    "spec": {"parentRefs", "hostnames", "rules"},
-    "rule": {"matches", "backendRefs"},
-    "parent": {"name", "namespace", "sectionName"},
-    "backend": {"name", "port"},
-}
+#: The schema of HTTPRoute, which is not part of Kubernetes.
+ROUTE = Path(__file__).parent / "schemas/httproute-v1.schema.json"
+
+
+@functools.cache
+def route_schema() -> jsonschema.Draft7Validator:
+    """Return the validator of an HTTPRoute."""
+    return jsonschema.Draft7Validator(json.loads(ROUTE.read_text()))
 
 
 class Manifests:
@@ -194,22 +200,18 @@ def routes(manifests: Manifests, services: list[Service]) -> Iterator[str]:
         yield f"there are routes for {sorted(manifests.by_kind['HTTPRoute'])}"
     for name, route in manifests.by_kind["HTTPRoute"].items():
         spec = route["spec"]
-        wrong = [*(spec.keys() ^ ROUTE_KEYS["spec"])]
-        wrong += [
-            key for one in spec.get("parentRefs", []) for key in one.keys() ^ ROUTE_KEYS["parent"]
-        ]
+        for error in route_schema().iter_errors(route):
+            yield f"HTTPRoute {name}: {'.'.join(map(str, error.path))}: {error.message}"
         paths = {}
         for rule in spec["rules"]:
-            wrong += [*(rule.keys() ^ ROUTE_KEYS["rule"])]
             for backend in rule["backendRefs"]:
-                wrong += [*(backend.keys() ^ ROUTE_KEYS["backend"])]
                 service = manifests.by_kind["Service"].get(backend["name"], {"spec": {"ports": []}})
                 if backend["port"] not in [port["port"] for port in service["spec"]["ports"]]:
                     yield f"HTTPRoute {name}: {backend['name']} has no port {backend['port']}"
             [match] = rule["matches"]
             paths[match["path"]["value"]] = rule["backendRefs"][0]["name"]
-        if wrong:
-            yield f"HTTPRoute {name} lacks or has these keys: {wrong}"
+        if not spec.get("parentRefs"):
+            yield f"HTTPRoute {name} has no Gateway"
         if not spec.get("hostnames"):
             yield f"HTTPRoute {name} has no host name"
         api = published[name].api if name in published else None
@@ -304,6 +306,7 @@ def outside(manifests: Manifests, services: list[Service]) -> Iterator[str]:
         "to-database": users["DATABASE_SERVER"],
         "to-cache": users["CACHE_URL"],
         "external-api": users["RATES_URL"],
+        "to-collector": users["OTEL_EXPORTER_OTLP_ENDPOINT"],
         "from-gateway": behind,
     }
     for name, pods in expected.items():

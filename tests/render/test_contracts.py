@@ -160,8 +160,11 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     "avoids_proxies": [
         (API_TEST, r"      NO_PROXY: .*\n", "", "api calls stub, which is not in NO_PROXY"),
         (ORDERS_TEST, r"no_proxy: .*", "no_proxy: localhost", "orders calls stub"),
-        (DEV, r"no_proxy: .*", "no_proxy: ${NO_PROXY:-}", "frontend calls api"),
+        (DEV, r"no_proxy: .*,api,.*", "no_proxy: ${NO_PROXY:-}", "frontend calls api"),
+        (DEV, r"localhost,127.0.0.1,traces", "localhost,127.0.0.1", "api calls traces"),
         ("services/frontend/Dockerfile", r'"-Y", "off", ', "", "uses a proxy of the environment"),
+        ("services/orders/Dockerfile", r"node --use-env-proxy", "node", "ignores a proxy"),
+        ("services/orders/Dockerfile", r'"--use-env-proxy", ', "", "ignores a proxy"),
     ],
     "escapes_passwords": [
         (DEV, r"//api@", "//api:${POSTGRES_PASSWORD:-postgres}@", "as a part of DATABASE_URL"),

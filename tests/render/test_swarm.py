@@ -99,7 +99,7 @@ def test_every_own_service_starts_first_and_is_rolled_back(swarm_project: Projec
 def test_what_has_data_stays_on_its_node(swarm_project: Project) -> None:
     slug = swarm_project.answers.get("project_slug", "my-project")
     services = stack(swarm_project)["services"]
-    for name in {"database", "cache", "door"} & set(services):
+    for name in {"database", "cache", "door", "backup", "backup-push"} & set(services):
         placement = services[name]["deploy"]["placement"]
         assert placement == {"constraints": [f"node.labels.{slug}-data == true"]}
 
@@ -116,11 +116,12 @@ def test_every_secret_is_declared_used_and_created(swarm_project: Project) -> No
     script = (folder(swarm_project) / "deploy.sh").read_text()
     created = re.search(r'^SECRETS="(.*)"$', script, re.MULTILINE)
     assert created
+    of_backups = re.search(r'^BACKUP_SECRETS="(.*)"', script, re.MULTILINE)
     names = {
         re.sub(rf"^{re.escape(slug)}_|_\$.*", "", secret["name"])
         for secret in found.get("secrets", {}).values()
     }
-    assert names == set(created[1].split())
+    assert names == {*created[1].split(), *(of_backups[1].split() if of_backups else [])}
 
 
 def test_no_value_is_a_password(swarm_project: Project) -> None:
@@ -137,8 +138,8 @@ def test_the_example_names_the_variables_of_the_stack(swarm_project: Project) ->
     example = (folder(swarm_project) / ".env.example").read_text()
     named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=", example, re.MULTILINE))
     own = set(re.findall(r"\$\{(\w+?_(?:VERSION|FIRST|SUM)):\?", text)) | {"VERSION"}
-    internal = {"DOOR_REPLICAS"}
-    script = {"JOB_TIMEOUT", "DEPLOY_TIMEOUT"}
+    internal = {f"{name}_REPLICAS" for name in ("DOOR", "CACHE", "BACKUP", "BACKUP_PUSH")}
+    script = {"JOB_TIMEOUT", "DEPLOY_TIMEOUT", "BACKUP_TIMEOUT"}
     assert set(re.findall(r"\$\{(\w+)", text)) - own - internal == named - script
 
 

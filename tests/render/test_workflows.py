@@ -147,6 +147,21 @@ def test_both_forges_have_the_same_workflows(
         assert ("packages: write" in text) == own
 
 
+@pytest.mark.parametrize("layout", ["multi", "single"])
+def test_a_deploy_runs_the_code_of_its_branch(render: Callable[..., Path], layout: str) -> None:
+    """A tag may be on a branch that nobody reviewed, and the version may contain anything."""
+    root = render({"layout": layout, "forge": "both"})
+    for folder in (".github", ".gitea"):
+        deploy = yaml.safe_load((root / folder / "workflows/deploy.yml").read_text())
+        steps = deploy["jobs"]["deploy"]["steps"]
+        assert "ref" not in steps[0]["with"]
+        names = [step.get("name") for step in steps]
+        assert names.index("Check the tag") < names.index("Verify the images")
+        for step in steps:
+            assert "inputs.version" not in step.get("run", "")
+            assert "make " not in step.get("run", "")  # make expands $(shell …) in a version
+
+
 def test_uv_has_the_version_of_the_images(render: Callable[..., Path]) -> None:
     root = render({"forge": "both", "services": "api, frontend"})
     found = [

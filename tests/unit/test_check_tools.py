@@ -172,3 +172,12 @@ def test_an_unknown_tool(tools: Tools, arguments: list[str]) -> None:
 
 def test_no_tool(tools: Tools) -> None:
     assert tools.check() == (2, "usage: check-tools.sh docker|uv|node[=MINIMUM] …\n")
+
+
+def test_the_linters_of_node_name_make_setup(tmp_path: Path) -> None:
+    [script] = SCRIPT.parent.glob("*lint*/node.sh")
+    done = subprocess.run(
+        ["bash", str(script), "check"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"the packages of {tmp_path.name} are not installed: run make setup\n"

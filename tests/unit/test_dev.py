@@ -745,6 +745,18 @@ def test_the_wait_ends_when_all_are_ready(
 MODEL = {"name": "shop-dev", "services": {"api": {"ports": [{"published": "8000", "target": 80}]}}}
 
 
+@pytest.mark.parametrize(
+    ("shown", "encoded"),
+    [("postgres", "postgres"), ("p@s/s:#%", "p%40s%2Fs%3A%23%25"), ("$$a b", "%24a%20b")],
+)
+def test_the_password_in_the_address_of_a_custom_service(
+    startup: ModuleType, main: Path, monkeypatch: pytest.MonkeyPatch, shown: str, encoded: str
+) -> None:
+    model = {"services": {"database": {"environment": {"POSTGRES_PASSWORD": shown}}}}
+    monkeypatch.setattr(startup, "model", lambda root: model)
+    assert startup.encoded_password(main) == {"POSTGRES_PASSWORD_ENCODED": encoded}
+
+
 @pytest.fixture
 def explain(startup: ModuleType, main: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return the function that explains a failed `docker compose up`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ..update import faults
 from .conftest import Migration
 
 # They start git and other programs.
@@ -24,7 +25,7 @@ Texts = Mapping[str, str | None]
 @pytest.fixture(scope="session")
 def code(migration: Migration) -> SimpleNamespace:
     """Return the names that the tests use from several files of migrations/."""
-    modules = ("errors", "merge", "moves", "repository", "trees", "writer")
+    modules = ("errors", "merge", "moves", "repository", "trees", "undo", "writer")
     return SimpleNamespace(**{k: v for name in modules for k, v in vars(migration(name)).items()})
 
 
@@ -270,6 +271,63 @@ def test_a_tracked_path_that_blocks_a_new_file_stays(
         assert (tmp_path / name).read_text() == content
     assert all((tmp_path / name).is_symlink() for name in links)
     assert not repository.git("status", "--porcelain")
+
+
+#: Files and folders that take each other's place: what is committed, as texts and links, and what comes.
+SWAPS: dict[str, tuple[Texts, Mapping[str, str], Texts]] = {
+    "a file becomes a folder": ({"x": "old\n"}, {}, {"x/y": "new\n"}),
+    "a link to a folder becomes a folder": ({}, {"x": ".."}, {"x/y": "new\n"}),
+    "a folder becomes a file": ({"x/y/z": "old\n", "x/w": "old\n"}, {}, {"x": "new\n"}),
+    "a folder moves into itself": ({"x/y": "old\n"}, {}, {"x/y/y": "new\n"}),
+}
+
+
+@pytest.mark.parametrize("case", SWAPS)
+def test_a_swap_of_a_file_and_a_folder_is_undone(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any], case: str
+) -> None:
+    mine, links, new = SWAPS[case]
+    result = committed(mine, new, links)
+    for path in (*mine, *links):
+        del result.tree[path]
+    if (tmp_path / "x").is_dir() and not links:
+        (tmp_path / "x").chmod(0o700)
+    before = faults.snapshot(tmp_path)
+    writer = code.Writer(repository, repository.tree(), result)
+    writer.prepare()
+    writer.write()
+    assert not result.blocked and not result.ignored
+    assert {path: (tmp_path / path).read_text() for path in new} == new
+    assert code.Undo(writer.folder, code.read_journal(writer.folder)).run() == {}
+    assert faults.snapshot(tmp_path) == before
+
+
+def test_a_folder_with_an_ignored_file_does_not_become_a_file(
+    apply: Callable[..., None], repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    (tmp_path / ".git/info/exclude").write_text("*.pyc\n")
+    result = committed({"x/y": "old\n"}, {"x": "new\n"})
+    del result.tree["x/y"]
+    (tmp_path / "x/y.pyc").write_text("mine\n")
+    apply(repository, repository.tree(), result)
+    assert (result.blocked, result.ignored) == (["x"], [])
+    assert (tmp_path / "x/y.pyc").read_text() == "mine\n"
+
+
+def test_an_undo_does_not_write_through_a_link(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"x/y": "old\n"}, {})
+    del result.tree["x/y"]
+    writer = code.Writer(repository, repository.tree(), result)
+    writer.prepare()
+    writer.write()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "x").symlink_to("other")
+    problems = code.Undo(writer.folder, code.read_journal(writer.folder)).run()
+    assert problems.keys() == {"x/y"}
+    assert "x is a link now" in problems["x/y"]
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 @pytest.mark.parametrize("there", ["new", "new/x"])

@@ -19,7 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -30,7 +30,7 @@ import plumbum
 import pytest
 import yaml
 
-from ..conftest import ROOT, TEMPLATE_PARTS, copy_template
+from ..conftest import ROOT, TEMPLATE_PARTS, copy_template, once_in_children, shared_folder
 from ..e2e.conftest import clean_environment
 
 #: The versions that updates start from as long as nothing is released: the first complete one, and
@@ -50,6 +50,8 @@ MARK = "Kept by the template"
 
 Generate = Callable[..., "Project"]
 Fresh = Callable[..., Path]
+Merged = Callable[..., tuple[int, str]]
+Computed = Callable[..., tuple[Any, Any]]
 
 
 def git(*args: str, cwd: Path, **env: str) -> str:
@@ -205,14 +207,6 @@ def same_answers(found: dict[str, bytes], wanted: dict[str, bytes]) -> None:
     assert yaml.safe_load(found.pop(ANSWERS)) == yaml.safe_load(wanted.pop(ANSWERS))
 
 
-def shared_folder(factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all of xdist's workers share."""
-    base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "update"
-    shared.mkdir(exist_ok=True)
-    return shared
-
-
 def once(path: Path, make: Callable[[Path], None], own: Path) -> Path:
     """Make a folder, unless another worker has already made it."""
     if not path.exists():
@@ -265,11 +259,20 @@ def commit_version(repository: Path, version: Path) -> None:
     git("tag", version.name, cwd=repository)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def copier_once_in_children(copier_once: Path) -> Iterator[None]:
+    """Let Copier work things out once in the updates, too: this halves their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in once_in_children(copier_once).items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a folder for each version of the template, without git."""
     own = tmp_path_factory.mktemp("own") / "versions"
-    return once(shared_folder(tmp_path_factory) / "versions", write_versions, own)
+    return once(shared_folder(tmp_path_factory, "update") / "versions", write_versions, own)
 
 
 @pytest.fixture(scope="session")
@@ -283,13 +286,13 @@ def template(tmp_path_factory: pytest.TempPathFactory, versions: Path) -> Path:
             commit_version(repository, versions / tag)
 
     own = tmp_path_factory.mktemp("own") / "template"
-    return once(shared_folder(tmp_path_factory) / "template", make, own)
+    return once(shared_folder(tmp_path_factory, "update") / "template", make, own)
 
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory, versions: Path, template: Path) -> Fresh:
     """Return the function that generates a shared project from answers and a version."""
-    shared = shared_folder(tmp_path_factory)
+    shared = shared_folder(tmp_path_factory, "update")
 
     def made(answers: Mapping[str, Any], version: str) -> Path:
         def make(project: Path) -> None:
@@ -332,6 +335,34 @@ def merge(
         return code, capsys.readouterr().out
 
     return merged
+
+
+class Stop(Exception):
+    """The result of an update is known, and must not be written."""
+
+
+@pytest.fixture
+def computed(merge: Merged, monkeypatch: pytest.MonkeyPatch) -> Computed:
+    """Return the function that computes the result of an update.
+
+    Returns the project's files and the result, which the update would pass to its writer.
+    """
+
+    def made(project: Project, *arguments: str) -> tuple[Any, Any]:
+        found: list[Any] = []
+
+        def stop(repository: Any, before: Any, result: Any) -> None:
+            found.extend((before, result))
+            raise Stop
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["update"], "Writer", stop)
+            with pytest.raises(Stop):
+                merge(project, *arguments)
+        before, result = found
+        return before, result
+
+    return made
 
 
 @pytest.fixture

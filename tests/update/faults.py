@@ -26,7 +26,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+from .write_result import MIGRATIONS, attempt
 
 #: The calls that can fail. pathlib and shutil use them.
 CALLS = ("rename", "replace", "link", "symlink", "unlink", "mkdir", "rmdir", "chmod")
@@ -104,10 +104,8 @@ def count_calls(before: Callable[[int], None], after: Callable[[int], None]) -> 
 
 def write(project: Path, job: Job, number: int, kind: str, edited: str) -> str:
     """Write the result with one fault; return the outcome, as migrate.py reports it."""
-    modules = ("errors", "signals", "repository", "writer")
-    errors, signals, repositories, writers = (import_module(name) for name in modules)
-    repository = repositories.Repository(project)
-    signals.raise_on_signal()
+    repository = import_module("repository").Repository(project)
+    import_module("signals").raise_on_signal()
 
     def edit() -> None:
         path = project / edited
@@ -138,22 +136,8 @@ def write(project: Path, job: Job, number: int, kind: str, edited: str) -> str:
 
     real = {"open": os.open}
     calls = count_calls(before, after)
-    try:
-        writer = writers.Writer(repository, job.before, job.result)
-        writer.prepare()
-        try:
-            writer.write()
-            signals.ignore_signals()
-        except BaseException as error:
-            writer.undo(error)
-            raise
-    except errors.UndoError as error:
-        return f"not undone {len(calls)}\n{error}"
-    except errors.SignalInterrupt:
-        return f"unchanged {len(calls)}\ninterrupted"
-    except (errors.RefusedError, errors.GitError, OSError) as error:
-        return f"unchanged {len(calls)}\n{writers.reason_of(error)}"
-    return f"done {len(calls)}\n"
+    outcome, message = attempt(repository, job.before, job.result)
+    return f"{outcome} {len(calls)}\n{message}"
 
 
 def inject(job: Job, root: Path, number: int, kind: str, edited: str) -> dict[str, Any]:

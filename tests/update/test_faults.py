@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT
-from .conftest import NEXT, NEXT_FILE, NEXT_LINES, OLD, Generate
+from .conftest import NEXT, NEXT_FILE, NEXT_LINES, OLD, Computed, Generate
 from .faults import KINDS, Job
 
 #: The commands: the answers and the version to start with, and the command line.
@@ -34,15 +34,9 @@ COMMANDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 SAMPLE = int(os.environ.get("FAULTS", "14"))
 
 
-class Stop(Exception):
-    """The result is known, and must not be written yet."""
-
-
 @pytest.fixture
-def computed(
-    generate: Generate, merge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Job]:
-    """Return the function that computes the result of a command, and what it would write."""
+def job(generate: Generate, computed: Computed) -> Callable[[str], Job]:
+    """Return the function that computes what a command would write."""
 
     def made(command: str) -> Job:
         answers, arguments = COMMANDS[command]
@@ -51,16 +45,7 @@ def computed(
         project.write(NEXT_FILE, text.replace(NEXT_LINES[0], "indent_size = 8\n"))
         project.commit()
         project.write("deploy/dev/.env", "API_PORT=1\n")
-        found: list[Any] = []
-
-        def stop(repository: Any, before: Any, result: Any) -> None:
-            found.extend((before, result))
-            raise Stop
-
-        monkeypatch.setattr(sys.modules["update"], "Writer", stop)
-        with pytest.raises(Stop):
-            merge(project, *arguments, f"--ref={NEXT}")
-        before, result = found
+        before, result = computed(project, *arguments, f"--ref={NEXT}")
         return Job(str(project.root), before, result, [])
 
     return made
@@ -114,8 +99,7 @@ def wrong(found: dict[str, Any], written: list[str]) -> str:
     return str(found["message"])
 
 
-def check(command: str, computed: Callable[[str], Job], folder: Path, sample: int | None) -> int:
-    job = computed(command)
+def check(job: Job, command: str, folder: Path, sample: int | None) -> int:
     [complete] = injected(job, [(10**6, "none", "")], folder)
     assert complete["outcome"].startswith("done"), complete
     count = int(complete["outcome"].split()[1])
@@ -139,11 +123,11 @@ def check(command: str, computed: Callable[[str], Job], folder: Path, sample: in
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_sample_of_faults(command: str, computed: Callable[[str], Job], tmp_path: Path) -> None:
-    assert check(command, computed, tmp_path / "faults", SAMPLE) == SAMPLE
+def test_a_sample_of_faults(command: str, job: Callable[[str], Job], tmp_path: Path) -> None:
+    assert check(job(command), command, tmp_path / "faults", SAMPLE) == SAMPLE
 
 
 @pytest.mark.drills
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_fault(command: str, computed: Callable[[str], Job], tmp_path: Path) -> None:
-    assert check(command, computed, tmp_path / "faults", None) >= 60
+def test_every_fault(command: str, job: Callable[[str], Job], tmp_path: Path) -> None:
+    assert check(job(command), command, tmp_path / "faults", None) >= 60

@@ -1,4 +1,4 @@
-"""The answers `orchestrator`, and deploy/kubernetes, in updates and changes of services."""
+"""The answers `orchestrator`, deploy/kubernetes and deploy/swarm, in updates and changes of services."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Project, files
 Merge = Callable[..., tuple[int, str]]
 
 KUBERNETES = "deploy/kubernetes"
+SWARM = "deploy/swarm"
 RELEASE = "release/kustomization.yaml"
 PINNED = "images:\n- name: ghcr.io/my-org/my-project-api\n  newTag: 1.2.3\n"
 
 
 def kubernetes(generate: Generate, services: str, **more: str) -> Project:
     """Return a project with edits in the files of a service, and with a pinned release."""
-    project = generate({"orchestrator": ["kubernetes"], "services": services, **more}, NOW)
+    answers = {"orchestrator": ["swarm", "kubernetes"], "services": services, **more}
+    project = generate(answers, NOW)
     manifest = f"{KUBERNETES}/base/api.yaml"
     project.write(manifest, project.read(manifest).replace("maxReplicas: 6", "maxReplicas: 9"))
     project.append(f"{KUBERNETES}/overlays/prod/{RELEASE}", PINNED)
+    stack = f"{SWARM}/docker-stack.yml"
+    project.write(stack, project.read(stack).replace("max-size: 20m", "max-size: 99m"))
     project.commit()
     return project
 
@@ -60,6 +64,10 @@ def test_a_new_service_has_manifests_and_the_pinned_release_stays(
     # It has no image of the new service: deploy.sh refuses an image without a digest.
     wanted[f"overlays/prod/{RELEASE}"] += PINNED.encode()
     assert found == wanted
+    stack = files(fresh(project.given(), NOW) / SWARM)
+    stack["docker-stack.yml"] = stack["docker-stack.yml"].replace(b"size: 20m", b"size: 99m")
+    assert files(project.path(SWARM)) == stack
+    assert b"\n  frontend:\n" in stack["docker-stack.yml"]
 
 
 @pytest.mark.drills
@@ -71,6 +79,10 @@ def test_a_renamed_service_keeps_the_edits_of_its_manifests(
     assert code == 0
     assert "maxReplicas: 9" in project.read(f"{KUBERNETES}/base/shop.yaml")
     assert "create the Secret shop-database-password" in output
+    assert "it creates the secret shop_database_password" in output
+    stack = files(fresh(project.given(), NOW) / SWARM)
+    stack["docker-stack.yml"] = stack["docker-stack.yml"].replace(b"size: 20m", b"size: 99m")
+    assert files(project.path(SWARM)) == stack
     names = files(project.path(KUBERNETES)).keys()
     assert names == files(fresh(project.given(), NOW) / KUBERNETES).keys()
     assert "jobs/shop-migrate.yaml" in names
@@ -95,3 +107,18 @@ def test_a_wrong_answer_changes_nothing(generate: Generate) -> None:
     assert "orchestrator 'nomad' is unknown" in output and "Traceback" not in output
     assert project.status() == []
     assert project.read(ANSWERS)
+
+
+@pytest.mark.drills
+def test_a_removed_service_leaves_no_line_in_both_folders(
+    generate: Generate, fresh: Fresh, merge: Merge
+) -> None:
+    project = generate(
+        {"orchestrator": ["swarm", "kubernetes"], "services": "api, orders:node-api"}, NOW
+    )
+    code, _ = merge(project, "remove-service", f"--ref={NOW}", "orders")
+    assert code == 0
+    for folder in (SWARM, KUBERNETES):
+        found = files(project.path(folder))
+        assert found == files(fresh(project.given(), NOW) / folder)
+        assert not [name for name, text in found.items() if b"orders" in text]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import pytest
 
-from .conftest import NEXT, NOW, Generate
-
-Merged = Callable[..., tuple[int, str]]
+from .conftest import NEXT, NOW, Generate, Merged
 
 
 def test_a_rename_repeats_patterns_and_lists_what_names_the_folder(

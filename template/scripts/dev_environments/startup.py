@@ -9,10 +9,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from test_runner import diagnosis, docker, processes
 from test_runner.diagnosis import StackError
@@ -117,11 +118,23 @@ def start(root: Path, name: str, *, show: Show) -> None:
     if output is not None:
         raise build_problem(output)
     quiet = () if show else ("--quiet-pull",)
-    output = run(root, "up", "--detach", "--remove-orphans", *quiet, show=show)
+    encoded = encoded_password(root)
+    output = run(root, "up", "--detach", "--remove-orphans", *quiet, show=show, env=encoded)
     if output is not None:
         raise problem(root, name, output)
     if lines := wait(name):
         raise explained(name, "a container is not ready", lines)
+
+
+def encoded_password(root: Path) -> dict[str, str]:
+    """Return the variable with the database's password as a part of an address.
+
+    The address of a custom service contains it, and Compose cannot encode characters such as @ and /.
+    """
+    database = model(root).get("services", {}).get("database", {})
+    # Compose prints $ as $$.
+    password = str((database.get("environment") or {}).get("POSTGRES_PASSWORD", ""))
+    return {"POSTGRES_PASSWORD_ENCODED": quote(password.replace("$$", "$"), safe="")}
 
 
 def remove_old_images(name: str) -> None:
@@ -132,13 +145,13 @@ def remove_old_images(name: str) -> None:
             docker.docker("image", "rm", image)
 
 
-def run(root: Path, *args: str, show: Show) -> str | None:
+def run(root: Path, *args: str, show: Show, env: Mapping[str, str] | None = None) -> str | None:
     """Run docker compose, and add its output to the log. Return the output if it fails, else None.
 
     On a terminal a build shows its own live display, and its output is not in the log. `progress` leaves
     out the states of containers, which the list of addresses replaces.
     """
-    environment = processes.own_environment()
+    environment = processes.own_environment() | dict(env or {})
     if show and args[0] == "build" and sys.stderr.isatty():
         done = subprocess.run(compose(*profiles(root), *args), cwd=root / FOLDER, env=environment)
         return "" if done.returncode else None

@@ -9,6 +9,7 @@ stack. Images belong to the instance, and all its stacks share them; see builds.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from . import docker, processes
+from . import docker, processes, traces
 from .diagnosis import (
     StackError,
     cause_of,
@@ -29,7 +30,7 @@ from .diagnosis import (
 from .docker import COMPOSE_PROJECT, DockerError
 from .health import ADDRESS, Watch
 from .locks import Lock, LockTakenError, Owner, abandoned
-from .project import MULTI, ROOT, SLUG
+from .project import MULTI, PYTHON_IMAGE, RESULTS, ROOT, SLUG
 
 if TYPE_CHECKING:
     from .builds import SharedBuild
@@ -95,6 +96,8 @@ class Stack:
         #: The folder of the compose file. Compose also reads an override file in this folder.
         self.folder = ROOT / f"{service}deploy/test"
         self.watch = Watch(scope, [])  #: the containers that must keep running
+        self.traced = False  #: the services send their traces to one more container
+        self._files: list[str] = []  #: Compose's options for the files, if not only the usual ones
         self.build: SharedBuild | None = None  #: a build together with other stacks
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
@@ -149,7 +152,10 @@ class Stack:
             InterruptedError: `stop` returned True.
         """
         process = processes.Process(
-            ["docker", "compose", *args], log, cwd=self.folder, env=self.environment() | env
+            ["docker", "compose", *self._files, *args],
+            log,
+            cwd=self.folder,
+            env=self.environment() | env,
         )
         code = processes.wait(process, stop)
         assert code is not None  # Compose has a time limit of its own.
@@ -175,6 +181,8 @@ class Stack:
             StackError: an image failed to build, or a container was not healthy after 5 minutes.
             InterruptedError: `stop` returned True.
         """
+        if self.traced:
+            self._trace()
         with log_path.open("ab") as log:
             if not (self.build and self.build.done(self, log, stop)):
                 self._run("build", ("build",), log, stop, **self.shared())
@@ -182,6 +190,60 @@ class Stack:
                 return
             self._start(log, stop)
             self._wait_for_answers(stop)
+
+    def _trace(self) -> None:
+        """Add the container that receives the traces.
+
+        Raises:
+            StackError: Compose refuses the files of the stack.
+        """
+        done = self._config("--format=json")
+        if done.returncode:
+            lines = tuple(done.stderr.splitlines()[-3:])
+            raise StackError(f"Compose refuses the files of {self.scope}", lines)
+        names = (
+            "docker-compose.yml",
+            "docker-compose.override.yml",
+            "docker-compose.override.yaml",
+        )
+        files = [self.folder / name for name in names if (self.folder / name).is_file()]
+        project, instance = instance_labels(self.instance)
+        labels = [project, instance, f"test.scope={self.scope}"]
+        more = RESULTS / f"traces-{self.scope}.json"
+        more.write_text(
+            json.dumps(
+                traces.override(
+                    json.loads(done.stdout),
+                    PYTHON_IMAGE,
+                    dict(label.split("=", 1) for label in labels),
+                )
+            ).replace("$", "$$")
+        )
+        self._files = [f"--file={file}" for file in [*files, more]]
+
+    def spans(self) -> list[traces.Span]:
+        """Return the spans that the services have sent so far.
+
+        Raises:
+            DockerError: the log of the receiver cannot be read.
+        """
+        time.sleep(traces.FLUSH)
+        return [
+            span
+            for container in docker.containers(self.label)
+            if service_of(container) == traces.NAME
+            for span in traces.spans(docker.docker("logs", container["Id"]))
+        ]
+
+    def _config(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["docker", "compose", *self._files, "config", *args],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
 
     def _start(self, log: IO[bytes], stop: Callable[[], bool]) -> None:
         """Start the containers and wait until all are healthy, or have ended with exit code 0.
@@ -253,14 +315,7 @@ class Stack:
 
     def _unchanged(self) -> bool:
         """Whether all containers run and match the current compose files and images."""
-        done = subprocess.run(
-            ["docker", "compose", "config", "--hash=*"],
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        done = self._config("--hash=*")
         wanted = dict(line.split() for line in done.stdout.splitlines())
         found = {
             container["Config"]["Labels"]["com.docker.compose.service"]: container

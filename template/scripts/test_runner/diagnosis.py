@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .docker import COMPOSE_PROJECT, DockerError, containers, docker
+from .project import MAKE
 
 FULL_DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
@@ -57,6 +58,13 @@ CAUSES = (
 )
 
 
+#: What a shell, Python and Node.js report if a test tool or a package is not installed.
+NOT_INSTALLED = re.compile(
+    r"(?:^|\s)(?P<tool>[\w.-]+): (?:command )?not found$"
+    r"|\bNo module named '?(?P<module>pytest|nose2?|tox)\b"
+    r"|Cannot find (?:package|module) '(?P<package>@?\w[^']*)'"
+)
+
 #: How many lines of a container's log are shown, and of a failed build step.
 LOG_LINES, STEP = 6, 6
 
@@ -101,6 +109,18 @@ def cause_in_logs(lines: list[str]) -> tuple[str, str]:
     """
     cause, hint, _ = cause_of("\n".join(line for line in lines if FULL_DISK.search(line)))
     return cause, hint
+
+
+def not_installed(output: list[str]) -> str:
+    """Return a hint if the output of a test tool shows that something is not installed."""
+    is_missing = any(line.rstrip().endswith("Error 127") for line in output)
+    for line in output:
+        match = NOT_INSTALLED.search(line.strip())
+        # A test may also print `name: not found`, but then its exit code is not 127.
+        if match and (is_missing or not match["tool"]):
+            what = match["tool"] or match["module"] or match["package"]
+            return f"`{' '.join(MAKE)} setup`, because {what} is not installed"
+    return ""
 
 
 def ending(match: re.Match[str]) -> str:

@@ -16,11 +16,12 @@ from .targets import Target
 class Preparation(threading.Thread):
     """A thread that starts a stack, waits while its target uses the stack, and removes it."""
 
-    def __init__(self, target: Target, instance: str, run: str) -> None:
+    def __init__(self, target: Target, instance: str, run: str, *, traced: bool) -> None:
         # A daemon thread: if the user insists on stopping, a stuck removal must not block the exit.
         super().__init__(daemon=True)
         self.log = target.log
         self.stack = Stack(target.scope, instance, run)
+        self.stack.traced = traced
         self.addresses: dict[str, str] = {}
         self.error: StackError | None = None  #: why the stack failed to start
         self.died: StackError | None = None  #: why the stack failed while its tests ran

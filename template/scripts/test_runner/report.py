@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .diagnosis import not_installed
 from .display import describe_state, titles
 from .events import Cause, Failure, short_name
-from .logs import crash, last_words, literal
+from .logs import crash, last_words, literal, tail
 from .processes import for_make
 from .project import MAKE, MULTI
 from .results import display_path, files_of, selectable
 from .targets import State, Target
+from .traces import explain
 
 #: The most that a failed run prints: lines and bytes.
 LINES, BYTES = 60, 4000
@@ -162,7 +165,7 @@ def causes(target: Target, most: int) -> Iterator[Block]:
     elif not target.causes and not target.error:
         lines = [f"    {cut(line)}" for line in last_words(target.log, TAIL)]
         head = [f"✗ {target.title}: {describe_state(target)}"]
-        yield Block(head, lines, [f"    rerun: {target.again}"])
+        yield Block(head, lines, [*setup_hint(tail(target.log)), f"    rerun: {target.again}"])
 
 
 def crash_block(target: Target) -> Block:
@@ -188,7 +191,26 @@ def cause_block(target: Target, cause: Cause) -> Block:
     body = [f"    {cut(line)}" for line in excerpt]
     body += [f"    | {cut(line)}" for line in first.captured[-CAPTURED:]]
     where = [f"    {path_from_root(target, first.where)}"] if first.where else []
-    return Block(head, body, [*where, f"    rerun: {rerun(target, cause)}"])
+    hint = setup_hint([first.message.partition("\n")[0]]) if first.phase == "collection" else []
+    return Block(
+        head,
+        body,
+        [*where, *hint, *trace_lines(target, first.test), f"    rerun: {rerun(target, cause)}"],
+    )
+
+
+def trace_lines(target: Target, test: str) -> list[str]:
+    """Return what the traces say about a failed test, with `make test TRACE=1`."""
+    if target.spans is None:
+        return []
+    began, ended = target.events.times.get(test, (0.0, math.inf))
+    return [f"    {cut(line)}" for line in explain(target.spans, began, ended)]
+
+
+def setup_hint(output: list[str]) -> list[str]:
+    """Return a line that names `make setup` if the output shows that something is not installed."""
+    hint = not_installed(output)
+    return [f"    try: {hint}"] if hint else []
 
 
 def headline(failure: Failure) -> str:

@@ -65,6 +65,7 @@ class Options:
     run_timeout: float = 0  #: of the whole run, in seconds; 0: no limit
     fail_fast: bool = False  #: the first failed target ends its stage
     retries: int = 0  #: how often a failed target repeats its failed tests
+    trace: bool = False  #: the services of the stacks send their traces
 
 
 class Run:
@@ -90,7 +91,7 @@ class Run:
         self._announced_stop = False
         self._launcher = processes.Launcher()
         self._preparations = {
-            target.title: Preparation(target, instance, name)
+            target.title: Preparation(target, instance, name, traced=options.trace)
             for target in targets
             if target.scope and target.state == State.PENDING
         }
@@ -312,6 +313,9 @@ class Run:
         if preparation:
             target.warm = preparation.stack.warm
             if target.state in (State.FAILED, State.CRASHED, State.TIMED_OUT):
+                if self.options.trace:
+                    with suppress(DockerError):
+                        target.spans = preparation.stack.spans()
                 error = preparation.stack.watch.broken()
                 if error:
                     target.state, target.error, target.note = State.BROKEN, error, error.what

@@ -23,6 +23,7 @@ from .tools.output import Output
 
 if TYPE_CHECKING:
     from .cache import Pass
+    from .traces import Span
 
 STAGES = {"unit": "Unit Tests", "service": "Service Tests", "integration": "Integration Tests"}
 
@@ -98,6 +99,7 @@ class Target:
     output: Output = field(default_factory=Output)  #: read from the log if there are no events
     error: StackError | None = None  #: what is wrong with its stack
     warm: bool = False  #: its stack was running before the run
+    spans: list[Span] | None = None  #: of the services in its stack; None: they are not traced
     cached: Pass | None = None  #: the earlier pass that stands for it
     cache: str = "off"  #: what the result cache did, in a few words
     flaky: str = ""  #: that it passed and failed with the same inputs, in a few words

@@ -5,6 +5,11 @@
 set -euo pipefail
 linters=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+if [[ ! -d node_modules ]]; then
+  echo "the packages of ${PWD##*/} are not installed: run make setup" >&2
+  exit 1
+fi
+
 # Installs the linters when they are missing or an update has changed their versions.
 if ! cmp --quiet "$linters/package.json" "$linters/node_modules/package.json"; then
   npm install --prefix "$linters" --no-package-lock --no-audit --no-fund --loglevel=error
