@@ -297,7 +297,8 @@ def test_the_engine_takes_a_bad_version_back(shop: Stack, command: str) -> None:
 
 @pytest.mark.drills
 def test_a_migration_that_takes_too_long(shop: Stack) -> None:
-    shop.build("5.0.0", "2.0.0", 'ENTRYPOINT ["sleep", "900"]', "CMD []")
+    # The shell ignores the arguments, which are the command of the migration.
+    shop.build("5.0.0", "2.0.0", 'ENTRYPOINT ["sh", "-c", "sleep 900"]', "CMD []")
     before = shop.tasks()
     output = shop.run("deploy", "5.0.0", exits=3, JOB_TIMEOUT="15")
     assert "stopped after 15 seconds" in output
