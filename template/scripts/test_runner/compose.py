@@ -4,7 +4,7 @@
 A scope is the name of a service (its service tests) or `full` (the integration tests). The stack of a
 scope is the Compose project `<project>-test-<instance>-<scope>`. Its containers, networks and volumes
 are found by exact label, so that a removal needs no compose file and cannot hit another branch's
-stack. Images belong to the instance: the first stack that needs an image builds it for all stacks.
+stack. Images belong to the instance, and all its stacks share them; see builds.py.
 """
 
 from __future__ import annotations
