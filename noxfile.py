@@ -166,9 +166,9 @@ def end_to_end(session: nox.Session, *options: str) -> None:
     """
     swarm = "tests/e2e/test_swarm.py"
     if session.posargs:
-        pytest(session, *by_file(), *options, paths=["tests/e2e"])
+        pytest(session, *by_group(), *options, paths=["tests/e2e"])
     else:
-        pytest(session, *by_file(), *options, f"--ignore={swarm}", paths=["tests/e2e"])
+        pytest(session, *by_group(), *options, f"--ignore={swarm}", paths=["tests/e2e"])
         pytest(session, *options, paths=[swarm])
 
 
@@ -180,12 +180,12 @@ def side_by_side(per_core: int = 2) -> list[str]:
     return ["--numprocesses", str(per_core * (os.cpu_count() or 1)), "--dist=worksteal"]
 
 
-def by_file() -> list[str]:
-    """Return the options that run files of tests side by side. The tests in a file share a project.
+def by_group() -> list[str]:
+    """Return the options that run groups of tests side by side. The tests of a group share a project.
 
-    The files start in the order that tests/e2e/conftest.py gives them.
+    tests/e2e/conftest.py gives each test its group, and the groups start in its order.
     """
-    return ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
+    return ["--numprocesses=4", "--dist=loadgroup", "--no-loadscope-reorder"]
 
 
 def tracked_files() -> list[str]:

@@ -96,12 +96,14 @@ def is_foreign(path: str) -> bool:
 
 
 def source_files(root: Path) -> SourceFiles:
-    """List the files of a project: with git those that it does not ignore, else all files."""
+    """List the files of a project: with git those that it does not ignore, else all files.
+
+    Links whose target is missing are not listed.
+    """
     listing = _from_git(root)
-    if listing is None:
-        return SourceFiles(root, tuple(sorted(_walk(root))))
-    names, submodules = listing
-    return SourceFiles(root, tuple(sorted(names)), frozenset(submodules))
+    names, submodules = listing or (_walk(root), [])
+    there = sorted(name for name in names if _is_there(root, name))
+    return SourceFiles(root, tuple(there), frozenset(submodules))
 
 
 def _from_git(root: Path) -> tuple[list[str], list[str]] | None:
@@ -121,6 +123,12 @@ def _from_git(root: Path) -> tuple[list[str], list[str]] | None:
             names.add(name)
     # In a folder that git ignores, it lists no file at all.
     return (list(names)[:MAX_FILES], submodules) if names or submodules else None
+
+
+def _is_there(root: Path, name: str) -> bool:
+    """Whether a file exists: git also lists deleted files, and links that have no target."""
+    # Unlike Path.exists(), this accepts a folder that is not readable.
+    return os.path.exists(root / name)  # noqa: PTH110
 
 
 def _git(root: Path, *arguments: str) -> list[str] | None:

@@ -5,7 +5,7 @@
 # override file. Required variables get a value, as in a .env that is filled in. Needs no engine.
 set -euo pipefail
 
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 if ! docker compose version >/dev/null 2>&1; then
   echo "the compose files are not checked: there is no \`docker compose\`" >&2

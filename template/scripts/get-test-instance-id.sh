@@ -29,7 +29,7 @@ fi
 
 # These would point to another folder or repository.
 unset CDPATH GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR GIT_INDEX_FILE
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # symbolic-ref also names a branch without commits. A detached HEAD uses its tag or commit instead.
 branch=$(git -C "$root" symbolic-ref --quiet --short HEAD 2>/dev/null ||
   git -C "$root" describe --tags --exact-match 2>/dev/null ||

@@ -64,7 +64,7 @@ MOST_MEMORY = 200_000_000
 VERSION = re.compile(r"[\w][\w.+-]{0,99}", re.ASCII)
 
 #: The paths from which a forge runs code as soon as they are pushed.
-WORKFLOWS = re.compile(r"\.(github|gitea|forgejo)/(workflows|actions)/")
+WORKFLOWS = re.compile(r"\.(github|gitea|forgejo)/(workflows|actions)(/|$)", re.IGNORECASE)
 
 #: The modes of files that an update may add or change.
 FILE_MODES = frozenset({"100644", "100755"})
@@ -212,10 +212,18 @@ def latest(what: str, only: str = "") -> list[dict[str, Any]]:
 
 def existing_proposal(branch: str, title: str) -> str:
     """Return the URL of a branch's pull request or of the issue with a title, "" if none exists."""
-    owner = os.environ["GITHUB_REPOSITORY"].partition("/")[0]
+    repository = os.environ["GITHUB_REPOSITORY"]
+    owner = repository.partition("/")[0]
     # Gitea ignores `head`. After a branch is deleted, only the label still contains its name.
     pulls = latest("pulls", f"&head={owner}:{branch}")
-    known = [pull for pull in pulls if branch in (pull["head"]["ref"], pull["head"]["label"])]
+    heads = [pull["head"] for pull in pulls]
+    known = [
+        pull
+        for pull, head in zip(pulls, heads, strict=True)
+        if branch in (head["ref"], head["label"])
+        # Anyone can have such a branch in a fork.
+        and ((head.get("repo") or {}).get("full_name") or repository).lower() == repository.lower()
+    ]
     known += [issue for issue in latest("issues") if issue["title"] == title]
     return str(known[0]["html_url"]) if known else ""
 
@@ -270,7 +278,9 @@ def stage(proposal: Proposal) -> list[str]:
         _, mode, _, content, _ = about.split()
         # A link or a submodule may move with its folder.
         if mode not in FILE_MODES and mode != DELETED and (mode, content) not in known:
-            raise ForgeError(f"{path}: an update must not add a link or a submodule (mode {mode})")
+            raise ForgeError(
+                f"{path!r}: an update must not add a link or a submodule (mode {mode})"
+            )
         paths.append(path)
     return paths
 

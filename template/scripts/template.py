@@ -146,8 +146,14 @@ def read_project(folder: Path) -> Project:
     def broken(reason: str) -> RefusedError:
         return RefusedError(f"{ANSWERS} {reason}; {fix}")
 
+    if path.is_symlink():
+        raise broken("is a link, and updates need a file")
+    if not path.is_file():
+        raise broken("is not a file")
     try:
         answers = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise broken("is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         raise broken(f"is not valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None

@@ -116,15 +116,27 @@ def inspect(noun: str, *ids: str) -> list[dict[str, Any]]:
 
 NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
-#: The files that take longest. They start first, so that no process is left alone with one of them.
-SLOWEST = ("pipeline", "workflows", "environments", "in_container", "adoption", "living", "agents")
+#: The groups of tests that take longest. They start first, so that no process is left alone with one.
+SLOWEST = (
+    *("test_environments", "test_workflows", "releases", "new project multi", "in a job"),
+    *("workflows as they come", "test_production", "test_living", "test_agents", "test_swarm"),
+    *("test_dev_environments", "test_pipeline", "four worktrees", "new project single-node-api"),
+)
+
+
+def group_of(item: pytest.Item) -> str:
+    """Return the group of a test. The tests of a group run in one process, and share fixtures."""
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else item.path.stem
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the files by their duration."""
-    order = {f"test_{name}": place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    """Make a group of each file's tests that name no group, and sort the groups by their duration."""
+    order = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(group_of(item), len(order)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 #: The label of the node of a swarm that tests created.

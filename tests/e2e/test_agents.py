@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import NOTHING, Project, docker_holds, sh, template_repository
+from .test_pipeline import check_first_run
 
 
 def commands(guide: str) -> list[str]:
@@ -49,6 +50,8 @@ def test_every_command_works_in_a_new_worktree(
             done = tree.run("bash", "-c", command)
             if command == "make test":
                 assert re.search(r"^PASSED: \d+ tests", done.splitlines()[-1])
+                if "layout" in answers:
+                    check_first_run(done, "Unit", "Integration")
             if command == "make dev":
                 assert "http://127.0.0.1:" in done
     finally:

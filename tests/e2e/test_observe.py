@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PYTHON_VERSION, Project, docker
+from .conftest import NOTHING, PYTHON_VERSION, Project, docker
 from .test_environments import free_ports
 
 RECEIVER = Path(__file__).with_name("otlp_receiver.py")
@@ -114,16 +115,69 @@ def test_one_id_and_one_trace_go_from_a_request_to_its_job(stack: Stack) -> None
 
 
 @pytest.mark.drills
-def test_a_service_without_its_cache_is_alive_but_not_ready(stack: Stack) -> None:
+def test_a_service_without_its_cache_is_alive_and_ready_without_jobs(stack: Stack) -> None:
     for service in ("api", "orders"):
         assert stack.request(service, "/ready")[0] == 200
 
     docker("stop", "--time=1", f"{stack.project.slug}-dev-cache-1")
     try:
-        for service, failing in [("api", ["cache", "queue"]), ("orders", ["cache"])]:
+        for service, wanted, state, failing in [
+            ("api", 503, "not ready", ["cache", "queue"]),  # The cache also holds the jobs.
+            ("orders", 200, "degraded", ["cache"]),
+        ]:
             status, _, body = stack.request(service, "/ready")
-            assert (status, json.loads(body)["failing"]) == (503, failing)
+            assert (status, json.loads(body)) == (wanted, {"status": state, "failing": failing})
             assert "redis" not in body
             assert stack.request(service, "/health")[0] == 200
     finally:
         docker("start", f"{stack.project.slug}-dev-cache-1")
+
+
+#: Routes that are slow or fail, and a test of each.
+SLOW_ROUTE = '''
+
+@router.get("/slow", status_code=200)
+def slow(session: SessionDep) -> None:
+    """Be slow."""
+    from sqlalchemy import text
+
+    session.execute(text("SELECT pg_sleep(1.5)"))
+'''
+FAILING = """
+import os
+import httpx2
+from waiting import wait_for
+
+def test_slow(door):
+    assert door.get("/api/items/slow").status_code == 500
+
+def test_job(door):
+    path = f"/api/jobs/{door.post('/api/jobs', json={'text': 'a'}).json()['id']}"
+    wait_for(lambda: door.get(path).json()["status"] in ("failed", "complete"), timeout=20)
+    assert door.get(path).json()["status"] == "complete"
+
+def test_rates():
+    url = os.environ["TEST_ORDERS_URL"]
+    assert httpx2.get(f"{url}/api/rates/XXX", trust_env=False).status_code == 200
+"""
+
+
+@pytest.mark.drills
+def test_a_failed_test_names_the_slowest_span_and_the_service_that_failed(
+    generate: Callable[..., Project],
+) -> None:
+    project = generate(services="api, worker, orders:node-api", cache="redis")
+    with (project.path / "services/api/api/items.py").open("a") as file:
+        file.write(SLOW_ROUTE)
+    worker = project.path / "services/worker/worker/main.py"
+    worker.write_text(worker.read_text().replace("return len(", 'raise ValueError("no words", '))
+    (project.path / "tests/integration/test_failing.py").write_text(FAILING)
+    project.make("setup")
+    selected = "TESTS=test_failing.py"
+    said = project.make("test", "STAGE=integration", "TRACE=1", selected, fails=True)
+    assert re.search(r"slowest span: api SELECT.* 1\.[5-9] s, in api GET /api/items/slow", said)
+    assert "failed in: worker count_words: ValueError: " in said
+    assert "slowest span: orders GET" in said
+    assert project.left() == NOTHING
+    said = project.make("test", "STAGE=integration", selected, fails=True)
+    assert "span" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -31,13 +32,37 @@ PROJECTS = {
 }
 
 
-#: The projects of the default run, which together have every kind of service.
-FEW = ("multi", "multi-custom", "single-api", "single-node-api")
+#: The projects of the default run. With those of the other tests that call `check_first_run`, they have
+#: every kind of service.
+FEW = ("multi", "single-node-api")
 
 
 def projects() -> Iterator[ParameterSet]:
     for name, answers in PROJECTS.items():
-        yield pytest.param(answers, id=name, marks=() if name in FEW else pytest.mark.drills)
+        group = pytest.mark.xdist_group(f"new project {name}")
+        marks = (group,) if name in FEW else (group, pytest.mark.drills)
+        yield pytest.param(answers, id=name, marks=marks)
+
+
+def check_first_run(said: str, *stages: str) -> None:
+    """Check what `make test` of a new project prints: few lines, with the number of all tests."""
+    assert re.findall(r"^(\w+) Tests", said, re.MULTILINE) == [*stages]
+    # A slow machine gets progress reports and a list of slow tests, too.
+    extra = ("Installed", "Downloading", "  … ", "slow: ")
+    lines = [line for line in said.splitlines() if not line.startswith(extra)]
+    assert len(lines) <= 14
+    assert sum(len(line.encode()) + 1 for line in lines) <= 800
+    # All test tools report the number of tests, except the unittest of a custom service.
+    counted = re.findall(r"^  ✓ (\S+) (\d+)/\2 \d+\.\ds$", said, re.MULTILINE)
+    assert {name for name, _ in counted} >= set(re.findall(r"✓ (\S+)", said)) - {"billing"}
+
+
+def check_new_files(project: Project) -> None:
+    """Check that git ignores all new files but the lock files, which the user commits."""
+    new = project.run("git", "status", "--porcelain", "--untracked-files=all")
+    assert not re.search(
+        r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("answers", [*projects()])
@@ -47,22 +72,10 @@ def test_a_new_project_passes_and_leaves_nothing_behind(
     project = generate(**answers)
     project.make("setup")
     said = project.make("test")
-    stages = ["Unit", "Integration"] if "layout" in answers else ["Unit", "Service", "Integration"]
-    assert re.findall(r"^(\w+) Tests", said, re.MULTILINE) == stages
-    # A slow machine gets progress reports and a list of slow tests, too.
-    extra = ("Installed", "Downloading", "  … ", "slow: ")
-    lines = [line for line in said.splitlines() if not line.startswith(extra)]
-    assert len(lines) <= 14
-    assert sum(len(line.encode()) + 1 for line in lines) <= 800
-    # All test tools report the number of tests, except the unittest of a custom service.
-    counted = re.findall(r"^  ✓ (\S+) (\d+)/\2 \d+\.\ds$", said, re.MULTILINE)
-    assert {name for name, _ in counted} >= set(re.findall(r"✓ (\S+)", said)) - {"billing"}
+    service = () if "layout" in answers else ("Service",)
+    check_first_run(said, "Unit", *service, "Integration")
     assert project.left() == NOTHING
-    # Of the new files, git ignores all but the lock files, which the user commits.
-    new = project.run("git", "status", "--porcelain", "--untracked-files=all")
-    assert not re.search(
-        r"\.env$|\.venv|node_modules|__pycache__|\.test-results", new, re.MULTILINE
-    )
+    check_new_files(project)
 
 
 @pytest.mark.drills
@@ -76,11 +89,16 @@ def test_the_tests_pass_behind_a_proxy(generate: Callable[..., Project], tmp_pat
 
 @pytest.fixture(scope="module")
 def project(generate: Callable[..., Project]) -> Project:
-    """A project with an api and its worker, after `make setup`."""
-    project = generate(services="api, worker")
+    """A project with an api, its worker and a custom service, after `make setup`."""
+    project = generate(services="api, worker, billing:custom")
     project.make("setup")
-    project.commit()
     return project
+
+
+def test_a_new_project_with_a_custom_service_passes(project: Project) -> None:
+    check_first_run(project.make("test"), "Unit", "Service", "Integration")
+    assert project.left() == NOTHING
+    check_new_files(project)
 
 
 def start_tests(path: Path) -> subprocess.Popen[str]:
@@ -128,6 +146,24 @@ def test_a_failing_service_test_cleans_up(project: Project) -> None:
         test.unlink()
 
 
+def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Path) -> None:
+    """A PATH that holds everything but docker."""
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(folder).glob("*") if Path(folder).is_dir() else ():
+            link = tmp_path / tool.name
+            if tool.name != "docker" and not tool.name.startswith("docker-"):
+                link.unlink(missing_ok=True)
+                link.symlink_to(tool)
+    env = {"PATH": str(tmp_path), "DOCKER_HOST": "unix:///nowhere"}
+    lone = Project(project.path, project.slug, env)
+    lone.make("setup")
+    lone.make("test-unit")
+    said = lone.make("test-integration", fails=True)
+    assert "docker is not installed" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.xdist_group("four worktrees")
 def test_four_worktrees_at_once(
     generate: Callable[..., Project], tmp_path: Path, docker_engine: None
 ) -> None:

@@ -25,7 +25,7 @@ import yaml
 
 from ..forge_api import running_api
 from .conftest import NOTHING, Project, docker, sh
-from .forge import INDEXES, TOKEN, USER, Forge, Registry, Run, program, running_registry
+from .forge import INDEXES, MANIFESTS, TOKEN, USER, Forge, Registry, Run, program, running_registry
 from .test_environments import free_ports
 
 #: The api's test stack holds the worker, the page's the api.
@@ -255,6 +255,7 @@ def images(forge: Forge) -> list[str]:
     return [f"acme/{name}-{service}" for service in ALL]
 
 
+@pytest.mark.xdist_group("releases")
 class TestRelease:
     def test_a_life_of_releases(self, forge: Forge, registry: Registry, images: list[str]) -> None:
         def release(tag: str, *, new: bool = True) -> Run:
@@ -663,9 +664,116 @@ def test_without_a_key_nothing_is_signed(
     run = forge.release("v1.0.0")
     assert run.passed, run.said
     assert run.said.count(" is not signed: set the secret COSIGN_PRIVATE_KEY") == len(images)
-    assert "cosign-installer" not in run.said
+    assert "Main sigstore/cosign-installer" not in run.said
     for image in images:
         assert not [tag for tag in registry.tags(image) if tag.startswith("sha256-")]
+
+
+@pytest.mark.drills
+def test_a_host_deploys_only_signed_images(
+    generate: Callable[..., Project], registry: Registry, signer: Signer, tmp_path: Path
+) -> None:
+    project = generate(
+        layout="single", service_kind="custom", database="none", registry=f"{registry.host}/acme"
+    )
+    name = f"{registry.host}/acme/{project.slug}"
+    folder, (port,) = tmp_path / "host", free_ports(1)
+    # docker builds without BuildKit where buildx is not its plugin.
+    dockerfile = project.path / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("--chmod=644 ", ""))
+    shutil.copytree(project.path / "deploy/prod", folder)
+    (folder / "cosign.pub").write_text(signer.public)
+    login = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+    config = {"auths": {registry.host: {"auth": login}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    environment = {
+        "DOCKER_CONFIG": str(tmp_path),
+        "COSIGN_PRIVATE_KEY": signer.private,
+        "COSIGN_PASSWORD": "a word",
+    }
+
+    def run(*command: str, cwd: Path = folder, **env: str) -> subprocess.CompletedProcess[str]:
+        return sh(*command, cwd=cwd, **environment | env)
+
+    def push(version: str, *, source: str = "") -> str:
+        """Push an image, new or with another tag, and return its name with its digest."""
+        if source:
+            docker("tag", source, f"{name}:{version}")
+        else:
+            label = f"--label=org.opencontainers.image.version={version}"
+            docker("build", "--quiet", label, "--tag", f"{name}:{version}", str(project.path))
+        assert run("docker", "push", "--quiet", f"{name}:{version}").returncode == 0
+        docker("image", "rm", "--force", f"{name}:{version}")
+        return f"{name}@{registry.get(f'acme/{project.slug}/manifests/{version}', *MANIFESTS)[1]}"
+
+    def sign(image: str) -> None:
+        run("cosign", "signing-config", "create", "--out", "services.json", cwd=tmp_path)
+        done = run("cosign", "sign", "--yes", "--key=env://COSIGN_PRIVATE_KEY",
+                   "--signing-config=services.json", image, cwd=tmp_path)  # fmt: skip
+        assert done.returncode == 0, done.stdout
+
+    def deploy(*words: str, code: int, **env: str) -> str:
+        done = run("./deploy.sh", *words, **env)
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    def state() -> tuple[str, str]:
+        """Return the containers, and what .env says."""
+        label = f"--filter=label=com.docker.compose.project={project.slug}"
+        return docker("ps", "--all", "--quiet", "--no-trunc", label), (folder / ".env").read_text()
+
+    try:
+        deploy("init", code=0)
+        with (folder / ".env").open("a") as file:
+            file.write(f"APP_PORT={port}\nWATCH=1\nCOSIGN_KEY=./cosign.pub\n")
+        first = push("1.0.0")
+        before = state()
+        said = deploy("deploy", "1.0.0", code=2)
+        assert f"{name}:1.0.0 is not signed by ./cosign.pub" in said
+        assert state() == before
+
+        sign(first)
+        assert "1.0.0 serves" in deploy("deploy", "1.0.0", code=0)
+        # What was verified needs neither cosign nor its network again.
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/cosign").write_text(
+            '#!/bin/sh\nprintf \'%s\\n\' "$@" >> "$0.log"\nexit 1\n'
+        )
+        (tmp_path / "bin/cosign").chmod(0o755)
+        without = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+        deploy("up", code=0, **without)
+        assert not (tmp_path / "bin/cosign.log").exists()
+        before = state()
+
+        # An image without a signature, and the signed old image as a new release.
+        push("1.1.0")
+        assert "is not signed by ./cosign.pub" in deploy("deploy", "1.1.0", code=2)
+        push("1.2.0", source=f"{name}:1.0.0")
+        run("docker", "pull", "--quiet", f"{name}:1.0.0")
+        assert "is the image of the release 1.0.0" in deploy("deploy", "1.2.0", code=2)
+        # The key of another person, and a key that is missing.
+        run("cosign", "generate-key-pair", cwd=tmp_path)
+        other = {"COSIGN_KEY": str(tmp_path / "cosign.pub")}
+        assert "is not signed by" in deploy("deploy", "1.0.0", code=2, **other)
+        assert "cannot be read" in deploy("up", code=2, COSIGN_KEY="./missing.pub")
+        # A workflow that must have signed: cosign gets its identity at this release.
+        workflow = "https://github.com/acme/shop/.github/workflows/release.yml"
+        host = without | {"COSIGN_KEY": "", "COSIGN_IDENTITY": workflow}
+        env = (folder / ".env").read_text()
+        (folder / ".env").write_text(env.replace("COSIGN_KEY=./cosign.pub\n", ""))
+        assert f"is not signed by {workflow}" in deploy("up", code=2, **host)
+        assert (tmp_path / "bin/cosign.log").read_text().splitlines() == [
+            "verify",
+            f"--certificate-identity={workflow}@refs/tags/v1.0.0",
+            "--certificate-oidc-issuer=https://token.actions.githubusercontent.com",
+            first,
+        ]
+        (folder / ".env").write_text(env)
+        assert state() == before
+    finally:
+        run("docker", "compose", "down", "--volumes", VERSION="1.0.0")
+        for version in ("1.0.0", "1.1.0", "1.2.0"):
+            docker("image", "rm", "--force", f"{name}:{version}")
 
 
 #: Replaces scripts/template.py: an update that writes what it can find of the token.
@@ -713,6 +821,7 @@ def test_an_update_is_proposed_without_giving_it_the_token(forge: Forge, tmp_pat
         assert len(api.posted) == 1
 
 
+@pytest.mark.xdist_group("workflows as they come")
 def test_the_workflows_of_a_project_as_it_comes(
     generate: Callable[..., Project], registry: Registry, tmp_path: Path
 ) -> None:

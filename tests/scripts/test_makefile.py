@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -32,3 +33,21 @@ def test_the_list_of_targets_fits_a_terminal(render: Callable[..., Path], layout
     )
     assert len(done.stdout.splitlines()) > 20
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
+def test_the_names_of_folders_are_no_shell_code(
+    render: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.copy2(render({"services": "engine:custom"}) / "Makefile", tmp_path)
+    names = ["$(touch pwned)", "a;touch pwned;", "a'b", "`touch pwned`", "a&b", "ok"]
+    for name in [*names, "a b"]:
+        (tmp_path / "services" / name).mkdir(parents=True)
+        (tmp_path / "services" / name / "Makefile").write_text("show: ; @pwd -P\n")
+    done = subprocess.run(
+        ["make", "--eval=show: ; $(each)", "show"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not list(tmp_path.rglob("pwned"))
+    for name in names:
+        if " " not in name:
+            assert f"{name}: show" in done.stdout.splitlines(), done

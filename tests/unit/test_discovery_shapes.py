@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from extensions import compose_reader
+from extensions.destination import makefile
 from extensions.discovery import Found, found, hosts_in, valid_name
 from extensions.services import resolve
 
@@ -261,6 +262,35 @@ def test_loops_of_links_and_other_encodings_do_not_stop_it(tmp_path: Path) -> No
     assert items(found(tmp_path)).keys() == {"api"}
 
 
+@pytest.mark.parametrize("in_git", [True, False])
+def test_links_without_a_target_and_deleted_files_are_not_there(
+    tmp_path: Path, in_git: bool
+) -> None:
+    (tmp_path / "api").mkdir()
+    for link in ("Dockerfile.jobs", "api/package.json", "api/bun.lock", "docker-compose.yml"):
+        (tmp_path / link).symlink_to("gone")
+    write(tmp_path, {"api/Dockerfile": PYTHON, "web/Dockerfile": PYTHON})
+    if in_git:
+        samples.git("init", "--quiet", cwd=tmp_path)
+        samples.git("add", "--all", cwd=tmp_path)
+    (tmp_path / "web/Dockerfile").unlink()
+    result = found(tmp_path)
+    assert items(result).keys() == {"api"}
+    assert "language" not in items(result)["api"] or items(result)["api"]["language"] == "python"
+    assert result.files.names == ("api/Dockerfile",)
+    assert result.notes == []
+
+
+def test_folders_with_shell_characters_are_not_taken(tmp_path: Path) -> None:
+    for name in ("$(touch pwned)", "a;b", "a'b", 'a"b', "a`b`", "a&b", "a|b", "a b", "-a", "a\nb"):
+        write(tmp_path, {f"{name}/Dockerfile": PYTHON})
+    write(tmp_path, {"api/Dockerfile": PYTHON})
+    result = found(tmp_path)
+    assert items(result).keys() == {"api"}
+    reasons = [note for note in result.notes if "special character" in note]
+    assert len(reasons) == 10
+
+
 def test_a_submodule_is_not_searched(tmp_path: Path) -> None:
     samples.git("init", "--quiet", cwd=tmp_path)
     write(tmp_path, {"api/Dockerfile": PYTHON})
@@ -307,3 +337,9 @@ def test_names_and_hosts() -> None:
     hosts = dict.fromkeys(["db", "api", "mq"], "x")
     values = ["postgres://u:p@db:5432/x", "http://api/v1", "mq:1,db:2", "database", "no db here"]
     assert list(hosts_in(values, hosts)) == ["db", "api", "mq", "db"]
+
+
+@pytest.mark.parametrize("name", ["Makefile", "makefile", "GNUmakefile"])
+def test_a_link_in_the_place_of_the_makefile_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("gone")
+    assert makefile(tmp_path, adopting=True) == "pipeline.mk"

@@ -65,3 +65,13 @@ def test_an_override_file_may_set_the_port(tmp_path: Path) -> None:
     override = "services:\n  api:\n    environment: {URLS: 'http://+:8080'}\n"
     rules = [f.rule for f in found(tmp_path, {**files, "compose.override.yml": override})]
     assert "port-mismatch" not in rules
+
+
+def test_a_dockerignore_without_a_target_is_not_there(tmp_path: Path) -> None:
+    files = {"Dockerfile": PYTHON.replace("app.py ", ". "), "app.py": ""}
+    for name in ("Dockerfile.gone", "compose.yaml"):
+        (tmp_path / name).symlink_to("nowhere")
+    (tmp_path / ".dockerignore").symlink_to("nowhere")
+    findings = found(tmp_path, files)
+    assert "missing-dockerignore" in [finding.rule for finding in findings]
+    assert {finding.path for finding in findings} == {"Dockerfile"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -162,3 +163,36 @@ def test_the_help_names_every_verb(script: ModuleType, capsys: pytest.CaptureFix
     output = capsys.readouterr().out
     for verb in ("check", "update", "add-service", "remove-service", "rename-service", "grow"):
         assert verb in output
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"- api\n", "contains no answers"),
+        (b"hello\n", "contains no answers"),
+        (b"42\n", "contains no answers"),
+        (b"", "contains no answers"),
+        (b"null\n", "contains no answers"),
+        (b"[" * 700, "is nested too deeply"),
+        (b"\xff\xfe", "is not valid YAML"),
+        (b"a: \x00", "is not valid YAML"),
+        (None, "is not a file"),
+    ],
+)
+def test_answers_that_are_no_mapping_are_refused_in_one_line(
+    script: ModuleType, content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    answers = tmp_path / ".copier-answers.yml"
+    if content is None:
+        answers.mkdir()
+        answers = answers / "file"
+    answers.write_bytes(content or b"x")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "x")):
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+    with pytest.raises(script.RefusedError) as refusal:
+        script.read_project(tmp_path)
+    line = str(refusal.value)
+    assert line.startswith(f".copier-answers.yml {reason}")
+    assert "restore it from an older commit" in line
+    assert "\n" not in line

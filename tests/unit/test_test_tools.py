@@ -160,6 +160,7 @@ def load_tools() -> SimpleNamespace:
         Output=output.Output,
         Progress=output.Progress,
         Counts=importlib.import_module(f"{name}.tools.base").Counts,
+        literal=importlib.import_module(f"{name}.logs").literal,
         exit_code_behind_make=importlib.import_module(f"{name}.tools.make").exit_code_behind_make,
     )
 
@@ -167,6 +168,14 @@ def load_tools() -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def patterns() -> SimpleNamespace:
     return load_tools()
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[31mab", "\x1b]0;title\x07ab", "a\x00b\x08", "\x1bab", "a\x9bb", "\x90ab\x9c"]
+)
+def test_no_control_character_reaches_the_terminal(patterns: SimpleNamespace, text: str) -> None:
+    """The terminal may read U+0080 to U+009F as the start of an escape sequence, too."""
+    assert patterns.literal(text) == "ab"
 
 
 def chunks(log: bytes, sizes: Iterable[int]) -> Iterator[bytes]:

@@ -112,6 +112,13 @@ def test_a_pull_request_is_opened_once(project: Project, forge: ForgeApi) -> Non
     assert branches(project) == ["refs/heads/main"]
 
 
+def test_a_branch_of_a_fork_is_no_proposal(project: Project, forge: ForgeApi) -> None:
+    """Anyone can open a pull request from a branch with this name."""
+    head = {"ref": BRANCH, "label": f"evil:{BRANCH}", "repo": {"full_name": "evil/shop"}}
+    forge.pulls.append({"html_url": "http://f/pulls/9", "state": "open", "head": head})
+    assert propose(project, forge).splitlines()[-1] == "Opened http://f/pulls/1"
+
+
 def test_the_pull_request_lists_conflicts(project: Project, forge: ForgeApi) -> None:
     text = project.read(NEXT_FILE).replace(NEXT_LINES[0], "indent_size = 8\n")
     project.write(NEXT_FILE, text)
@@ -255,6 +262,11 @@ def patch_of(path: str, mode: str, text: str = "text") -> str:
     )
 
 
+LINK_IN_TWO_LINES = (
+    patch_of("link", "120000", "/etc")
+    .replace("a/link b/link", r'"a/a\n::add-mask::b" "b/a\n::add-mask::b"')
+    .replace("b/link", r'"b/a\n::add-mask::b"')
+)
 SUBMODULE = f"Subproject commit {'1' * 40}"
 
 
@@ -271,8 +283,10 @@ SUBMODULE = f"Subproject commit {'1' * 40}"
         (packed(patch=patch_of("../outside", "100644")), "invalid path '../outside'"),
         (packed(patch=patch_of(".git/hooks/pre-push", "100755")), "invalid path"),
         (packed(patch=patch_of("a/.GIT/config", "100644")), "invalid path"),
-        (packed(patch=patch_of("link", "120000", "/etc")), "link: an update must not add a link"),
-        (packed(patch=patch_of("module", "160000", SUBMODULE)), "module: an update must not add"),
+        (packed(patch=patch_of("link", "120000", "/etc")), "'link': an update must not add a link"),
+        (packed(patch=patch_of("module", "160000", SUBMODULE)), "'module': an update must not add"),
+        # A line that begins with :: would be a command of the workflow.
+        (packed(patch=LINK_IN_TWO_LINES), r"'a\n::add-mask::b': an update must not add a link"),
         (packed(patch="nonsense"), "error: "),
     ],
 )
@@ -284,7 +298,9 @@ def test_an_invalid_proposal_is_refused(
     assert branches(project) == ["refs/heads/main"]
 
 
-@pytest.mark.parametrize("folder", [".github/workflows", ".gitea/workflows", ".github/actions/x"])
+@pytest.mark.parametrize(
+    "folder", [".github/workflows", ".gitea/workflows", ".github/actions/x", ".GitHub/Workflows"]
+)
 def test_changed_workflows_need_permission(project: Project, forge: ForgeApi, folder: str) -> None:
     proposal = packed(patch=patch_of(f"{folder}/new.yml", "100644"))
     said = push(project, forge, proposal, workflows="")

@@ -79,6 +79,11 @@ def deleted(project: Project) -> None:
     project.path(ANSWERS).unlink()
 
 
+def linked(project: Project) -> None:
+    project.path(ANSWERS).rename(project.path("answers.yml"))
+    project.path(ANSWERS).symlink_to("answers.yml")
+
+
 #: By problem: the function that creates it, the exit code, and a part of the line.
 SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
     "a change": (
@@ -111,6 +116,7 @@ SITUATIONS: dict[str, tuple[Prepare, int, str]] = {
         commit(change(ANSWERS, "api: [\n")), 2,
         f"{ANSWERS} is not valid YAML (line 2); restore it from an older commit; to find one, run: git ",
     ),
+    "answers that are a link": (commit(linked), 2, f"{ANSWERS} is a link, and updates need a file; restore it"),
     "answers that are a list": (commit(change(ANSWERS, "- api\n")), 2, "contains no answers"),
     "answers without a version": (commit(replaced("_commit", "")), 2, "has no _commit"),
 }  # fmt: skip

@@ -74,7 +74,7 @@ def main() -> None:
         os.setgid(NOBODY)
         os.setuid(NOBODY)
         os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = "/"
-        os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+        os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
     os.chdir(project)
     print(*attempt(repositories.Repository(Path(project)), before, result), sep="\n")
 

@@ -81,7 +81,9 @@ class Project:
             names = done.stdout.split("\0") if done.returncode == 0 else list(self.walk())
         except OSError:
             names = list(self.walk())
-        return sorted(name for name in set(names) if name and self.is_ours(name))
+        # Git also lists deleted files, and links that have no target.
+        ours = (name for name in set(names) if name and self.is_ours(name))
+        return sorted(name for name in ours if os.path.exists(self.root / name))  # noqa: PTH110
 
     def walk(self) -> Iterator[str]:
         """Yield all files, without those in skipped folders."""

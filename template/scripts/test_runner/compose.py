@@ -4,7 +4,7 @@
 A scope is the name of a service (its service tests) or `full` (the integration tests). The stack of a
 scope is the Compose project `<project>-test-<instance>-<scope>`. Its containers, networks and volumes
 are found by exact label, so that a removal needs no compose file and cannot hit another branch's
-stack. Images belong to the instance: the first stack that needs an image builds it for all stacks.
+stack. Images belong to the instance, and all its stacks share them; see builds.py.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from typing import IO, TYPE_CHECKING, Any
 
 from . import docker, processes, traces
 from .diagnosis import (
@@ -34,6 +31,9 @@ from .docker import COMPOSE_PROJECT, DockerError
 from .health import ADDRESS, Watch
 from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, PYTHON_IMAGE, RESULTS, ROOT, SLUG
+
+if TYPE_CHECKING:
+    from .builds import SharedBuild
 
 #: After an interrupted start, Docker may still create containers. The stack counts as removed when
 #: no resource of it was found in SETTLED checks, which are SETTLE seconds apart.
@@ -98,6 +98,7 @@ class Stack:
         self.watch = Watch(scope, [])  #: the containers that must keep running
         self.traced = False  #: the services send their traces to one more container
         self._files: list[str] = []  #: Compose's options for the files, if not only the usual ones
+        self.build: SharedBuild | None = None  #: a build together with other stacks
         self._own = Lock(f"{instance}.{scope}")
         self._images = images_lock(instance)
 
@@ -154,16 +155,20 @@ class Stack:
             ["docker", "compose", *self._files, *args],
             log,
             cwd=self.folder,
-            env=self._environment() | env,
+            env=self.environment() | env,
         )
         code = processes.wait(process, stop)
         assert code is not None  # Compose has a time limit of its own.
         return code
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the environment for docker compose."""
         own = {"COMPOSE_PROJECT_NAME": self.project, "TEST_INSTANCE_ID": self.instance}
         return processes.environment(self.run, **own)
+
+    def shared(self) -> dict[str, str]:
+        """Return what differs for a build: all stacks of the instance share the images."""
+        return {"COMPOSE_PROJECT_NAME": f"{SLUG}-test-{self.instance}"}
 
     def up(self, log_path: Path, *, stop: Callable[[], bool] = lambda: False) -> None:
         """Build the images, start or update the containers, and wait until all are healthy.
@@ -176,12 +181,11 @@ class Stack:
             StackError: an image failed to build, or a container was not healthy after 5 minutes.
             InterruptedError: `stop` returned True.
         """
-        if self.traced:
-            self._trace()
         with log_path.open("ab") as log:
-            # All stacks of the instance share the images, so the name has no scope.
-            shared = f"{SLUG}-test-{self.instance}"
-            self._run("build", ("build",), log, stop, COMPOSE_PROJECT_NAME=shared)
+            if not (self.build and self.build.done(self, log, stop)):
+                self._run("build", ("build",), log, stop, **self.shared())
+            if self.traced:
+                self._trace()
             if self.warm and self._unchanged():
                 return
             self._start(log, stop)
@@ -235,7 +239,7 @@ class Stack:
         return subprocess.run(
             ["docker", "compose", *self._files, "config", *args],
             cwd=self.folder,
-            env=self._environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -414,6 +418,11 @@ def service_of(container: dict[str, Any]) -> str:
 
 def answers(url: str) -> bool:
     """Return whether a URL answers HTTP, with any status."""
+    # Imported late, because few stacks need it, and a cached run should be quick.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
     try:
         with urlopen(url, timeout=2):
             return True

@@ -1,21 +1,26 @@
 # Kept by the template: copier update merges its changes into this file.
-"""Runs the docker command: finds and removes resources by exact label."""
+"""Finds and removes Docker's resources by exact label."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from . import engine
+from .engine import NoSocketError
+
 COMPOSE_PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 
-#: Seconds that the engine may take to answer. After that it counts as stuck.
+#: Seconds that a command may take. After that the engine counts as stuck.
 TIMEOUT = 60
 
 #: The kinds of resources of a stack, in the order in which they can be removed. Each has the command
@@ -27,6 +32,22 @@ RESOURCES = {
     "image": (("image", "ls", "--quiet", "--no-trunc"), ("image", "rm", "--force")),
 }
 
+
+#: The path of the engine's list of each kind, and the key of a resource's id in it.
+LISTS = {
+    "container": ("/containers/json", "Id"),
+    "network": ("/networks", "Id"),
+    "volume": ("/volumes", "Name"),
+    "image": ("/images/json", "Id"),
+}
+
+#: The path of what the engine knows about one resource.
+ABOUT = {
+    "container": "/containers/{}/json",
+    "network": "/networks/{}",
+    "volume": "/volumes/{}",
+    "image": "/images/{}/json",
+}
 
 #: The error for a resource that no longer exists, or that another process is removing.
 GONE = re.compile(r"no such|not found|already in progress|^exit status 1$", re.IGNORECASE)
@@ -69,15 +90,48 @@ def docker(*args: str, missing_ok: bool = False, both: bool = False) -> str:
 
 
 def ids(noun: str, *labels: str) -> list[str]:
-    """List the ids of the containers, networks, volumes or images that have all these labels."""
+    """List the ids of the containers, networks, volumes or images that have all these labels.
+
+    Raises:
+        DockerError: the engine does not answer.
+    """
+    path, key = LISTS[noun]
+    all_of_them = {"all": "1"} if noun == "container" else {}
+    with suppress(NoSocketError):
+        found = ask(path, filters={"label": list(labels)}, **all_of_them)
+        if noun == "volume":
+            found = (found or {}).get("Volumes")
+        return [str(one[key]) for one in found or ()]
     filters = [f"--filter=label={label}" for label in labels]
     return list(dict.fromkeys(docker(*RESOURCES[noun][0], *filters).split()))
 
 
 def inspect(found: Iterable[str], noun: str = "container") -> list[dict[str, Any]]:
-    """Return the output of `docker inspect` for the containers, networks, … that still exist."""
+    """Return the output of `docker inspect` for the containers, networks, … that still exist.
+
+    Raises:
+        DockerError: the engine does not answer.
+    """
     wanted = list(found)
+    with suppress(NoSocketError):
+        answers = [ask(ABOUT[noun].format(one)) for one in wanted]
+        return [answer for answer in answers if answer is not None]
     return json.loads(docker(noun, "inspect", *wanted, missing_ok=True)) if wanted else []
+
+
+def ask(path: str, **query: Any) -> Any:
+    """Return the engine's answer to a GET request; None: what was asked for does not exist.
+
+    Raises:
+        NoSocketError: the docker command must be used.
+        DockerError: the engine does not answer.
+    """
+    if not shutil.which("docker"):
+        raise NoSocketError("what follows needs the command")
+    try:
+        return engine.get(path, **query)
+    except TimeoutError:
+        raise DockerError(f"docker did not answer within {engine.TIMEOUT:.0f} seconds") from None
 
 
 def containers(*labels: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ The exit code decides whether a target passed. Events show its progress and expl
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Hashable, Iterator
@@ -113,10 +114,9 @@ class Events:
     causes: dict[Hashable, Cause] = field(default_factory=dict)
     #: The tests that started but did not end, and when this was read, on the monotonic clock.
     unfinished: dict[str, float] = field(default_factory=dict)
-    #: When the start and the result of a failed test were read, in seconds since 1970.
+    #: When each test started and ended, in seconds since 1970. A running test has no end.
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
     share: float = 1.0  #: the part of the files whose tests are in `total`
-    _started: dict[str, float] = field(default_factory=dict)
     _offset: int = 0
     _total_before: int = 0
     _collected: int = 0  #: by the current test tool
@@ -253,7 +253,7 @@ class Events:
                 self.total = self._total_before + self._collected
         elif kind == "start":
             self.unfinished[test] = time.monotonic()
-            self._started[test] = time.time()
+            self.times[test] = (float(event.get("at") or time.time()), math.inf)
         elif kind == "result":
             self._result(test, event)
         elif kind == "collect_error":
@@ -264,6 +264,8 @@ class Events:
             self.fixtures[name] = max(seconds, self.fixtures.get(name, 0.0))
         elif kind == "finish":
             self.unfinished.pop(test, None)
+            began = float(event.get("at") or self.times.get(test, (0.0, 0.0))[0])
+            self.times[test] = (began, began + float(event.get("seconds") or 0.0))
         elif kind == "end":
             self.ended += 1
             self.exit = max(self.exit, int(event["exit"]))
@@ -284,7 +286,6 @@ class Events:
         self.outcomes[test] = outcome
         self._seen.add(test)
         if outcome in FAILED:
-            self.times[test] = (self._started.get(test, 0.0), time.time())
             self._fail(failure_of(event, phase))
         if phase == "call" and outcome not in FAILED:
             self.unfinished.pop(test, None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -202,7 +203,7 @@ def trace_lines(target: Target, test: str) -> list[str]:
     """Return what the traces say about a failed test, with `make test TRACE=1`."""
     if target.spans is None:
         return []
-    began, ended = target.events.times.get(test, (0.0, float("inf")))
+    began, ended = target.events.times.get(test, (0.0, math.inf))
     return [f"    {cut(line)}" for line in explain(target.spans, began, ended)]
 
 

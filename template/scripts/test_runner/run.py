@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import compose, processes
+from .builds import SharedBuild
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
@@ -94,6 +95,11 @@ class Run:
             for target in targets
             if target.scope and target.state == State.PENDING
         }
+        # Only those stacks that start at once: a failed stage must not have built what it did not need.
+        first = [one.stack for one in list(self._preparations.values())[: options.jobs + 1]]
+        build = SharedBuild(first)
+        for stack in first:
+            stack.build = build
         self._sweeper = threading.Thread(target=self._sweep, daemon=True)
         display.waiting = self._waiting
 

@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import engine
+from .engine import NoSocketError
 from .memo import UnreadableError, digest, identity
 from .processes import environment
 from .project import ROOT, SLUG
+
+#: The first line of a stage in a Dockerfile: its options, its image, and its name.
+FROM = re.compile(r"\s*FROM\s+((?:--\S+\s+)*)(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+PLATFORM = re.compile(r"--platform=(\S+)")
+#: A base image as `base_images` returns it.
+PLATFORM_AND_NAME = re.compile(r"(?:--platform=(\S+) )?(\S+)")
 
 
 class Engine(Protocol):
@@ -28,7 +36,7 @@ class Engine(Protocol):
         """Return the IDs of those images that exist."""
 
     def base_images(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the digests of those images that a build would get from a registry now."""
+        """Return the digests or IDs of those images that a build would use now."""
 
     def about(self) -> str:
         """Describe the engine."""
@@ -52,10 +60,12 @@ class Images:
         bases: set[str] = set()
         for config in configs:
             services = (config.get("services") or {}).values()
-            builds = [service["build"] for service in services if service.get("build")]
             built = {service.get("image") for service in services if service.get("build")}
             used |= {service["image"] for service in services if not service.get("build")} - built
-            bases |= {name for build in builds for name in base_images(build)}
+            for service in services:
+                if build := service.get("build"):
+                    platform = service.get("platform") or ",".join(build.get("platforms") or ())
+                    bases |= base_images(build, platform)
         return cls(frozenset(used), frozenset(bases))
 
     def __or__(self, other: Images) -> Images:
@@ -98,8 +108,10 @@ def host_paths(config: dict[str, Any]) -> set[Path]:
     return found
 
 
-def base_images(build: dict[str, Any]) -> set[str]:
-    """Return the images that a Dockerfile names.
+def base_images(build: dict[str, Any], platform: str = "") -> set[str]:
+    """Return the images that a Dockerfile names, with their platform if it is not the engine's.
+
+    An image with a platform is `--platform=PLATFORM NAME`, as in a Dockerfile.
 
     Raises:
         UnreadableError: the Dockerfile cannot be read, or the name depends on an unknown variable.
@@ -122,16 +134,19 @@ def base_images(build: dict[str, Any]) -> set[str]:
         if str(path).startswith("docker-image://")
     }
     for line in text.splitlines():
-        start = re.match(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", line, re.IGNORECASE)
-        names = [start[1]] if start else []
+        start = FROM.match(line)
+        names = [start[2]] if start else []
+        own = PLATFORM.search(start[1] if start else "")
+        where = platform if not own or "TARGETPLATFORM" in own[1] else own[1]
+        where = "" if "BUILDPLATFORM" in where else where
         if re.match(r"\s*(COPY|ADD|RUN)\s", line, re.IGNORECASE):
             names = re.findall(r"(?:--|\b)from=([^\s,]+)", line)
         for name in names:
             image = expand(name, values)
             if image.lower() not in stages and not image.isdigit():
-                found.add(image)
-        if start and start[2]:
-            stages.add(start[2].lower())
+                found.add(f"--platform={where} {image}" if where else image)
+        if start and start[3]:
+            stages.add(start[3].lower())
     return found
 
 
@@ -160,7 +175,7 @@ def full_name(image: str) -> str:
 
 
 class DockerEngine:
-    """Asks the docker command."""
+    """Asks Docker."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
@@ -192,19 +207,55 @@ class DockerEngine:
         Raises:
             UnreadableError: the engine does not answer.
         """
-        wanted = sorted(names)
-        form = ("image", "inspect", "--format={{.Id}}")
+        return {name: str(image["Id"]) for name, image in self._store(names).items()}
+
+    def _store(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return what is known of those images that are in Docker's image store.
+
+        Raises:
+            UnreadableError: the engine does not answer.
+        """
+        wanted = sorted(name for name in names if "@sha256:" not in name)
+        if not wanted:
+            return {}
         try:
-            return dict(zip(wanted, ask(*form, *wanted).split(), strict=True))
+            answers = {name: engine.get(f"/images/{name}/json") for name in wanted}
+            return {name: answer for name, answer in answers.items() if answer}
+        except TimeoutError:
+            raise UnreadableError("docker does not answer") from None
+        except NoSocketError:
+            pass
+        try:
+            found = json.loads(ask("image", "inspect", *wanted))
+            return dict(zip(wanted, found, strict=True))
         except (UnreadableError, ValueError):
             pass  # One of them does not exist.
-        found = {}
+        one_by_one = {}
         for name in wanted:
             with suppress(UnreadableError):
-                found[name] = ask(*form, name).strip()
-        return found
+                one_by_one[name] = json.loads(ask("image", "inspect", name))[0]
+        return one_by_one
 
     def base_images(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the digests or IDs of those images that a build would use now.
+
+        A build with Docker's own builder uses an image of the image store, if it has one for the
+        engine's platform. For the others, and for a builder of the user's, BuildKit is asked. A name with
+        a digest says all.
+        """
+        wanted = {name for name in names if "@sha256:" not in name}
+        found: dict[str, str] = {}
+        if not has_own_builder():
+            own = "/".join(self._server()[1:3])
+            parts = {name: PLATFORM_AND_NAME.fullmatch(name) for name in wanted}
+            known = self._store({part[2] for part in parts.values() if part})
+            for name, part in parts.items():
+                image = known.get(part[2]) if part else None
+                if part and image and f"{image['Os']}/{image['Architecture']}" == (part[1] or own):
+                    found[name] = str(image["Id"])
+        return found | self._ask_builder(wanted - found.keys())
+
+    def _ask_builder(self, names: Iterable[str]) -> dict[str, str]:
         """Return the digests of those images that a build would get from a registry now.
 
         BuildKit does not put base images into the image store, and asks the registry for a tag's digest
@@ -212,6 +263,8 @@ class DockerEngine:
         no digest of an image that it would take from the image store. The classic builder, which needs
         no buildx, takes all images from there.
         """
+        if not names:
+            return {}
         wanted = sorted(names)
         targets = {
             f"image-{number}": {"dockerfile-inline": f"FROM {name}", "output": ["type=cacheonly"]}
@@ -237,7 +290,8 @@ class DockerEngine:
             r"^#\d+ \[.*1/1\] FROM (\S+)@(sha256:[0-9a-f]{64})$", done.stderr, re.MULTILINE
         )
         found = dict(lines)
-        return {name: found[full_name(name)] for name in wanted if full_name(name) in found}
+        full = {name: full_name(name.rpartition(" ")[2]) for name in wanted}
+        return {name: found[full[name]] for name in wanted if full[name] in found}
 
     def about(self) -> str:
         """Return a digest of the engine's version and architecture, and of Docker's plugins.
@@ -245,10 +299,9 @@ class DockerEngine:
         Raises:
             UnreadableError: the engine does not answer.
         """
-        text = "{{.Server.Version}} {{.Server.Os}} {{.Server.Arch}} {{.Server.KernelVersion}}"
-        server = ask("version", f"--format={text}")
+        settings_folder, settings = engine.settings()
         folders = [
-            f"{os.environ.get('DOCKER_CONFIG', str(Path.home() / '.docker'))}/cli-plugins",
+            f"{settings_folder}/cli-plugins",
             *(f"/usr/{place}/docker/cli-plugins" for place in ("lib", "libexec", "local/lib")),
         ]
         plugins = [
@@ -256,11 +309,41 @@ class DockerEngine:
             for folder in folders
             for name in ("compose", "buildx")
         ]
-        proxies = ""
-        with suppress(OSError, ValueError, AttributeError):
-            settings = json.loads(Path(folders[0]).parent.joinpath("config.json").read_bytes())
-            proxies = json.dumps([settings.get("proxies"), settings.get("currentContext")])
-        return digest(server, proxies, *plugins)
+        proxies = json.dumps([settings.get("proxies"), settings.get("currentContext")])
+        return digest(" ".join(self._server()), proxies, *plugins)
+
+    def _server(self) -> tuple[str, ...]:
+        """Return the engine's version, operating system and architecture, and the kernel's version.
+
+        Raises:
+            UnreadableError: the engine does not answer.
+        """
+        names = ("Version", "Os", "Arch", "KernelVersion")
+        try:
+            found = engine.get("/version") or {}
+        except TimeoutError:
+            raise UnreadableError("docker does not answer") from None
+        except NoSocketError:
+            found = json.loads(ask("version", "--format={{json .Server}}"))
+        return tuple(str(found.get(name, "")) for name in names)
+
+
+def has_own_builder() -> bool:
+    """Whether builds may use another builder than Docker's own, or another platform than the engine's."""
+    if os.environ.get("DOCKER_DEFAULT_PLATFORM"):
+        return True
+    if name := os.environ.get("BUILDX_BUILDER"):
+        return name != "default"
+    folder = Path(os.environ.get("BUILDX_CONFIG") or engine.settings()[0] / "buildx")
+    try:
+        if any(folder.glob("defaults/*")):
+            return True
+        chosen = json.loads((folder / "current").read_bytes())
+    except FileNotFoundError:
+        return False  # None was ever chosen.
+    except (OSError, ValueError):
+        return True
+    return bool(chosen.get("Name")) if isinstance(chosen, dict) else True
 
 
 def ask(*args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -19,8 +19,8 @@ NAME, PORT = "traces", 4318
 #: Seconds until the services have sent the spans of a test that has ended.
 FLUSH = 1.0
 
-#: Seconds by which the clocks of this process and of a span may differ.
-TOLERANCE = 0.1
+#: Seconds by which the clocks of a test and of a span may differ.
+TOLERANCE = 0.01
 
 #: The receiver. Clients send gzip and chunks only if they are configured to, or for large bodies.
 RECEIVER = f"""
@@ -104,7 +104,7 @@ def override(model: dict[str, Any], image: str, labels: dict[str, str]) -> dict[
             continue
         given = service.get("environment") or {}
         proxies = {
-            key: ",".join(filter(None, [given.get(key), NAME])) for key in ("NO_PROXY", "no_proxy")
+            key: f"{given.get(key) or 'localhost,127.0.0.1'},{NAME}" for key in ("NO_PROXY", "no_proxy")
         }
         services[name] = {
             "environment": {

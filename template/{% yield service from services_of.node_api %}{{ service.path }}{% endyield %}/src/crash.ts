@@ -1,7 +1,4 @@
-/**
- * Logs the error that ends this process as one line of JSON, unless LOG_FORMAT is "text".
- * Node.js loads this file first, so that it also logs the errors of imports.
- */
+/** Logs the error that ends this process as one line of JSON, unless LOG_FORMAT is "text". */
 function logCrash(error: unknown): void {
   // The other listener is that of close-with-grace, which logs the error and stops the service.
   if (process.listenerCount("uncaughtException") > 1) return;

@@ -321,7 +321,7 @@ class Recorder:
         """`start`: a test begins. A rerun of the test writes it again."""
         test = test_id(nodeid, self.config)
         self.locations[test] = location
-        self.emit("start", test=test)
+        self.emit("start", test=test, at=round(time.time(), 4))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """`fixture`, `result`: the outcome of one phase of a test.

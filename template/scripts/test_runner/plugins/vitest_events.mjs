@@ -77,7 +77,7 @@ export default class EventsReporter {
   onTestCaseResult(test) {
     this.#quietly(() => {
       const result = test.result();
-      const { duration = 0, retryCount = 0 } = test.diagnostic() ?? {};
+      const { duration = 0, retryCount = 0, startTime } = test.diagnostic() ?? {};
       const errors = result.errors ?? [];
       const about = { event: "result", test: this.#id(test) };
       const timed = { phase: "call", seconds: seconds(duration) };
@@ -96,7 +96,8 @@ export default class EventsReporter {
         // `pending` means that `--bail` stopped the run before this test.
         this.#emit({ ...about, outcome: result.state, ...timed });
       }
-      this.#emit({ event: "finish", test: about.test, seconds: timed.seconds });
+      const at = startTime && startTime / 1000;
+      this.#emit({ event: "finish", test: about.test, seconds: timed.seconds, at });
       this.#printed.delete(test.id);
     });
   }
