@@ -228,7 +228,7 @@ def shop(
 @contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
     """Mount a file system of 4 MB at a folder, if this user may. Yield whether it is mounted."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     mount = ("mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "tmpfs", str(folder))
     mounted = sh(*mount, cwd=Path("/")).returncode == 0
     try:
