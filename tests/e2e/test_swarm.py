@@ -8,6 +8,7 @@ tests cover neither several nodes nor the ingress network.
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -141,16 +142,16 @@ class Stack:
         parts = {"text": "A mistake.", "number": "0003", "before": "0002", "column": "must"}
         self.build("3.0.0", "2.0.0", _0003=MIGRATION.format(**parts, nullable=False))
 
-    def run(self, *arguments: str, exits: int = 0) -> str:
+    def run(self, *arguments: str, exits: int = 0, **env: str) -> str:
         """Run deploy.sh and return its output."""
-        done = sh("./deploy.sh", *arguments, cwd=self.folder)
+        done = sh("./deploy.sh", *arguments, cwd=self.folder, **env)
         assert done.returncode == exits, f"{arguments}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
     @contextmanager
     def without_a_failed_request(self, least: int = 0) -> Iterator[None]:
         """Send requests through the door while something happens, and at least this many."""
-        with Probe(self.port, "/api/items", rate=RATE) as probe:
+        with Probe(self.port, "/api/items?limit=1", rate=RATE) as probe:
             time.sleep(1)
             yield
             deadline = time.monotonic() + 60 + least / RATE
@@ -298,9 +299,7 @@ def test_the_engine_takes_a_bad_version_back(shop: Stack, command: str) -> None:
 def test_a_migration_that_takes_too_long(shop: Stack) -> None:
     shop.build("5.0.0", "2.0.0", 'ENTRYPOINT ["sleep", "900"]', "CMD []")
     before = shop.tasks()
-    with (shop.folder / ".env").open("a") as file:
-        file.write("JOB_TIMEOUT=15\n")
-    output = shop.run("deploy", "5.0.0", exits=3)
+    output = shop.run("deploy", "5.0.0", exits=3, JOB_TIMEOUT="15")
     assert "stopped after 15 seconds" in output
     assert shop.tasks() == before
 
@@ -449,7 +448,7 @@ def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
     for noun in ("secret", "config"):
         listed = docker(noun, "ls", "--format={{.Name}}").split()
         own = [one for one in listed if one.startswith(f"{slug}_")]
-        wait_until(lambda noun=noun, own=own: removed(noun, own))
+        wait_until(functools.partial(removed, noun, own))
     wait_until(lambda: not shop.tasks())
     shop.in_data("rm -rf database/* cache/*")
     shop.run("init")

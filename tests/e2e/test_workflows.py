@@ -745,13 +745,13 @@ def test_a_host_deploys_only_signed_images(
         assert not (tmp_path / "bin/cosign.log").exists()
         before = state()
 
-        # An image that nobody signed, and the signed old image as a new release.
+        # An image without a signature, and the signed old image as a new release.
         push("1.1.0")
         assert "is not signed by ./cosign.pub" in deploy("deploy", "1.1.0", code=2)
         push("1.2.0", source=f"{name}:1.0.0")
         run("docker", "pull", "--quiet", f"{name}:1.0.0")
         assert "is the image of the release 1.0.0" in deploy("deploy", "1.2.0", code=2)
-        # The key of somebody else, and a key that is missing.
+        # The key of another person, and a key that is missing.
         run("cosign", "generate-key-pair", cwd=tmp_path)
         other = {"COSIGN_KEY": str(tmp_path / "cosign.pub")}
         assert "is not signed by" in deploy("deploy", "1.0.0", code=2, **other)

@@ -64,6 +64,6 @@ def test_own_services_send_their_traces_and_wait_for_the_receiver(traces: Module
     assert (given["OTEL_SERVICE_NAME"], given["NO_PROXY"], given["no_proxy"]) == (
         "api",
         "stub,traces",
-        "traces",
+        "localhost,127.0.0.1,traces",
     )
     assert services["api"]["depends_on"] == {"traces": {"condition": "service_healthy"}}

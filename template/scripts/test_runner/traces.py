@@ -104,7 +104,7 @@ def override(model: dict[str, Any], image: str, labels: dict[str, str]) -> dict[
             continue
         given = service.get("environment") or {}
         proxies = {
-            key: ",".join(filter(None, [given.get(key), NAME])) for key in ("NO_PROXY", "no_proxy")
+            key: f"{given.get(key) or 'localhost,127.0.0.1'},{NAME}" for key in ("NO_PROXY", "no_proxy")
         }
         services[name] = {
             "environment": {
