@@ -560,7 +560,7 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
             assert key.splitlines()[1] not in run.said
 
-            # A tag whose code nobody merged.
+            # A tag whose code is not merged.
             forge.git("checkout", "--quiet", "-b", "side", "main")
             forge.commit({"scripts/release.py": "print('digests=')\n"})
             forge.git("tag", "v6.6.6")

@@ -135,6 +135,7 @@ def test_a_base_image_of_the_image_store_needs_no_builder(
         "none:1",
         "--platform=linux/arm64 arm:1",
         "--platform=linux/arm64 own:1",
+        "pinned:1@sha256:0a1b",
     ]
     assert runner("stack_inputs").DockerEngine().base_images(names) == {
         "own:1": "sha256:own",

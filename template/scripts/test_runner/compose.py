@@ -4,7 +4,7 @@
 A scope is the name of a service (its service tests) or `full` (the integration tests). The stack of a
 scope is the Compose project `<project>-test-<instance>-<scope>`. Its containers, networks and volumes
 are found by exact label, so that a removal needs no compose file and cannot hit another branch's
-stack. Images belong to the instance: the first stack that needs an image builds it for all stacks.
+stack. Images belong to the instance, and all its stacks share them; see builds.py.
 """
 
 from __future__ import annotations
@@ -181,11 +181,11 @@ class Stack:
             StackError: an image failed to build, or a container was not healthy after 5 minutes.
             InterruptedError: `stop` returned True.
         """
-        if self.traced:
-            self._trace()
         with log_path.open("ab") as log:
             if not (self.build and self.build.done(self, log, stop)):
                 self._run("build", ("build",), log, stop, **self.shared())
+            if self.traced:
+                self._trace()
             if self.warm and self._unchanged():
                 return
             self._start(log, stop)

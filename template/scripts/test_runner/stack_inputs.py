@@ -215,7 +215,7 @@ class DockerEngine:
         Raises:
             UnreadableError: the engine does not answer.
         """
-        wanted = sorted(names)
+        wanted = sorted(name for name in names if "@sha256:" not in name)
         if not wanted:
             return {}
         try:
@@ -240,9 +240,10 @@ class DockerEngine:
         """Return the digests or IDs of those images that a build would use now.
 
         A build with Docker's own builder uses an image of the image store, if it has one for the
-        engine's platform. For the others, and for a builder of the user's, BuildKit is asked.
+        engine's platform. For the others, and for a builder of the user's, BuildKit is asked. A name with
+        a digest says all.
         """
-        wanted = set(names)
+        wanted = {name for name in names if "@sha256:" not in name}
         found: dict[str, str] = {}
         if not has_own_builder():
             own = "/".join(self._server()[1:3])
