@@ -560,7 +560,7 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
             assert key.splitlines()[1] not in run.said
 
-            # A tag whose code nobody merged.
+            # A tag whose code is not merged.
             forge.git("checkout", "--quiet", "-b", "side", "main")
             forge.commit({"scripts/release.py": "print('digests=')\n"})
             forge.git("tag", "v6.6.6")
@@ -713,7 +713,7 @@ def test_a_host_deploys_only_signed_images(
         assert done.returncode == 0, done.stdout
 
     def deploy(*words: str, code: int, **env: str) -> str:
-        done = run("./deploy.sh", *words, **env)
+        done = run("./deploy.sh", *words, cwd=folder, **env)
         assert done.returncode == code, done.stdout
         return done.stdout
 

@@ -157,7 +157,7 @@ def test_both_forges_have_the_same_workflows(
 
 @pytest.mark.parametrize("layout", ["multi", "single"])
 def test_a_deploy_runs_the_code_of_its_branch(render: Callable[..., Path], layout: str) -> None:
-    """A tag may be on a branch that nobody reviewed, and the version may contain anything."""
+    """A tag may be on a branch without a review, and the version may contain anything."""
     root = render({"layout": layout, "forge": "both"})
     for folder in (".github", ".gitea"):
         deploy = yaml.safe_load((root / folder / "workflows/deploy.yml").read_text())
