@@ -713,7 +713,7 @@ def test_a_host_deploys_only_signed_images(
         assert done.returncode == 0, done.stdout
 
     def deploy(*words: str, code: int, **env: str) -> str:
-        done = run("./deploy.sh", *words, **env)
+        done = run("./deploy.sh", *words, cwd=folder, **env)
         assert done.returncode == code, done.stdout
         return done.stdout
 

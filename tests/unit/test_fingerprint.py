@@ -296,3 +296,36 @@ def test_keys_do_not_confuse_names_and_values(fingerprint: ModuleType) -> None:
     ]
     assert len(set(keys)) == 5
     assert fingerprint.key_of({"a": "1", "b": "2"}) == fingerprint.key_of({"b": "2", "a": "1"})
+
+
+def test_a_version_manager_is_asked_once_for_all_stages_of_a_service(
+    fingerprint: ModuleType, tmp_path: Path
+) -> None:
+    root, asked = tmp_path / "project", tmp_path / "asked"
+    for name in ("api", "worker"):
+        (root / f"services/{name}").mkdir(parents=True)
+    (tmp_path / "shims").mkdir()
+    shim = tmp_path / "shims/pytest"
+    shim.write_text(f"#!/bin/sh\necho x >> {asked}\ncat .tool-versions 2>/dev/null; true\n")
+    shim.chmod(0o755)
+    env = {"PATH": f"{tmp_path}/shims:/usr/bin:/bin"}
+
+    def times(*trees: str) -> tuple[str, int]:
+        memo = fingerprint.Memo(tmp_path / "memo.json", fingerprint.words_of(["api"], []))
+        inputs = fingerprint.Inputs(memo, None, root, env)
+        inputs.tree("services/api")  # The unit tests need only this tree, other stages need more.
+        found = inputs.tool("pytest", "services/api")
+        for tree in trees:
+            inputs.tree(tree)
+        assert inputs.tool("pytest", "services/api") == found
+        memo.save()
+        return found, len(asked.read_text().splitlines())
+
+    first = times("services/worker")
+    assert first[1] == 1
+    assert times("services/worker") == first
+    (root / "services/worker/.tool-versions").write_text("pytest 8\n")
+    assert times("services/worker") == first, "the manager does not read this file"
+    (root / "services/api/.tool-versions").write_text("pytest 9\n")
+    changed = times()
+    assert (changed[0] != first[0], changed[1]) == (True, 2)

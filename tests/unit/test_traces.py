@@ -21,6 +21,7 @@ SPANS = [
     ("worker", "count_words", "4", "2", 101.5, 101.6, "ValueError: no words"),
     ("api", "GET /api/jobs/{id}", "5", "", 102, 102.1, ""),
     ("worker", "charge", "6", "5", 102.01, 102.09, "Timeout: bank"),
+    ("api", "EVALSHA", "7", "2", 100.05, 100.06, "NoScriptError: use EVAL"),
 ]
 
 
@@ -42,6 +43,10 @@ def test_the_slowest_span_and_the_service_that_failed_first(traces: ModuleType) 
 def test_the_innermost_failure_counts(traces: ModuleType) -> None:
     assert explained(traces, 4, 5)[1:] == ["failed in: worker charge: Timeout: bank"]
     assert explained(traces, 4)[1:] == ["failed in: api GET /api/jobs/{id}"]
+
+
+def test_a_handled_failure_does_not_count(traces: ModuleType) -> None:
+    assert explained(traces, 1, 6) == ["slowest span: api POST /api/jobs 1.2 s"]
 
 
 def test_only_spans_that_start_during_the_test_count(traces: ModuleType) -> None:

@@ -468,7 +468,8 @@ class Inputs:
         if "/shims/" not in found and not MANAGERS.fullmatch(Path(real).name):
             return self.portable(identity(real))
         where = self.root / folder
-        trees = (self.tree(".").config, *(tree.config for tree in self._trees.values()))
+        # Not the trees of the target: its other stages would ask again, and again in the next run.
+        trees = [self.tree(place).config for place in dict.fromkeys((".", folder))]
         settings = [identity(str(Path.home() / file)) for file in MANAGED_BY]
         variables = [f"{name}={value}" for name, value in sorted(self.env.items())]
         key = digest(word, identity(real), *trees, *settings, *variables)
