@@ -165,12 +165,15 @@ def kept_files(
         patterns += [f"{prefix}/{name}" for name in PLACEHOLDER]
         ours = ("Makefile", "deploy/test/docker-compose.yml") if prefix else ()
         patterns += [
-            f"{prefix}/{name}" for name in ours if (root / service["path"] / name).exists()
+            f"{prefix}/{name}" for name in ours if os.path.lexists(root / service["path"] / name)
         ]
     return patterns
 
 
 def makefile(root: Path, *, adopting: bool) -> str:
-    """Return the name of the project's Makefile, which must not be the name of an existing one."""
-    exists = any((root / name).exists() for name in ("Makefile", "makefile", "GNUmakefile"))
+    """Return the name of the project's Makefile, which must not be the name of an existing one.
+
+    No existing file is replaced, and neither is a link without a target.
+    """
+    exists = any(os.path.lexists(root / name) for name in ("Makefile", "makefile", "GNUmakefile"))
     return "pipeline.mk" if adopting and exists else "Makefile"

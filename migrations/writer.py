@@ -80,6 +80,8 @@ class Writer:
         try:
             self._plan()
             self._check_places()
+            # If an update was completed meanwhile, its undo must stay.
+            self.repository.check_unchanged(self.changed)
             for folder in (self.folder, self.project / f".{FOLDER}"):
                 self._remove_old(folder)
         except BaseException:

@@ -44,7 +44,14 @@ def compile_once(set_attribute: SetAttribute, folder: Path) -> None:
             return compile_anew(self, source, name, filename, **options)
         # The module of the template's extension has another name in each folder.
         extensions = [type(extension).__name__ for extension in self.extensions.values()]
-        setup = (self.trim_blocks, self.lstrip_blocks, *extensions, *self.filters)
+        signs = (self.block_start_string, self.variable_start_string, self.comment_start_string)
+        switches = (
+            self.trim_blocks,
+            self.lstrip_blocks,
+            self.keep_trailing_newline,
+            self.sandboxed,
+        )
+        setup = (type(self).__name__, *signs, *switches, *extensions, *self.filters)
         key = (source, name, filename, setup)
         if key in compiled:
             # Some extensions, such as Copier's yield tag, start each template in `preprocess`.

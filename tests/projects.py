@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import compileall
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,22 @@ UNSET = frozenset(
 )
 
 
+@cache
+def compiled_scripts(rendered: Path) -> Path:
+    """Return a copy of a project's scripts with bytecode, so that not every test compiles them."""
+    scripts = Path(tempfile.mkdtemp(prefix="scripts-")) / "scripts"
+    atexit.register(shutil.rmtree, scripts.parent, ignore_errors=True)
+    shutil.copytree(rendered / "scripts", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(scripts, quiet=1)
+    return scripts
+
+
 class Project:
     """A folder with the scripts of a rendered project, to which a test adds files."""
 
     def __init__(self, rendered: Path, root: Path, slug: str = "shop") -> None:
         self.root, self.slug = root, slug
-        junk = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(rendered / "scripts", root / "scripts", ignore=junk)
+        shutil.copytree(compiled_scripts(rendered), root / "scripts")
         self.replace("scripts/test_runner/project.py", 'SLUG = "shop"', f'SLUG = "{slug}"')
 
     def write(self, name: str, text: str, *, executable: bool = False) -> Path:

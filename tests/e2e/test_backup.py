@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import docker, sh
+from .test_production import small_disk
 
 pytestmark = pytest.mark.docker
 
@@ -434,6 +435,29 @@ def test_old_backups_are_removed_and_reported(produce: Callable[..., Production]
     stack.compose("restart", "backup")
     time.sleep(5)
     assert len(ages()) == 1
+
+
+@pytest.mark.drills
+def test_a_full_disk_keeps_the_older_backups(produce: Callable[..., Production]) -> None:
+    """The failure is reported, and the next backup is created when there is space again."""
+    stack = produce(services="api", cache="none")
+    with small_disk(stack.backups) as mounted:
+        if not mounted:
+            pytest.skip("only root can mount a small disk")
+        stack.start("database")
+        stack.setup()
+        name = created(stack.backup("now"))
+        # Random text hardly compresses, and the dump needs more than the 4 MB of the disk.
+        rows = "SELECT md5(random()::text) || md5(random()::text) FROM generate_series(1, 200000)"
+        stack.sql("api", f"CREATE TABLE big AS {rows}", role="api")
+        assert "no backup was created" in stack.backup("now", fails=True)
+        assert stack.backup("list").split()[0] == name
+        assert "the last backup failed" in stack.backup("check", fails=True)
+        assert ".tmp" not in stack.in_backups("ls -a")
+        stack.sql("api", "DROP TABLE big", role="api")
+        assert created(stack.backup("now")) > name
+        assert "complete" in stack.backup("check")
+        stack.compose("down", "--timeout=1")
 
 
 #: A server for SFTP, and one with the interface of S3.

@@ -83,7 +83,10 @@ def test_lint_and_format_find_nothing_to_fix(project: Project) -> None:
 @pytest.fixture
 def ports(project: Project) -> Iterator[dict[str, int]]:
     """Free ports for the development environment, written into its .env."""
-    names = ["API_PORT", "ORDERS_PORT", "FRONTEND_PORT", "DATABASE_PORT", "CACHE_PORT"]
+    names = [
+        *("API_PORT", "ORDERS_PORT", "FRONTEND_PORT", "BILLING_PORT"),
+        *("DATABASE_PORT", "CACHE_PORT"),
+    ]
     chosen = dict(zip(names, free_ports(len(names)), strict=True))
     env = project.path / "deploy/dev/.env"
     before = env.read_text()
@@ -260,6 +263,7 @@ def test_production_refuses_without_secrets_and_is_hardened(
         for container in containers:
             for bindings in (container["HostConfig"]["PortBindings"] or {}).values():
                 assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+        check_clients(folder, values)
         check_secrets(folder, values, containers)
         check_separated(folder, values)
         for role, door in (("api", "FRONTEND_PORT"), ("orders", "ORDERS_PORT")):
@@ -300,6 +304,22 @@ def check_secrets(folder: Path, values: dict[str, str], containers: list[dict[st
         for place, text in shown.items():
             assert text, place
             assert secret not in text, f"{name} is in the output of {place}"
+
+
+def check_clients(folder: Path, values: dict[str, str]) -> None:
+    """The APIs see the client of a proxy on this host, whatever the client itself has sent."""
+    for service, door in (("api", "FRONTEND_PORT"), ("orders", "ORDERS_PORT")):
+        url = f"http://127.0.0.1:{values[door]}/api/items?after=7"
+        headers = {"X-Forwarded-For": "192.0.2.66, 203.0.113.7", "X-Request-ID": "forged"}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20):
+            pass
+        command = ("docker", "compose", "logs", "--no-log-prefix", service)
+        shown = sh(*command, cwd=folder, **values).stdout
+        lines = [
+            line for line in shown.splitlines() if '"request_id":' in line and "forged" in line
+        ]
+        assert any("203.0.113.7" in line for line in lines), lines
+        assert not any("192.0.2.66" in line for line in lines), lines
 
 
 def check_new_password(folder: Path, values: dict[str, str], role: str, url: str) -> None:

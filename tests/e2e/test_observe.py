@@ -143,7 +143,7 @@ def slow(session: SessionDep) -> None:
 
     session.execute(text("SELECT pg_sleep(1.5)"))
 '''
-FAILING = '''
+FAILING = """
 import os
 import httpx2
 from waiting import wait_for
@@ -159,7 +159,7 @@ def test_job(door):
 def test_rates():
     url = os.environ["TEST_ORDERS_URL"]
     assert httpx2.get(f"{url}/api/rates/XXX", trust_env=False).status_code == 200
-'''
+"""
 
 
 @pytest.mark.drills

@@ -560,7 +560,7 @@ def test_a_release_is_deployed_over_ssh_and_rolled_back(
             assert serving() == ["1.0.0"]
             assert key.splitlines()[1] not in run.said
 
-            # A tag whose code nobody merged.
+            # A tag whose code is not merged.
             forge.git("checkout", "--quiet", "-b", "side", "main")
             forge.commit({"scripts/release.py": "print('digests=')\n"})
             forge.git("tag", "v6.6.6")
@@ -713,7 +713,7 @@ def test_a_host_deploys_only_signed_images(
         assert done.returncode == 0, done.stdout
 
     def deploy(*words: str, code: int, **env: str) -> str:
-        done = run("./deploy.sh", *words, **env)
+        done = run("./deploy.sh", *words, cwd=folder, **env)
         assert done.returncode == code, done.stdout
         return done.stdout
 
@@ -745,13 +745,13 @@ def test_a_host_deploys_only_signed_images(
         assert not (tmp_path / "bin/cosign.log").exists()
         before = state()
 
-        # An image that nobody signed, and the signed old image as a new release.
+        # An image without a signature, and the signed old image as a new release.
         push("1.1.0")
         assert "is not signed by ./cosign.pub" in deploy("deploy", "1.1.0", code=2)
         push("1.2.0", source=f"{name}:1.0.0")
         run("docker", "pull", "--quiet", f"{name}:1.0.0")
         assert "is the image of the release 1.0.0" in deploy("deploy", "1.2.0", code=2)
-        # The key of somebody else, and a key that is missing.
+        # The key of another person, and a key that is missing.
         run("cosign", "generate-key-pair", cwd=tmp_path)
         other = {"COSIGN_KEY": str(tmp_path / "cosign.pub")}
         assert "is not signed by" in deploy("deploy", "1.0.0", code=2, **other)

@@ -21,8 +21,8 @@ case "$*" in
   *" up "*) : >"$FOLDER/started" ;;
   *" ps --all --format"* | *" config --hash"*) ;;
   *" ps "*) [ ! -e "$FOLDER/started" ] || echo c1 ;;
-  *com.docker.compose.service*) echo app ;;
-  *State.Status*) echo "running healthy 0 /c1" ;;
+  *State.Status*) [ ! -e "$FOLDER/started" ] || echo "c1 app /c1 running healthy 0 none" ;;
+  *CpuShares*) echo "1024 c1" ;;
 esac
 """
 
@@ -55,7 +55,7 @@ def run(host: Path) -> Run:
         folder = host if script.startswith("./") else host.parent
         return subprocess.run(
             [script, *arguments], cwd=folder, capture_output=True, text=True,
-            env={"PATH": path, "FOLDER": str(host.parent), "WATCH": "0", **env},
+            env={"PATH": path, "FOLDER": str(host.parent), "WATCH": "0", "HEALTHY_TIMEOUT": "3", **env},
         )  # fmt: skip
 
     return ran

@@ -79,8 +79,8 @@ def test_every_workflow_passes_the_linters(
         (r"          persist-credentials: false\n", "", "artipacked"),
         (r"checkout@\S+ # v\S+", "checkout@v7", "unpinned-uses"),
         (r"enable-cache: false", "enable-cache: true", "cache-poisoning"),
-        (r'"\$IMAGE" "\$GITHUB_SHA"', "${{ matrix.service }}", "template-injection"),
-        (r"needs: build$", "needs: biuld", "biuld"),
+        (r'"\$IMAGE:\$VERSION" "\$GITHUB_SHA"', "${{ matrix.service }}", "template-injection"),
+        (r"needs: \[test, build\]$", "needs: [test, biuld]", "biuld"),
         (r"runs-on: ubuntu-latest", "run-on: ubuntu-latest", "run-on"),
         (r"timeout-minutes: 60", "timeout-minutes: long", "timeout-minutes"),
         (r'>> "\$GITHUB_OUTPUT"', ">> $GITHUB_OUTPUT", "SC2086"),
@@ -107,12 +107,18 @@ def test_the_forge_decides_where_workflows_are(project: Project) -> None:
     assert found == [f"{folder}/workflows/{name}.yml" for folder in folders for name in names]
 
 
+#: The lines about signatures without a key, which only GitHub supports.
+SIGNING = re.compile(
+    r"id-token: write|KEYLESS|by=identity|is not signed|certificate|^ +(workflow|issuer)="
+)
+
+
 @pytest.mark.parametrize("layout", ["multi", "single"])
 @pytest.mark.parametrize("registry", ["ghcr.io/my-org", "registry.example.com:5000/my-org"])
 def test_both_forges_have_the_same_workflows(
     render: Callable[..., Path], layout: str, registry: str
 ) -> None:
-    """Only the token differs: GitHub's job token may push, and only to GitHub's registry."""
+    """Only the tokens differ: GitHub's may push to GitHub's registry, and sign without a key."""
     root = render({"layout": layout, "forge": "both", "registry": registry})
     password = "password: ${{ secrets.REGISTRY_TOKEN || secrets.GITHUB_TOKEN }}"
     packages = [
@@ -132,10 +138,12 @@ def test_both_forges_have_the_same_workflows(
             (root / folder / "workflows" / name).read_text().splitlines()
             for folder in (".github", ".gitea")
         )
-        only_github = [line.strip() for line in github if line not in gitea]
-        only_gitea = [line.strip() for line in gitea if line not in github]
+        only_github, only_gitea = (
+            [line.strip() for line in these if line not in others and not SIGNING.search(line)]
+            for these, others in ((github, gitea), (gitea, github))
+        )
         if name not in needs or not registry.startswith("ghcr.io/"):
-            assert github == gitea
+            assert only_github == only_gitea == []
             continue
         assert only_github == needs[name]
         assert only_gitea[-1] == "password: ${{ secrets.REGISTRY_TOKEN }}"
@@ -149,7 +157,7 @@ def test_both_forges_have_the_same_workflows(
 
 @pytest.mark.parametrize("layout", ["multi", "single"])
 def test_a_deploy_runs_the_code_of_its_branch(render: Callable[..., Path], layout: str) -> None:
-    """A tag may be on a branch that nobody reviewed, and the version may contain anything."""
+    """A tag may be on a branch without a review, and the version may contain anything."""
     root = render({"layout": layout, "forge": "both"})
     for folder in (".github", ".gitea"):
         deploy = yaml.safe_load((root / folder / "workflows/deploy.yml").read_text())
@@ -185,7 +193,7 @@ def test_an_action_has_one_version_everywhere(render: Callable[..., Path]) -> No
     for path in paths:
         for action, pin in re.findall(r"uses: ([\w/-]+)@(\w+ # \S+)", path.read_text()):
             pins.setdefault(action, set()).add(pin)
-    assert len(pins) == 7
+    assert len(pins) == 8
     assert {action: found for action, found in pins.items() if len(found) > 1} == {}
     for found in pins.values():
         assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", found.pop())
@@ -234,7 +242,8 @@ def test_a_second_architecture_can_be_enabled(
     build = yaml.safe_load(on)["jobs"]["build"]["steps"]
     uses = [step["uses"].split("@")[0] for step in build if "uses" in step]
     assert uses.index("docker/setup-qemu-action") < uses.index("docker/setup-buildx-action")
-    assert build[-1]["with"]["platforms"] == "linux/amd64,linux/arm64"
+    (push,) = (step for step in build if step.get("id") == "build")
+    assert push["with"]["platforms"] == "linux/amd64,linux/arm64"
     # A release must not use a cache, because another job may have written to it.
     assert "cache-image: false" in on
 
@@ -285,3 +294,193 @@ def test_the_workflow_in_the_docs_is_valid(schema: Draft7Validator, tmp_path: Pa
 
 def test_the_answers_of_the_pairs_include_every_forge() -> None:
     assert {answers.get("forge") for answers in pairwise.pairwise().values()} == set(FORGES)
+
+
+def release(root: Path, folder: str) -> dict[str, Any]:
+    """Return the jobs of a rendered release.yml."""
+    text = (root / folder / "workflows/release.yml").read_text()
+    jobs: dict[str, Any] = yaml.safe_load(text)["jobs"]
+    return jobs
+
+
+@pytest.mark.parametrize("layout", ["multi", "single"])
+@pytest.mark.parametrize("folder", [".github", ".gitea"])
+def test_an_image_is_signed_by_its_digest_before_it_has_a_tag(
+    render: Callable[..., Path], layout: str, folder: str
+) -> None:
+    build = release(render({"layout": layout, "forge": "both"}), folder)["build"]
+    steps = {step.get("name", step.get("uses", "").split("@")[0]): step for step in build["steps"]}
+    names = list(steps)
+    sign, tag = steps["Sign the image, its SBOM and its provenance"], steps["Tag the image"]
+    order = ["Build and push", "sigstore/cosign-installer", sign["name"], tag["name"]]
+    assert sorted(order, key=names.index) == order
+    pushed = steps["Build and push"]["with"]
+    assert "push-by-digest=true" in pushed["outputs"]
+    assert pushed["tags"] == "${{ env.IMAGE }}"
+    assert "push" not in pushed
+    assert ":" not in build["env"]["IMAGE"].partition("/")[2].replace("${{ matrix.service }}", "")
+    for step in (sign, tag):
+        assert step["env"]["DIGEST"] == "${{ steps.build.outputs.digest }}"
+        assert '"$IMAGE@$DIGEST"' in step["run"]
+    assert "cosign sign --yes --recursive" in sign["run"]
+
+
+@pytest.mark.parametrize("registry", ["ghcr.io/my-org", "registry.example.com/my-org"])
+def test_only_the_job_that_signs_gets_an_identity(
+    render: Callable[..., Path], registry: str
+) -> None:
+    root = render({"forge": "both", "registry": registry})
+    found = {
+        (path.relative_to(root).as_posix(), name)
+        for path in workflows(root)
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items()
+        if "id-token" in job.get("permissions", {})
+    }
+    assert found == {(".github/workflows/release.yml", "build")}
+
+
+def test_only_the_step_that_signs_gets_the_key(render: Callable[..., Path]) -> None:
+    root = render({"forge": "both"})
+    for path in workflows(root):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job["steps"]:
+                used = re.findall(r"\{\{ (secrets\.COSIGN_[^}]*) \}\}", json.dumps(step))
+                if used and step["name"] != "Sign the image, its SBOM and its provenance":
+                    assert used == ["secrets.COSIGN_PRIVATE_KEY != ''"]
+
+
+@pytest.mark.parametrize("name", ["deploy.yml", "release.yml"])
+@pytest.mark.parametrize("folder", [".github", ".gitea"])
+def test_a_deploy_verifies_the_signatures_of_the_digests(
+    render: Callable[..., Path], tmp_path: Path, name: str, folder: str
+) -> None:
+    root = render({"forge": "both"})
+    jobs = yaml.safe_load((root / folder / "workflows" / name).read_text())["jobs"]
+    steps = {step.get("name"): step for step in jobs["deploy"]["steps"]}
+    verify = steps["Verify the signatures"]
+    assert verify["env"]["DIGESTS"] == "${{ steps.images.outputs.digests }}"
+    names = list(steps)
+    last = next(step for step in names if step and step.startswith("Deploy"))
+    assert names.index("Verify the signatures") < names.index(last)
+
+    (tmp_path / "cosign").write_text(
+        '#!/bin/sh\necho "$@" >> calls\ncase $* in *bad*) exit 1 ;; esac\n'
+    )
+    (tmp_path / "cosign").chmod(0o755)
+    (tmp_path / "deploy/prod").mkdir(parents=True)
+
+    def run(step: str, **env: str) -> tuple[int, str]:
+        command = ["bash", "--noprofile", "--norc", "-e", "-c", steps[step]["run"]]
+        settings = {
+            "GITHUB_OUTPUT": "output",
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_REPOSITORY": "acme/shop",
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+        }
+        (tmp_path / "output").write_text("")
+        done = subprocess.run(command, cwd=tmp_path, env=settings | env, capture_output=True)
+        return done.returncode, (tmp_path / "output").read_text()
+
+    choose = "Choose how to verify the signatures"
+    assert run(choose, KEYLESS="false", VERSION="1.2.3") == (0, "")
+    identity = (
+        "options=--certificate-identity=https://github.com/acme/shop/.github/workflows/release.yml"
+        "@refs/tags/v1.2.3 --certificate-oidc-issuer=https://token.actions.githubusercontent.com\n"
+    )
+    expected = identity if folder == ".github" else ""
+    assert run(choose, KEYLESS="true", VERSION="1.2.3") == (0, expected)
+    (tmp_path / "deploy/prod/cosign.pub").touch()
+    options = "--key=deploy/prod/cosign.pub --insecure-ignore-tlog"
+    assert run(choose, KEYLESS="true", VERSION="1.2.3") == (0, f"options={options}\n")
+
+    assert run("Verify the signatures", OPTIONS=options, DIGESTS="a@1 b@2")[0] == 0
+    assert (tmp_path / "calls").read_text() == f"verify {options} a@1\nverify {options} b@2\n"
+    assert run("Verify the signatures", OPTIONS=options, DIGESTS="bad@1 b@2")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code", "said"),
+    [("", 0, "::warning::the scan has no result: bad"), ("high", 1, "::error::"), ("", 0, "")],
+)
+def test_a_scan_only_reports_unless_it_is_told_to_stop(
+    render: Callable[..., Path], tmp_path: Path, fail_on: str, code: int, said: str
+) -> None:
+    steps = release(render({"services": "api, worker"}), ".github")["promote"]["steps"]
+    names = [step.get("name", "") for step in steps]
+    (scan,) = (step for step in steps if step.get("name", "").startswith("Scan"))
+    assert names.index(scan["name"]) < names.index("Move the floating tags")
+    text = scan["run"].replace("ghcr.io/my-org/my-project-api", "bad" if said else "good")
+    (tmp_path / "scripts").mkdir()
+    programs = {
+        "scripts/release.py": '#!/bin/sh\necho "SBOM of $2"\n',
+        "docker": '#!/bin/sh\necho "$@" >> calls\nread -r sbom\necho "found in $sbom"\n'
+        "case $sbom in *bad*) exit 1 ;; esac\n",
+    }
+    for name, program_text in programs.items():
+        (tmp_path / name).write_text(program_text)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-c", text],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin", "VERSION": "1.2.3", "FAIL_ON": fail_on,
+            "SCANNER": scan["env"]["SCANNER"], "RUNNER_TEMP": str(tmp_path),
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        },
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout
+    assert ("::" in done.stdout) == bool(said)
+    summary = (tmp_path / "summary").read_text()
+    assert "### ghcr.io/my-org/my-project-worker:1.2.3\n\n    found in SBOM of" in summary
+    # The scanner gets nothing but its input.
+    calls = (tmp_path / "calls").read_text().splitlines()
+    gate = f" --fail-on={fail_on}" if fail_on else ""
+    one = f"run --rm --interactive --cap-drop=ALL {scan['env']['SCANNER']} --only-fixed{gate}"
+    assert calls == [one, one]
+    assert re.fullmatch(r"[\w./-]+:v[\d.]+@sha256:[0-9a-f]{64}", scan["env"]["SCANNER"])
+
+
+@pytest.mark.parametrize(("fails", "code"), [("", 0), ("create", 2), ("cp", 2)])
+def test_a_host_without_cosign_takes_the_program_from_its_image(
+    render: Callable[..., Path], tmp_path: Path, fails: str, code: int
+) -> None:
+    script = (render({}) / "deploy/prod/deploy.sh").read_text()
+    functions = [
+        re.search(rf"(?ms)^{name}\(\) {{.*?}}$", script)[0]  # type: ignore[index]
+        for name in ("say", "fail", "find_cosign")
+    ]
+    (tmp_path / ".state").mkdir()
+    (tmp_path / "docker").write_text(
+        f'#!/bin/sh\necho "$@" >> calls\n[ "$1" != "{fails}" ] || exit 1\ncase $1 in\n'
+        'create) echo 0a1b ;;\ncp) printf "#!/bin/sh\\n" > "$3" && chmod +x "$3" ;;\nesac\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    for name in ("sh", "mv", "chmod"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    text = "\n".join(["set -eu", *functions, "find_cosign", '"$cosign" verify'])
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["/bin/sh", "-c", text]
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True
+        )
+
+    done = run()
+    assert done.returncode == code, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert re.fullmatch(
+        r"create ghcr\.io/sigstore/cosign/cosign:v[\d.]+@sha256:[0-9a-f]{64}", calls[0]
+    )
+    if fails:
+        assert "deploy.sh: cosign cannot be" in done.stderr
+        assert "install it" in done.stderr
+        assert fails == "create" or calls[-1] == "rm 0a1b"
+        assert not list((tmp_path / ".state").glob("cosign-*[0-9]"))
+    else:
+        assert calls[-1] == "rm 0a1b"
+        # The second time, it is there.
+        assert run().returncode == 0
+        assert (tmp_path / "calls").read_text().splitlines() == calls

@@ -328,7 +328,7 @@ ENDS = {
         "    try: `make setup`, because nonsense-program is not installed\n",
     ),
     "no such package": (
-        "echo \"/usr/bin/python3: No module named pytest\"; exit 1",
+        'echo "/usr/bin/python3: No module named pytest"; exit 1',
         "failed",
         1,
         "    try: `make setup`, because pytest is not installed\n",

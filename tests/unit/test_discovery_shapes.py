@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from extensions import compose_reader
+from extensions.destination import makefile
 from extensions.discovery import Found, found, hosts_in, valid_name
 from extensions.services import resolve
 
@@ -336,3 +337,9 @@ def test_names_and_hosts() -> None:
     hosts = dict.fromkeys(["db", "api", "mq"], "x")
     values = ["postgres://u:p@db:5432/x", "http://api/v1", "mq:1,db:2", "database", "no db here"]
     assert list(hosts_in(values, hosts)) == ["db", "api", "mq", "db"]
+
+
+@pytest.mark.parametrize("name", ["Makefile", "makefile", "GNUmakefile"])
+def test_a_link_in_the_place_of_the_makefile_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("gone")
+    assert makefile(tmp_path, adopting=True) == "pipeline.mk"

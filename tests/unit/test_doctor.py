@@ -58,6 +58,15 @@ EXPOSE 8000
 HEALTHCHECK CMD ["python", "-m", "check"]
 CMD ["python", "app.py"]
 """
+
+
+def two_ports(port: str) -> str:
+    """Return a compose file with two services that publish ports."""
+    lines = [f"  {name}: {{image: 'nginx:1.30', ports: ['127.0.0.1:{one}:8000']}}\n"
+             for name, one in (("a", port), ("b", "${B_PORT:-8001}"))]  # fmt: skip
+    return "services:\n" + "".join(lines)
+
+
 DATABASE = """
   database:
     image: postgres:18
@@ -146,6 +155,12 @@ CASES: dict[str, tuple[str, dict[str, str], str, dict[str, str]]] = {
         built("    ports: ['127.0.0.1:8080:3000']\n"),
         "compose.yml:4",
         built("    ports: ['127.0.0.1:8080:8000', '127.0.0.1:9229:9229']\n"),
+    ),
+    "the same port twice": (
+        "same-port",
+        {"deploy/dev/docker-compose.yml": two_ports("${A_PORT:-8001}")},
+        "deploy/dev/docker-compose.yml:3",
+        {"deploy/dev/docker-compose.yml": two_ports("${A_PORT:-8002}")},
     ),
     "all interfaces": (
         "open-port",

@@ -314,6 +314,19 @@ def test_a_folder_with_an_ignored_file_does_not_become_a_file(
     assert (tmp_path / "x/y.pyc").read_text() == "mine\n"
 
 
+def test_an_update_that_was_too_late_keeps_the_undo_of_the_first(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"x": "old\n"}, {"x": "new\n"})
+    first, second = (code.Writer(repository, repository.tree(), result) for _ in range(2))
+    first.prepare()
+    first.write()
+    with pytest.raises(code.ChangedError, match="^x changed during the update"):
+        second.prepare()
+    assert code.Undo(first.folder, code.read_journal(first.folder)).run() == {}
+    assert (tmp_path / "x").read_text() == "old\n"
+
+
 def test_an_undo_does_not_write_through_a_link(
     code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
 ) -> None:

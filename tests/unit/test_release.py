@@ -427,6 +427,31 @@ class TestDigests:
         assert (code, said) == (1, "")
 
 
+SPDX = {"spdxVersion": "SPDX-2.3", "packages": []}
+
+
+class TestSbom:
+    IMAGE = "registry.test/acme/shop-api:1.2.3"
+
+    @pytest.mark.parametrize("platforms", [("",), ("linux/amd64", "linux/arm64")])
+    def test_of_the_first_platform(self, project: Project, platforms: tuple[str, ...]) -> None:
+        one = {"SPDX": SPDX}
+        found = {name: one for name in platforms} if len(platforms) > 1 else one
+        (project.bin / re.sub("[/:]", "_", self.IMAGE)).write_text(json.dumps(found))
+        code, said, error = project.run("sbom", self.IMAGE)
+        assert (code, json.loads(said), error) == (0, SPDX, "")
+
+    @pytest.mark.parametrize("found", ["null", "{}", '{"SPDX": null}'])
+    def test_an_image_without_one(self, project: Project, found: str) -> None:
+        (project.bin / re.sub("[/:]", "_", self.IMAGE)).write_text(found)
+        code, said, error = project.run("sbom", self.IMAGE)
+        assert (code, said) == (1, "")
+        assert f"{self.IMAGE} has no SBOM" in error
+
+    def test_an_image_that_is_missing(self, project: Project) -> None:
+        assert project.run("sbom", self.IMAGE)[:2] == (3, "")
+
+
 @pytest.mark.parametrize("args", [[], ["tga", "v1.0.0"], ["tag"], ["promote", "v1.0.0"]])
 def test_a_wrong_command_line(project: Project, args: list[str]) -> None:
     code, said, error = project.run(*args)

@@ -21,6 +21,7 @@ SPANS = [
     ("worker", "count_words", "4", "2", 101.5, 101.6, "ValueError: no words"),
     ("api", "GET /api/jobs/{id}", "5", "", 102, 102.1, ""),
     ("worker", "charge", "6", "5", 102.01, 102.09, "Timeout: bank"),
+    ("api", "EVALSHA", "7", "2", 100.05, 100.06, "NoScriptError: use EVAL"),
 ]
 
 
@@ -44,6 +45,10 @@ def test_the_innermost_failure_counts(traces: ModuleType) -> None:
     assert explained(traces, 4)[1:] == ["failed in: api GET /api/jobs/{id}"]
 
 
+def test_a_handled_failure_does_not_count(traces: ModuleType) -> None:
+    assert explained(traces, 1, 6) == ["slowest span: api POST /api/jobs 1.2 s"]
+
+
 def test_only_spans_that_start_during_the_test_count(traces: ModuleType) -> None:
     assert explained(traces, began=80, ended=99) == ["slowest span: api GET /before 5.0 s"]
     assert explained(traces, began=96, ended=99) == ["no span while it ran"]
@@ -64,6 +69,6 @@ def test_own_services_send_their_traces_and_wait_for_the_receiver(traces: Module
     assert (given["OTEL_SERVICE_NAME"], given["NO_PROXY"], given["no_proxy"]) == (
         "api",
         "stub,traces",
-        "traces",
+        "localhost,127.0.0.1,traces",
     )
     assert services["api"]["depends_on"] == {"traces": {"condition": "service_healthy"}}

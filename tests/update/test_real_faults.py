@@ -172,7 +172,7 @@ def test_an_undo_that_fails_names_exactly_what_is_left(case: Callable[..., Case]
     assert left == {"services/billing"}
     assert outcome == "not undone"
     assert message.splitlines()[1:] == [
-        "  services/billing: it is new and empty; run: rmdir services/billing"
+        "  services/billing: it is new and empty; run: rmdir -- services/billing"
     ]
     # What it says works.
     subprocess.run(["chattr", "-a", services], check=True)
@@ -194,7 +194,7 @@ def test_an_undo_that_cannot_take_files_away_names_each(case: Callable[..., Case
     left = "services/motor/deploy/test/docker-compose.yml"
     [line] = message.splitlines()[1:]
     assert differs == {left}
-    assert line == f"  {left}: Operation not permitted; to remove it, run: rm {left}"
+    assert line == f"  {left}: Operation not permitted; to remove it, run: rm -- {left}"
 
 
 # MOUNTS -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ is a pickle of the project's folder, its files and the result. It prints the out
 from __future__ import annotations
 
 import argparse
+import codecs
 import ctypes
 import os
 import pickle
@@ -67,6 +68,8 @@ def main() -> None:
     project, before, result = pickle.loads(options.job.read_bytes())
     repositories = import_module("repository")
     import_module("writer")
+    # The user without rights may not be able to read Python's own files.
+    codecs.lookup("ascii")
     if options.mount:
         mount(options.mount)
     if options.as_nobody:

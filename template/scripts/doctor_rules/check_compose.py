@@ -265,6 +265,43 @@ def sets_port(project: Project, file: ComposeFile, service: Service, numbers: li
     return False
 
 
+@rule("same-port", "Two services publish the same port")
+def same_port(project: Project) -> Iterator[Finding]:
+    """Report services that cannot run at the same time, for example after a merge by hand."""
+    owners: dict[tuple[str, ...], str] = {}
+    for file, service in services(project):
+        # Services with profiles may be alternatives.
+        if service.merged.get("profiles"):
+            continue
+        for port in service.ports(service.own):
+            key = (file.path, default_of(port.address), port.default_published, port.protocol)
+            owner = owners.setdefault(key, service.name)
+            number = port.default_published
+            if owner != service.name and number.isdigit():
+                published = port.published.replace(number, free_port(file, int(number)))
+                address = f"{port.address}:" * bool(port.address)
+                yield Finding(
+                    "same-port",
+                    file.path,
+                    port.line,
+                    f"{service.name} publishes port {number}, and so does {owner}",
+                    "Docker does not start the second container: the port is already allocated.",
+                    f'    ports:\n      - "{address}{published}:{port.container}"',
+                )
+
+
+def free_port(file: ComposeFile, number: int) -> str:
+    """Return the next port that no service of a compose file publishes."""
+    used = {
+        port.default_published
+        for service in file.services.values()
+        for port in service.ports(service.own)
+    }
+    while str(number) in used:
+        number += 1
+    return str(number)
+
+
 @rule("open-port", "A port is published on all interfaces of the machine")
 def open_port(project: Project) -> Iterator[Finding]:
     """Report ports that other machines can reach."""

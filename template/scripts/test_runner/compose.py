@@ -181,11 +181,11 @@ class Stack:
             StackError: an image failed to build, or a container was not healthy after 5 minutes.
             InterruptedError: `stop` returned True.
         """
-        if self.traced:
-            self._trace()
         with log_path.open("ab") as log:
             if not (self.build and self.build.done(self, log, stop)):
                 self._run("build", ("build",), log, stop, **self.shared())
+            if self.traced:
+                self._trace()
             if self.warm and self._unchanged():
                 return
             self._start(log, stop)

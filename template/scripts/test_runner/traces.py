@@ -104,7 +104,8 @@ def override(model: dict[str, Any], image: str, labels: dict[str, str]) -> dict[
             continue
         given = service.get("environment") or {}
         proxies = {
-            key: ",".join(filter(None, [given.get(key), NAME])) for key in ("NO_PROXY", "no_proxy")
+            key: f"{given.get(key) or 'localhost,127.0.0.1'},{NAME}"
+            for key in ("NO_PROXY", "no_proxy")
         }
         services[name] = {
             "environment": {
@@ -165,15 +166,17 @@ def explain(found: Iterable[Span], began: float, ended: float) -> list[str]:
         return ["no span while it ran"]
     by_id = {span.id: span for span in during}
     slowest = max(during, key=lambda span: own_seconds(span, during))
-    line = f"slowest span: {slowest.title} {own_seconds(slowest, during):.1f} s"
+    lines = [f"slowest span: {slowest.title} {text_of(own_seconds(slowest, during))}"]
     if outer := by_id.get(slowest.parent):
         while outer.parent in by_id:
             outer = by_id[outer.parent]
-        line += f", in {outer.title} {outer.end - outer.start:.1f} s"
-    # An error also fails the spans around it, so the innermost one is the cause.
-    causes = {span.parent for span in during if span.error is not None}
-    failed = [span for span in during if span.error is not None and span.id not in causes]
-    lines = [line]
+        lines[0] += f", in {outer.title} {text_of(outer.end - outer.start)}"
+    # If the service has handled an error, the span around it has not failed.
+    failed = [
+        innermost(span, during)
+        for span in during
+        if span.error is not None and not is_inside(span, by_id.get(span.parent))
+    ]
     if failed:
         first = min(failed, key=lambda span: span.end)
         lines.append(": ".join(filter(None, [f"failed in: {first.title}", first.error])))
@@ -185,3 +188,20 @@ def own_seconds(span: Span, every: Iterable[Span]) -> float:
     inner = (one for one in every if one.parent == span.id)
     overlaps = (min(one.end, span.end) - max(one.start, span.start) for one in inner)
     return max(0.0, span.end - span.start - sum(max(0.0, overlap) for overlap in overlaps))
+
+
+def is_inside(span: Span, parent: Span | None) -> bool:
+    """Return whether a span is a part of the work of another span of the same service."""
+    return parent is not None and parent.service == span.service
+
+
+def innermost(span: Span, every: list[Span]) -> Span:
+    """Return the span in which the error of a failed span began."""
+    while inner := [one for one in every if one.parent == span.id and one.error is not None]:
+        span = max(inner, key=lambda one: one.end)
+    return span
+
+
+def text_of(seconds: float) -> str:
+    """Return a duration: `1.2 s` or `45 ms`."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -55,7 +55,9 @@ class RequestLog:
             raise
         finally:
             if scope["path"] not in NOT_LOGGED:
+                client = scope.get("client")
                 fields = {
+                    "client": client[0] if client else None,
                     "method": scope["method"],
                     "path": quote(scope["path"]),
                     "status": status,

@@ -1,7 +1,8 @@
 """The heartbeat: the worker touches a file as long as it can reach its queue.
 
-The container's health check reads the age of the file. While a stack starts, it runs twice a second, too
-often for connecting to the queue, or for importing this module: the Dockerfile repeats `is_alive`.
+The container's health check reads the age of the file. While a stack starts, it runs twice a
+second. That is too often for connecting to the queue, or for importing this module, so the
+Dockerfile repeats `is_alive`.
 """
 
 from __future__ import annotations

@@ -312,7 +312,8 @@ restore_roles() {
     }
     { print }
   ' "$FOLDER/$1/roles.sql" >/tmp/roles.sql
-  sql postgres --file=/tmp/roles.sql >/dev/null
+  # A membership that exists is no news.
+  sql postgres --command='SET client_min_messages = warning' --file=/tmp/roles.sql >/dev/null
   rm /tmp/roles.sql
 }
 

@@ -20,6 +20,23 @@ test("an unexpected error reveals nothing", async () => {
   expect(response.json()).toEqual({ detail: "Internal Server Error" });
 });
 
+test.for([
+  ["203.0.113.9", "10.0.0.2", "203.0.113.9"],
+  ["192.0.2.1, 203.0.113.9", "10.0.0.2", "203.0.113.9"], // The client forged the first address.
+  ["192.0.2.1", "203.0.113.9", "203.0.113.9"], // No proxy sent this.
+])("of %j from %s, the address %s is the client's", async ([forwarded, from, client]) => {
+  const app = await mockedApp({}, { trustProxy: "uniquelocal" });
+  app.get("/address", (request) => request.ip);
+
+  const response = await app.inject({
+    url: "/address",
+    remoteAddress: from,
+    headers: { "X-Forwarded-For": forwarded },
+  });
+
+  expect(response.body).toBe(client);
+});
+
 test("the documentation is off by default", async () => {
   const app = await mockedApp();
 

@@ -5,7 +5,10 @@ import { expect, test } from "vitest";
 test("a crash is logged as one line of JSON", () => {
   const options = ["--import", "./src/crash.ts", "--eval", 'throw new TypeError("lost")'];
   const env = { ...process.env, LOG_FORMAT: "json" };
-  const { status, stdout, stderr } = spawnSync(process.execPath, options, { env, encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, options, {
+    env,
+    encoding: "utf8",
+  });
 
   expect(status).toBe(1);
   expect(stderr).toBe("");
