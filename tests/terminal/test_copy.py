@@ -125,14 +125,14 @@ ACCEPTED = {"services": "api", "registry": "ghcr.io/shop"}
 
 def reason_of(key: str, answer: str) -> str:
     """Return the text that refuses an answer."""
-    check = {
+    checks: dict[str, Callable[[str], object]] = {
         "project_name": lambda text: rules.check_text(key, text, required=True),
         "project_slug": rules.check_slug,
         "services": items.parse,
         "registry": rules.check_registry,
-    }[key]
+    }
     with pytest.raises(rules.AnswerError) as refusal:
-        check(answer)
+        checks[key](answer)
     return str(refusal.value)
 
 
