@@ -388,7 +388,14 @@ def interrupt(shop: Production, end: str, point: str) -> int:
             os.execve(
                 "./deploy.sh", ["./deploy.sh", "deploy", "2.0.0"], clean_environment(**shop.env)
             )
-        read_until(lambda: os.read(terminal, 1000).decode(), point)
+
+        def read() -> str:
+            # At its end, a terminal is an error.
+            with suppress(OSError):
+                return os.read(terminal, 1000).decode()
+            return ""
+
+        read_until(read, point)
         # The kernel sends SIGHUP to what runs in it.
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
