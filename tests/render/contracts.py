@@ -391,8 +391,12 @@ def explains_variables(root: Path) -> Iterator[str]:
                 yield f"{where}: {name} occurs {count} times"
         for name in sorted(set(used) - {variable.name for variable in explained}):
             yield f"{where}: {name} is missing, which {compose.name} reads"
+        script = compose.path.with_name("deploy.sh")
+        settings = script.read_text(encoding="utf-8") if script.is_file() else ""
         for variable in explained:
             if variable.name not in used:
+                if f"$(setting {variable.name} " in settings:
+                    continue
                 yield f"{where}: {variable.name} is not read by {compose.name}"
                 continue
             defaults = {use for use in used[variable.name] if use[0] != ":+"} or {(":-", "")}
@@ -1020,8 +1024,9 @@ def releases_the_images_of_prod(root: Path) -> Iterator[str]:
     runs = {image.partition(":${VERSION")[0] for image in images if "${VERSION" in image}
     for name, jobs in workflows(root, "release"):
         build = jobs["build"]
-        image = build["env"]["IMAGE"].replace(":${{ needs.test.outputs.version }}", "")
-        context = build["steps"][-1]["with"]["context"]
+        image = build["env"]["IMAGE"]
+        (push,) = (step for step in build["steps"] if step.get("id") == "build")
+        context = push["with"]["context"]
         matrix = build.get("strategy", {}).get("matrix", {}).get("service", [""])
         built = {
             image.replace("${{ matrix.service }}", service): (
@@ -1029,6 +1034,10 @@ def releases_the_images_of_prod(root: Path) -> Iterator[str]:
             ).resolve()
             for service in matrix
         }
+        script = (root / "deploy/prod/deploy.sh").read_text(encoding="utf-8")
+        verified = re.findall(r'(?m)^images="(.*)"$', script)
+        if [set(names.split()) for names in verified] != [runs]:
+            yield f"deploy/prod/deploy.sh: verifies {verified}, and {prod.name} runs {sorted(runs)}"
         if set(built) != runs:
             yield f"{name}: builds {sorted(built)}, and {prod.name} runs {sorted(runs)}"
         if set(built.values()) != {folder.resolve() for folder in own_services(root).values()}:
@@ -1037,7 +1046,7 @@ def releases_the_images_of_prod(root: Path) -> Iterator[str]:
         if {word for word in moved if word != "\\"} != runs:
             yield f"{name}: promotes {moved}, and {prod.name} runs {sorted(runs)}"
         order = [jobs[job].get("needs") for job in ("test", "build", "promote")]
-        if order != [None, "test", "build"]:
+        if order != [None, "test", ["test", "build"]]:
             yield f"{name}: the jobs test, build and promote need {order}"
 
 
@@ -1054,6 +1063,8 @@ def limits_permissions(root: Path) -> Iterator[str]:
                 allowed = {"contents": "read"}
                 if packages := {"build": "write", "promote": "write", "deploy": "read"}.get(key):
                     allowed["packages"] = packages
+                if name.startswith(".github/") and (kind, key) == ("release", "build"):
+                    allowed["id-token"] = "write"  # it signs
                 if not (job.get("permissions") or {}).items() <= allowed.items():
                     yield f"{name}: {key} has the permissions {job['permissions']}"
                 if not isinstance(job.get("timeout-minutes"), int):
@@ -1068,8 +1079,9 @@ def limits_permissions(root: Path) -> Iterator[str]:
                         yield f"{name}: {key} has an expression in a script"
                     rest = {word: value for word, value in step.items() if word != "name"}
                     given = re.findall(r"secrets\.\w+\b(?! != '')", str(rest))
-                    connects = key == "deploy" and step.get("name", "").startswith("Deploy")
-                    if given and action != "docker/login-action" and not connects:
+                    takes = {"deploy": "Deploy", "build": "Sign "}.get(key, "none")
+                    knows = step.get("name", "").startswith(takes)
+                    if given and action != "docker/login-action" and not knows:
                         yield f"{name}: {key} gives {given} to {step.get('name', action)}"
 
 

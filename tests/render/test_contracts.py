@@ -260,8 +260,14 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         (RELEASE, r"          - worker\n", "", "builds ["),
         (RELEASE, r"/my-project-\$", "/my-projects-$", "builds ["),
         (RELEASE, r"context: services/", "context: service/", "builds from"),
-        (RELEASE, r"-worker \\\n", "-workers \\\n", "promotes"),
-        (RELEASE, r"    needs: build\n", "    needs: test\n", "need [None, 'test', 'test']"),
+        (RELEASE, r"-worker \\\n(?=.*-frontend\n)", "-workers \\\n", "promotes"),
+        (
+            RELEASE,
+            r"    needs: \[test, build\]\n",
+            "    needs: test\n",
+            "need [None, 'test', 'test']",
+        ),
+        ("deploy/prod/deploy.sh", r"-worker (?=\S+-frontend\"$)", "-workers ", "verifies"),
     ],
     "limits_permissions": [
         (
@@ -272,6 +278,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
         ),
         (CI, r"concurrency:\n  .*\n  .*\n", "", "no concurrency"),
         (CI, r"      contents: read", "      contents: write", "has the permissions"),
+        (CI, r"      contents: read", "      id-token: write", "has the permissions"),
         (CI, r"    timeout-minutes: 5\n", "", "changes has no timeout"),
         (CI, r"checkout@\w+", "checkout@v7", "uses actions/checkout in the version 'v7'"),
         (CI, r"persist-credentials: false", "persist-credentials: true", "leaves the token"),

@@ -78,6 +78,13 @@ def test_only_the_door_publishes_ports(swarm_project: Project) -> None:
     assert ("EVERY node" in (folder(swarm_project) / "deploy.sh").read_text()) == warned
 
 
+def test_no_two_ports_have_one_number(swarm_project: Project) -> None:
+    """With an override file, Docker merges ports by their numbers, whatever their protocols."""
+    ports = stack(swarm_project)["services"].get("door", {}).get("ports", [])
+    published = [port["published"] for port in ports]
+    assert len(published) == len(set(published))
+
+
 def test_every_own_service_starts_first_and_is_rolled_back(swarm_project: Project) -> None:
     services = stack(swarm_project)["services"]
     problems = []

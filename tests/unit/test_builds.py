@@ -65,9 +65,15 @@ def test_the_first_stack_builds_for_all(
         return code
 
     stacks = [
-        SimpleNamespace(folder=tmp_path, compose=compose, shared=dict, config=config(api=API)),
         SimpleNamespace(
-            folder=tmp_path, compose=compose, shared=dict, config=config(worker=WORKER)
+            traced=False, folder=tmp_path, compose=compose, shared=dict, config=config(api=API)
+        ),
+        SimpleNamespace(
+            traced=False,
+            folder=tmp_path,
+            compose=compose,
+            shared=dict,
+            config=config(worker=WORKER),
         ),
     ]
     monkeypatch.setattr(builds, "resolved", lambda stack: stack.config)
@@ -92,3 +98,8 @@ def test_a_build_is_interrupted(builds: ModuleType, tmp_path: Path) -> None:
     build._lock.acquire()  # Another stack builds.
     with pytest.raises(InterruptedError):
         build.done(SimpleNamespace(), Log(tmp_path / "a.log"), lambda: True)
+
+
+def test_stacks_with_traces_are_built_one_by_one(builds: ModuleType, tmp_path: Path) -> None:
+    stacks = [SimpleNamespace(traced=traced, folder=tmp_path) for traced in (False, True)]
+    assert not builds.SharedBuild(stacks).done(stacks[0], Log(tmp_path / "a.log"), lambda: False)

@@ -186,3 +186,14 @@ def test_base_images_of_another_platform(
     assert base_images(build) == {*known, "same", "plain"}
     there = {"--platform=linux/arm64 same", "--platform=linux/arm64 plain"}
     assert base_images(build, "linux/arm64") == known | there
+
+
+def test_a_container_is_known_by_the_files_that_docker_mounts(
+    runner: Callable[[str], ModuleType],
+) -> None:
+    own, other = "0a" * 32, "1b" * 32
+    lines = (
+        f"391 42 0:257 / /var/lib/docker/containers/{other}/mounts/secrets ro - tmpfs tmpfs ro\n"
+        f"712 690 254:1 /var/lib/docker/containers/{own}/hostname /etc/hostname rw - ext4 /dev/vda rw\n"
+    )
+    assert runner("docker").OWN_MOUNT.findall(lines) == [own]

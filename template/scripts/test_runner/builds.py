@@ -49,7 +49,8 @@ class SharedBuild:
             self._lock.release()
 
     def _build(self, stack: Stack, log: IO[bytes], stop: Callable[[], bool]) -> bool:
-        if len(self.stacks) < 2:
+        # With traces, a stack has one more compose file.
+        if len(self.stacks) < 2 or any(one.traced for one in self.stacks):
             return False
         with ThreadPoolExecutor() as pool:
             services = merged(pool.map(resolved, self.stacks))

@@ -49,6 +49,10 @@ ABOUT = {
     "image": "/images/{}/json",
 }
 
+#: A mount from the folder of this process's container. An engine beside it has the folders of all its
+#: containers, with their secrets mounted there.
+OWN_MOUNT = re.compile(r"/containers/([0-9a-f]{64})/\S+ /etc/(?:hostname|hosts|resolv\.conf) ")
+
 #: The error for a resource that no longer exists, or that another process is removing.
 GONE = re.compile(r"no such|not found|already in progress|^exit status 1$", re.IGNORECASE)
 
@@ -181,7 +185,7 @@ def own_container() -> str:
     if not (Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()):
         return ""
     mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
-    candidates = [socket.gethostname(), *re.findall(r"/containers/([0-9a-f]{64})/", mounts)]
+    candidates = [socket.gethostname(), *OWN_MOUNT.findall(mounts)]
     return next((str(found["Id"]) for found in inspect(candidates)), "")
 
 

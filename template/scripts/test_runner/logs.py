@@ -10,7 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-CONTROL = re.compile(r"\x1b\[[\d;:?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+CONTROL = re.compile(
+    r"\x1b\[[\d;:?]*[ -/]*[@-~]|\x1b\].*?(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
 
 #: A traceback frame in the project's own code: not in a library or in Python itself.
 FRAME = re.compile(r'File "(?!.*/(site-packages|lib/python[\d.]+)/)(?!<)')

@@ -57,7 +57,8 @@ names() {
   done
 }
 
-newest() { names | tail -n 1; }
+# A backup that was created while the clock was wrong may be in the future. It must not stop new ones.
+newest() { names | awk -v now="$(date -u +%Y%m%dT%H%M%SZ)" '$0 <= now' | tail -n 1; }
 
 # The time of a backup, in seconds since 1970.
 time_of() {
@@ -205,7 +206,8 @@ schedule() {
     [ ! -f "$FOLDER/.last" ] || read -r state at _ <"$FOLDER/.last"
     if [ -z "$name" ] || [ "$(time_of "$name")" -lt "$(due)" ]; then
       # After a failure, once an hour.
-      if [ "$state" != failed ] || [ "$at" -lt $(($(date +%s) - HOUR)) ]; then
+      ago=$(($(date +%s) - at))
+      if [ "$state" != failed ] || [ "$ago" -gt $HOUR ] || [ "$ago" -lt 0 ]; then
         sh "$0" now || true
       fi
     fi
@@ -250,7 +252,10 @@ verify() {
 # Set `name` to the name of an existing backup.
 named() {
   case $1 in
-    latest) name=$(newest) ;;
+    latest)
+      name=$(newest)
+      [ -n "$name" ] || name=$(names | tail -n 1)
+      ;;
     '' | .* | */*) fail "'$1' is not the name of a backup" ;;
     *) name=$1 ;;
   esac
@@ -264,6 +269,8 @@ check() {
   [ ! -f "$FOLDER/.last" ] || read -r state at rest <"$FOLDER/.last"
   [ "$state" != failed ] || fail "the last backup failed $(hours_since "$at") h ago: $rest"
   name=$(newest)
+  last=$(names | tail -n 1)
+  [ "$last" = "$name" ] || fail "$last is in the future, so the clock of this host is or was wrong; move its folder away"
   [ -n "$name" ] || fail "no backup exists"
   case $AT in *h) limit=$((2 * ${AT%h})) ;; esac
   age=$(hours_since "$(time_of "$name")")
