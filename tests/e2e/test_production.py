@@ -581,7 +581,8 @@ def test_projects_of_every_shape(
             assert output.count("done once") == (2 if shape == "custom" else 0), output
         assert "done once" not in rolled
         wait_for_green(prod)
-        check_inspection(prod)
+        if (prod.folder / "secrets").exists():
+            check_inspection(prod)
 
 
 @pytest.mark.drills
