@@ -1021,7 +1021,9 @@ def releases_the_images_of_prod(root: Path) -> Iterator[str]:
     for name, jobs in workflows(root, "release"):
         build = jobs["build"]
         image = build["env"]["IMAGE"].replace(":${{ needs.test.outputs.version }}", "")
-        context = build["steps"][-1]["with"]["context"]
+        [context] = [
+            step["with"]["context"] for step in build["steps"] if "context" in step.get("with", {})
+        ]
         matrix = build.get("strategy", {}).get("matrix", {}).get("service", [""])
         built = {
             image.replace("${{ matrix.service }}", service): (
