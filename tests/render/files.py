@@ -21,7 +21,7 @@ PLUGINS_PYTHON = (3, 8)
 
 #: Text that looks like Jinja: GitHub's expressions, Docker's format strings, bash's `${#`.
 NO_JINJA = re.compile(
-    r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if) |end|else)[^{}]*\}\}|\$\{#"
+    r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if|or) |end|else)[^{}]*\}\}|\$\{#"
 )
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 

@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("", {PORT}), Handler).serve_forever()
 """
 
-HEALTH = f"import urllib.request as u; u.build_opener(u.ProxyHandler({{}})).open('http://127.0.0.1:{PORT}')"
+HEALTH = f"import urllib.request as u; u.build_opener(u.ProxyHandler(dict())).open('http://127.0.0.1:{PORT}')"
 
 
 @dataclass(frozen=True)
