@@ -21,7 +21,9 @@ PLUGINS_PYTHON = (3, 8)
 
 #: Text that looks like Jinja: GitHub's expressions, Docker's format strings, bash's `${#`.
 NO_JINJA = re.compile(
-    r"\$\{\{.*?\}\}|\{\{(?:\.|(?:json|range|println|index|if|or) |end|else)[^{}]*\}\}|\$\{#"
+    r"\$\{\{.*?\}\}"
+    r"|\{\{(?:- )?(?:\.|(?:json|range|index|if|or|with|join) |println|end|else)[^{}]*\}\}"
+    r"|\$\{#"
 )
 JINJA = re.compile(r"\{\{|\{%|%\}|\{#")
 
