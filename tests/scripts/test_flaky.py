@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -104,8 +105,8 @@ def test_reruns_in_plain_output_are_reported(project: Project) -> None:
 # --retries --------------------------------------------------------------------
 def ran(project: Project) -> list[str]:
     """Return the tests of api that ran, in all attempts of the last run."""
-    text = (project.latest / "unit-api.events.jsonl").read_text()
-    return [line.split('"')[-2] for line in text.splitlines() if '"start"' in line]
+    lines = (project.latest / "unit-api.events.jsonl").read_text().splitlines()
+    return [event["test"] for event in map(json.loads, lines) if event["event"] == "start"]
 
 
 def test_failed_tests_are_repeated_on_request(project: Project) -> None:
