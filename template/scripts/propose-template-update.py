@@ -365,6 +365,8 @@ def main() -> int:
         choices=("prepare", "propose"),
         help="prepare: update the project in a job without secrets; propose: push the result",
     )
+    # In the log of a forge, the error must come after what was printed before it.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
         if parser.parse_args().command == "prepare":
             prepare()
