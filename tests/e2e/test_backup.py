@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -225,22 +226,25 @@ def test_a_backup_is_restored_on_an_empty_host(produce: Callable[..., Production
     assert before["api"] != before["orders"]
     assert waiting.startswith("4\n")
 
-    # A damaged backup changes nothing.
+    # A damaged backup changes nothing. These are newer, and not in the future.
+    time.sleep(3)
+    when = datetime.strptime(name, "%Y%m%dT%H%M%SZ")
+    short, wrong, cut = (f"{when + timedelta(seconds=n):%Y%m%dT%H%M%SZ}" for n in (1, 2, 3))
     stack.in_backups(
-        f"cp -r {name} 20990101T000001Z && truncate -s -1 20990101T000001Z/orders.dump;"
-        f"cp -r {name} 20990101T000002Z && printf x | "
-        "dd of=20990101T000002Z/api.dump bs=1 seek=900 conv=notrunc status=none;"
-        f"cp -r {name} 20990101T000003Z && sed -i '$d' 20990101T000003Z/MANIFEST"
+        f"cp -r {name} {short} && truncate -s -1 {short}/orders.dump;"
+        f"cp -r {name} {wrong} && printf x | "
+        f"dd of={wrong}/api.dump bs=1 seek=900 conv=notrunc status=none;"
+        f"cp -r {name} {cut} && sed -i '$d' {cut}/MANIFEST"
     )
     for damaged, reason in (
-        ("20990101T000001Z", "orders.dump has"),
-        ("20990101T000002Z", "api.dump has another checksum"),
-        ("20990101T000003Z", "MANIFEST is incomplete"),
+        (short, "orders.dump has"),
+        (wrong, "api.dump has another checksum"),
+        (cut, "MANIFEST is incomplete"),
     ):
         refused = stack.backup("restore", damaged, "--replace", fails=True)
         assert reason in refused and "Nothing was changed" in refused
     assert reason in stack.backup("check", fails=True)
-    stack.in_backups("rm -r 2099*")
+    stack.in_backups(f"rm -r {short} {wrong} {cut}")
 
     # Beside the live data.
     stack.sql("api", "INSERT INTO item (name) VALUES ('newer')")
@@ -525,6 +529,7 @@ def test_backups_are_pushed_and_fetched(
 
         # Both run on their own.
         stack.start("backup", "backup-push")
+        wait_until(lambda: stack.backup("list").strip(), 120)
         wait_until(lambda: "at the target: 2" in stack.compose("exec", "backup", "sh", "/opt/backup/backup.sh", "check"), 120)  # fmt: skip
         wait_until(lambda: "pushed 2" in stack.compose("logs", "--no-log-prefix", "backup-push"))
         stack.compose("stop", "backup", "backup-push")

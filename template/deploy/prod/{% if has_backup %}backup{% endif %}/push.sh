@@ -43,6 +43,21 @@ target() {
 # Whether $1 is newer than $2. Names are times.
 newer() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | tail -n 1)" = "$1" ]; }
 
+# Keep the names that are not in the future. A clock that was wrong must not stop the pushes.
+past() { awk -v now="$(date -u +%Y%m%dT%H%M%SZ)" '$0 <= now'; }
+
+# All complete backups, the oldest first.
+names() {
+  for manifest in "$FOLDER"/[0-9]*T[0-9]*Z/MANIFEST; do
+    [ -f "$manifest" ] || continue
+    manifest=${manifest%/MANIFEST}
+    echo "${manifest##*/}"
+  done | past
+}
+
+# The last backup at the target.
+pushed() { [ ! -f "$FOLDER/.pushed" ] || past <"$FOLDER/.pushed"; }
+
 # Runs as a process of its own, so that any error ends it.
 push() {
   # Not a question whether the repository exists: restic would ask a missing bucket for minutes.
@@ -53,10 +68,8 @@ push() {
   # Left by a container that was killed.
   target unlock
   cd "$FOLDER"
-  for manifest in [0-9]*T[0-9]*Z/MANIFEST; do
-    name=${manifest%/MANIFEST} pushed=
-    [ ! -f .pushed ] || read -r pushed <.pushed
-    if [ ! -f "$manifest" ] || ! newer "$name" "$pushed"; then continue; fi
+  for name in $(names); do
+    newer "$name" "$(pushed)" || continue
     target backup --host="$BACKUP_HOST" --tag="$name" "$name"
     echo "$name" >.pushed.new
     mv .pushed.new .pushed
@@ -80,23 +93,13 @@ now() {
   return 1
 }
 
-newest() {
-  for manifest in "$FOLDER"/[0-9]*T[0-9]*Z/MANIFEST; do
-    [ -f "$manifest" ] || continue
-    manifest=${manifest%/MANIFEST}
-    echo "${manifest##*/}"
-  done | tail -n 1
-}
-
 schedule() {
   trap 'exit 0' TERM INT
   : >/tmp/ready
   wait=0
   while :; do
-    pushed=
-    [ ! -f "$FOLDER/.pushed" ] || read -r pushed <"$FOLDER/.pushed"
-    name=$(newest)
-    if [ "$wait" -le 0 ] && [ -n "$name" ] && newer "$name" "$pushed"; then
+    name=$(names | tail -n 1)
+    if [ "$wait" -le 0 ] && [ -n "$name" ] && newer "$name" "$(pushed)"; then
       # After a failure, every 10 minutes.
       now || wait=600
     fi
