@@ -529,7 +529,7 @@ def test_backups_are_pushed_and_fetched(
 
         # Both run on their own.
         stack.start("backup", "backup-push")
-        wait_until(lambda: stack.backup("list").strip(), 120)
+        wait_until(lambda: stack.backup("list") != "", 120)
         wait_until(lambda: "at the target: 2" in stack.compose("exec", "backup", "sh", "/opt/backup/backup.sh", "check"), 120)  # fmt: skip
         wait_until(lambda: "pushed 2" in stack.compose("logs", "--no-log-prefix", "backup-push"))
         stack.compose("stop", "backup", "backup-push")
