@@ -318,7 +318,8 @@ def test_two_deploys_at_once(shop: Production) -> None:
     assert (
         "a command of deploy.sh is running" in sh("./deploy.sh", "status", cwd=shop.folder).stdout
     )
-    assert first.wait(120) == 0
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, said
     shop.serves("2.0.0")
     shop("rollback")
 
