@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.projects import wait_until
+
 from .conftest import docker, sh
 from .test_production import small_disk
 
@@ -365,13 +367,6 @@ def test_live_data_is_only_replaced_if_asked(produce: Callable[..., Production])
 
 
 SLEEPING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'"
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 @pytest.mark.drills

@@ -27,6 +27,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.projects import wait_until
+
 from .conftest import OF_TESTS, STAYS, Project, docker, node_has, sh
 from .probe import Probe
 from .test_backup import TABLES, created
@@ -303,7 +305,7 @@ def test_a_migration_that_takes_too_long(shop: Stack) -> None:
     output = shop.run("deploy", "5.0.0", exits=3, JOB_TIMEOUT="40")
     assert "api-migrate: Failed: stopped after 40 seconds" in output
     # Docker removes the containers of jobs a moment later.
-    wait_until(lambda: shop.tasks() == before)
+    wait_until(lambda: shop.tasks() == before, 120)
 
 
 @pytest.mark.drills
@@ -441,7 +443,7 @@ def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
     # While the schedule is stopped, because it would create a backup at once.
     schedule = f"{slug}_backup"
     docker("service", "scale", "--detach=true", f"{schedule}=0")
-    wait_until(lambda: not docker("ps", "--quiet", f"--filter=name={schedule}."))
+    wait_until(lambda: not docker("ps", "--quiet", f"--filter=name={schedule}."), 120)
     shop.in_data(f"cd backups; find . -name '2*' ! -name {name} -exec rm -r {{}} +; rm .last; "
                  f"cp {name}/MANIFEST kept; sed -i 's/^backup 1 .*/backup 1 1000000000/' {name}/MANIFEST")  # fmt: skip
     assert "and the limit is 26 h" in shop.run("status", exits=1)
@@ -453,8 +455,8 @@ def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
     for noun in ("secret", "config"):
         listed = docker(noun, "ls", "--format={{.Name}}").split()
         own = [one for one in listed if one.startswith(f"{slug}_")]
-        wait_until(functools.partial(removed, noun, own))
-    wait_until(lambda: not shop.tasks())
+        wait_until(functools.partial(removed, noun, own), 120)
+    wait_until(lambda: not shop.tasks(), 120)
     shop.in_data("rm -rf database/* cache/*")
     shop.run("init")
     assert "this host has no data" in shop.run("restore", name)
@@ -467,13 +469,6 @@ def test_backups_are_restored_and_old_ones_are_red(shop: Stack) -> None:
 def removed(noun: str, names: list[str]) -> bool:
     """Remove secrets or configs, which Docker refuses while a task has them."""
     return not names or sh("docker", noun, "rm", *names, cwd=Path("/")).returncode == 0
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 @pytest.mark.drills
@@ -514,7 +509,7 @@ def test_the_door_gets_a_certificate(shop: Stack, tmp_path: Path) -> None:
                    f"https://shop.test:{shop.https_port}/api/items?limit=1", cwd=tmp_path).stdout  # fmt: skip
         assert "HTTP/2 200" in items
         assert "strict-transport-security" in items.lower()
-        wait_until(lambda: certificate(shop.https_port) != first)
+        wait_until(lambda: certificate(shop.https_port) != first, 120)
     finally:
         override.write_text(before[0])
         (shop.folder / ".env").write_text(before[1])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,13 +65,7 @@ class SharedBuild:
 
 def resolved(stack: Stack) -> dict[str, Any] | None:
     """Return the resolved compose files of a stack; None: Compose failed."""
-    done = subprocess.run(
-        ["docker", "compose", "config", "--format=json"],
-        cwd=stack.folder,
-        env=stack.environment() | stack.shared(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
+    done = stack.config("--format=json", **stack.shared())
     if done.returncode:
         return None
     found: dict[str, Any] = json.loads(done.stdout)

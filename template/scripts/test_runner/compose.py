@@ -197,7 +197,7 @@ class Stack:
         Raises:
             StackError: Compose refuses the files of the stack.
         """
-        done = self._config("--format=json")
+        done = self.config("--format=json")
         if done.returncode:
             lines = tuple(done.stderr.splitlines()[-3:])
             raise StackError(f"Compose refuses the files of {self.scope}", lines)
@@ -235,11 +235,12 @@ class Stack:
             for span in traces.spans(docker.docker("logs", container["Id"]))
         ]
 
-    def _config(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def config(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose config` on this stack."""
         return subprocess.run(
             ["docker", "compose", *self._files, "config", *args],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment() | env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -315,7 +316,7 @@ class Stack:
 
     def _unchanged(self) -> bool:
         """Whether all containers run and match the current compose files and images."""
-        done = self._config("--hash=*")
+        done = self.config("--hash=*")
         wanted = dict(line.split() for line in done.stdout.splitlines())
         found = {
             container["Config"]["Labels"]["com.docker.compose.service"]: container
