@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -54,7 +55,7 @@ class Probe:
         self.long = Answers()  #: uploads that take seconds
         self._stop = threading.Event()
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread = threading.Thread(target=self._send)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -68,6 +69,13 @@ class Probe:
     ) -> None:
         self._stop.set()
         self._thread.join()
+
+    def _send(self) -> None:
+        """Send requests before anything else runs: users do not share the processors of the host."""
+        if hasattr(os, "sched_setscheduler"):
+            with suppress(PermissionError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        asyncio.run(self._run())
 
     async def _run(self) -> None:
         start = time.monotonic()

@@ -252,7 +252,29 @@ def full_disk(folder: Path) -> Iterator[None]:
         filler.unlink()
 
 
+#: Docker's group of containers where systemd does not manage it (cgroup v1 and v2), and its new weight.
+WEIGHTS = {
+    Path("/sys/fs/cgroup/cpu/docker/cpu.shares"): "8192",
+    Path("/sys/fs/cgroup/docker/cpu.weight"): "800",
+}
+
+
+@pytest.fixture
+def weight_of_systemd() -> Iterator[None]:
+    """Give the containers the share of the processors that they have on a host with systemd.
+
+    There, each container weighs as much as Docker's daemon. Elsewhere, all of them weigh one process.
+    """
+    before = {path: path.read_text() for path in WEIGHTS if path.exists()}
+    for path in before:
+        path.write_text(WEIGHTS[path])
+    yield
+    for path, weight in before.items():
+        path.write_text(weight)
+
+
 @pytest.mark.drills
+@pytest.mark.usefixtures("weight_of_systemd")
 def test_changes_under_load(shop: Production) -> None:
     """An upgrade, a rollback across its migration, and the rotation of each secret."""
     rate = float(os.environ.get("E2E_PROBE_RATE", "100"))
