@@ -508,3 +508,29 @@ def test_a_make_target_without_a_name_says_so(refusing: Project) -> None:
     assert done.returncode == 2
     assert "the following arguments are required: NAME" in done.stderr
     assert refusing.status() == []
+
+
+def test_the_first_service_that_calls_the_external_api_gets_the_stub(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = extended(generate, {"services": "engine:custom", "database": "none"})
+    before = project.files()
+    output = project.make("add-service", "NAME=api")
+    # Its Dockerfile belongs to the template, and the answers to the user. The image needs both.
+    assert project.path("deploy/test/stub/Dockerfile").exists()
+    assert project.path("deploy/test/stub/stub.py").exists()
+    assert "New in the template, but not added" not in output
+    check(project, before, fresh, "services/api/", "deploy/test/stub/")
+
+
+def test_a_name_with_a_quote_is_refused_like_any_other(refusing: Project) -> None:
+    for goal in ("add-service", "remove-service", "rename-service"):
+        done = subprocess.run(
+            ["make", goal, "NAME=it's", 'TO=a"b'],
+            cwd=refusing.root,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        assert "it's" in done.stderr
+        assert "; nothing was changed" in done.stderr
