@@ -245,6 +245,14 @@ def test_the_last_words_are_the_next_steps(project: Path) -> None:
     assert steps[2:] == [["make", "setup"], ["make", "test"], ["make", "dev"], ["make", "list"]]
 
 
+def test_the_next_steps_work_beside_an_existing_makefile(project: Path) -> None:
+    (project / "pipeline.mk").write_text("setup:\n")
+    said = finish(project).rpartition("\nNext steps:\n")[2]
+    assert "  make -f pipeline.mk setup  " in said
+    assert "  make setup" not in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_only_files_that_were_written_are_counted(project: Path) -> None:
     assert "✓ 3 files written\n" in finish(project)
     since = 1_000_000_000

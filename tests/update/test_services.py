@@ -438,7 +438,7 @@ REFUSED = {
     "an unknown service": (("rename-service", "x", "--to", "y"), "service 'x' does not exist"),
     "too few names": (
         ("rename-service", "api", "engine", "--to", "y"),
-        "cannot rename 2 services to 1 names",
+        "the numbers of services (2) and of new names (1) differ; give one new name for each service",
     ),
     "a new name twice": (
         ("rename-service", "api", "engine", "--to", "y", "y"),
@@ -471,7 +471,7 @@ REFUSED = {
         ("add-service", "worker"),
         "runs background jobs, which are stored in the cache",
     ),
-    "the last service": (("remove-service", "api", "engine"), "is the last one"),
+    "the last services": (("remove-service", "api", "engine"), "no service would remain"),
     "removing an unknown service": (("remove-service", "x"), "service 'x' does not exist"),
     "growing a multi project": (("grow",), "already allows several services"),
     "back to single": (("update", "-d", "layout=single"), "a multi project cannot become single"),
