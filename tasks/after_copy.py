@@ -169,7 +169,12 @@ def lock(project: Path, *, adopted: bool = False) -> None:
         tool = command[0]
         if tool in failures:
             continue
-        reason = run(*command, cwd=folder)
+        try:
+            reason = run(*command, cwd=folder)
+        except KeyboardInterrupt:
+            # The project is complete without lock files. The next steps are still printed.
+            failures[tool] = "interrupted"
+            break
         if reason:
             where = folder.relative_to(project).as_posix()
             failures[tool] = reason if where == "." else f"in {where}/, {reason}"

@@ -192,6 +192,18 @@ def test_a_broken_manifest(project: Path, path: Callable[..., str]) -> None:
     assert "! Some lock files of uv are missing: " in said
 
 
+def test_an_interruption_skips_the_lock_files(project: Path, tmp_path: Path) -> None:
+    (project / "pyproject.toml").write_text(PYPROJECT.format(""))
+    (project / "package.json").write_text(PACKAGE.format(""))
+    (tmp_path / "bin").mkdir()
+    for program in ("uv", "npm"):
+        (tmp_path / "bin" / program).write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    said = finish(project, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert "! Some lock files of uv are missing: interrupted\n  Later: make lock\n" in said
+    assert "\nNext steps:\n" in said
+
+
 def test_scripts_that_cannot_be_changed(project: Path) -> None:
     (project / "scripts" / "gone.sh").symlink_to("nowhere")
     assert "! Scripts not made executable: " in finish(project)
