@@ -244,13 +244,16 @@ class Manager:
             (folder / "bin" / name).write_text(text)
             (folder / "bin" / name).chmod(0o755)
 
-    def run(self, *arguments: str, exits: int = 0, **env: str) -> tuple[str, list[str]]:
+    def run(
+        self, *arguments: str, exits: int = 0, env: dict[str, str] | None = None
+    ) -> tuple[str, list[str]]:
         """Run deploy.sh with a key; return its errors and the calls."""
         (self.folder / "calls").write_text("")
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         done = subprocess.run(
             ["sh", str(self.folder / "deploy/swarm/deploy.sh"), *arguments],
-            env={"PATH": path, "FOLDER": str(self.folder), "COSIGN_KEY": "./cosign.pub"} | env,
+            env={"PATH": path, "FOLDER": str(self.folder), "COSIGN_KEY": "./cosign.pub"}
+            | (env or {}),
             capture_output=True,
             text=True,
         )
@@ -297,7 +300,7 @@ def test_a_stack_runs_exactly_the_images_whose_signatures_were_verified(manager:
 @pytest.mark.parametrize("command", ["up", "deploy", "rollback"])
 def test_an_image_without_a_signature_is_refused(manager: Manager, command: str) -> None:
     (manager.folder / "labels").write_text("my-project.release=1.0.0\n")
-    errors, calls = manager.run(command, "1.2.3", exits=2, UNSIGNED="worker@")
+    errors, calls = manager.run(command, "1.2.3", exits=2, env={"UNSIGNED": "worker@"})
     assert "no signatures found" in errors
     assert "my-project-worker:1.2.3 is not signed by ./cosign.pub; nothing was changed" in errors
     assert not [call for call in calls if call.startswith(CHANGES)]
@@ -318,7 +321,7 @@ def test_an_image_without_a_signature_is_refused(manager: Manager, command: str)
 def test_what_cannot_be_verified_is_refused_in_one_line(
     manager: Manager, env: dict[str, str], reason: str
 ) -> None:
-    errors, calls = manager.run("up", "1.2.3", exits=2, **env)
+    errors, calls = manager.run("up", "1.2.3", exits=2, env=env)
     assert errors.startswith(f"deploy.sh: {reason}")
     assert errors.count("\n") == 1
     assert not [call for call in calls if call.startswith(CHANGES)]
@@ -337,7 +340,7 @@ def test_an_image_that_was_never_in_a_registry_is_refused(manager: Manager) -> N
 @pytest.mark.programs
 def test_a_workflow_must_have_signed_at_the_tag_of_the_version(manager: Manager) -> None:
     workflow = "https://github.com/my-org/shop/.github/workflows/release.yml"
-    _, calls = manager.run("up", "1.2.3", COSIGN_KEY="", COSIGN_IDENTITY=workflow)
+    _, calls = manager.run("up", "1.2.3", env={"COSIGN_KEY": "", "COSIGN_IDENTITY": workflow})
     assert (
         f"cosign verify --certificate-identity={workflow}@refs/tags/v1.2.3"
         " --certificate-oidc-issuer=https://token.actions.githubusercontent.com"
@@ -348,10 +351,10 @@ def test_a_workflow_must_have_signed_at_the_tag_of_the_version(manager: Manager)
 @pytest.mark.programs
 def test_what_runs_keeps_its_digest_though_its_tag_moves(manager: Manager) -> None:
     manager.run("up", "1.2.3")
-    _, calls = manager.run("rotate", "api_database_password", DIGEST="6")
+    _, calls = manager.run("rotate", "api_database_password", env={"DIGEST": "6"})
     assert {*stacks(calls)} == {f"stack 1.2.3 {pinned('5')}"}
     # A deploy that fails restores exactly what ran before.
-    _, calls = manager.run("deploy", "1.2.4", exits=4, DIGEST="6", BAD="1.2.4")
+    _, calls = manager.run("deploy", "1.2.4", exits=4, env={"DIGEST": "6", "BAD": "1.2.4"})
     assert stacks(calls) == [f"stack 1.2.4 {pinned('6')}", f"stack 1.2.3 {pinned('5')}"]
     assert manager.labels()["release"] == "1.2.3"
 
@@ -359,12 +362,12 @@ def test_what_runs_keeps_its_digest_though_its_tag_moves(manager: Manager) -> No
 @pytest.mark.programs
 def test_without_a_signer_nothing_is_verified_and_a_signer_may_come_later(manager: Manager) -> None:
     without = {"COSIGN_KEY": "", "UNSIGNED": "verify"}
-    _, calls = manager.run("up", "1.2.2", **without)
-    _, more = manager.run("deploy", "1.2.3", **without)
+    _, calls = manager.run("up", "1.2.2", env=without)
+    _, more = manager.run("deploy", "1.2.3", env=without)
     assert stacks([*calls, *more]) == ["stack 1.2.2", "stack 1.2.3"]
     assert not [call for call in [*calls, *more] if "cosign" in call or "RepoDigests" in call]
     # Another `up` changes nothing that is recorded, and with a signer it records the digests.
-    _, calls = manager.run("up", **without)
+    _, calls = manager.run("up", env=without)
     assert not [call for call in calls if "config create" in call]
     assert manager.labels() == {"release": "1.2.3", "previous": "1.2.2", "digests": ""}
     manager.run("up")
