@@ -145,6 +145,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Refuse a pytest-xdist that ignores the groups. Each process would generate each project."""
+    if node.config.getoption("dist") == "loadgroup" and any("@" not in name for name in ids):
+        pytest.exit("pytest-xdist ignores the groups of tests; see pyproject.toml", 4)
+
+
 #: The label of the node of a swarm that tests created.
 OF_TESTS = "e2e"
 
