@@ -5,8 +5,9 @@
 # ///
 """Undo an update of a project, path by path. It changes nothing that the update did not write.
 
-Before an update writes, it copies this file beside its journal, in the folder template-update of the
-git directory. So this works without the template, even if the update was killed. It may run again.
+An update copies this file to the folder template-update of the git directory, and writes its journal
+there before it changes a file. So this works without the template, even if the update was killed. It
+may run again.
 
 A path is restored only if it still holds exactly what the update wrote. Exit codes: 0 done, 1 some
 paths were left as they are, 2 refused.
@@ -143,8 +144,7 @@ def index_input(prefix: str, head: str, entries: Iterable[tuple[str, list[str]]]
 
 
 def write_journal(folder: Path, journal: Journal) -> None:
-    """Write the journal of an update to its folder, with this program beside it."""
-    shutil.copyfile(__file__, folder / Path(__file__).name)
+    """Write the journal of an update to its folder. From then on, the update may change files."""
     draft = folder / f"{JOURNAL}.draft"
     draft.write_text(json.dumps(journal._asdict()), encoding="ascii")
     draft.replace(folder / JOURNAL)
@@ -221,6 +221,12 @@ class Undo:
         # Otherwise it was put back, and only its second name is left.
         return not os.path.lexists(path) or saved.lstat().st_ino != path.lstat().st_ino
 
+    def _check_no_link_above(self, item: Item) -> None:
+        """Refuse a path whose folder someone replaced by a link: it leads to files that are not ours."""
+        for folder in Path(item.path).parents[:-1]:
+            if (self.project / folder).is_symlink():
+                raise OSError(f"{folder} is a link now")
+
     def _take_away(self, number: int, item: Item) -> None:
         """Take away what the update wrote to a path."""
         path, undone = self.project / item.path, self.folder / UNDONE / str(number)
@@ -229,6 +235,7 @@ class Undo:
         is_folder = item.path in self.journal.folders and path.is_dir() and not path.is_symlink()
         if now in (None, item.old) or is_folder:
             return
+        self._check_no_link_above(item)
         is_ours = now == item.new and (item.old is None or self._is_replaced(number, item))
         if is_ours:
             path.rename(undone)
@@ -244,9 +251,8 @@ class Undo:
         path = self.project / item.path
         if not self._is_replaced(number, item) or content_of(path) is not None:
             return
+        self._check_no_link_above(item)
         for folder in reversed(Path(item.path).parents[:-1]):
-            if (self.project / folder).is_symlink():
-                raise OSError(f"{folder} is a link now")
             if not os.path.lexists(self.project / folder):
                 (self.project / folder).mkdir()
                 mode = self.journal.folders.get(str(folder))
@@ -287,6 +293,9 @@ def remove_empty(folder: Path) -> bool:
 def main() -> int:
     """Undo the update in whose folder this file is."""
     folder = Path(__file__).resolve().parent
+    if not (folder / JOURNAL).exists():
+        print("The update was stopped before it changed a file: nothing to undo.")
+        return 0
     try:
         journal = read_journal(folder)
         head = git(journal, "rev-parse", "HEAD").decode().strip()

@@ -207,6 +207,7 @@ class Writer:
             (self.folder / ".gitignore").write_text("*\n")
         for name in (undo.OLD, undo.UNDONE):
             (self.folder / name).mkdir()
+        shutil.copyfile(undo.__file__, self.folder / Path(undo.__file__).name)
 
     def _remove_old(self, folder: Path) -> None:
         """Remove what the last update left, unless it holds a version of a file that no commit has."""
@@ -216,14 +217,16 @@ class Writer:
             items = undo.read_journal(folder).items
         except (OSError, ValueError, KeyError, TypeError):
             items = []
-        for saved in sorted((folder / undo.OLD).glob("*")):
-            number = int(saved.name) if saved.name.isdecimal() else len(items)
-            if number >= len(items) or content_of(saved) != items[number].old:
-                path = items[number].path if number < len(items) else "a file"
-                raise RefusedError(
-                    f"{saved} is a version of {path} that an interrupted update saved; copy what you "
-                    f"need, and remove {folder}"
-                )
+        known = {undo.OLD: [item.old for item in items], undo.UNDONE: [item.new for item in items]}
+        for name, contents in known.items():
+            for saved in sorted((folder / name).glob("*")):
+                number = int(saved.name) if saved.name.isdecimal() else len(items)
+                if number >= len(items) or content_of(saved) != contents[number]:
+                    path = items[number].path if number < len(items) else "a file"
+                    raise RefusedError(
+                        f"{saved} is a version of {path} that an interrupted update saved; copy what "
+                        f"you need, and remove {folder}"
+                    )
         shutil.rmtree(folder)
 
     def _remove_folder(self) -> None:
