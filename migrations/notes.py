@@ -18,7 +18,6 @@ from trees import EXECUTABLE, FILE, LINK, Result, Tree
 #: How many paths of a long list are printed.
 LONG_LIST = 20
 
-
 #: Files whose lines may name a service without its folder.
 EXTENSION_POINTS = {"Makefile.local", *PATTERN_FILES}
 

@@ -38,14 +38,6 @@ class Repository:
         """
         return git(*args, cwd=self.project, input=input, **env)
 
-    def git_in(self, folder: Path, *args: str, input: bytes | None = None, **env: str) -> bytes:
-        """Run git in another folder and return its output.
-
-        Raises:
-            GitError: git failed.
-        """
-        return git(*args, cwd=folder, input=input, **env)
-
     def tree(self, commit: str = "HEAD") -> Tree:
         """Return the project's files in a commit. A submodule counts as a file."""
         listing = self.git("ls-tree", "-r", "-z", commit).decode(errors="surrogateescape")

@@ -60,8 +60,6 @@ class Journal(NamedTuple):
     items: list[Item]
     #: The folders of the changed files, with their permissions, or None if they are new.
     folders: dict[str, int | None]
-    #: Whether the update is one side of a git merge in progress.
-    is_merge: bool = False
 
 
 def content_of(path: Path) -> Content:
@@ -157,8 +155,10 @@ def read_journal(folder: Path) -> Journal:
     def content(pair: list[str] | None) -> Content:
         return (pair[0], pair[1]) if pair else None
 
-    items = [Item(path, content(o), content(n), *rest) for path, o, n, *rest in data.pop("items")]
-    return Journal(items=items, **data)
+    items = [Item(path, content(o), content(n), *rest) for path, o, n, *rest in data["items"]]
+    # Another version of the template may have written more.
+    known = {name: data[name] for name in Journal._fields}
+    return Journal(**known | {"items": items})
 
 
 class Undo:
@@ -277,8 +277,6 @@ class Undo:
         if changed:
             lines = index_input(self.journal.prefix, self.journal.head, changed)
             git(self.journal, "update-index", "-z", "--index-info", input=lines)
-        if self.journal.is_merge:
-            git(self.journal, "merge", "--quit")
 
 
 def remove_empty(folder: Path) -> bool:

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 import undo
 from errors import ChangedError, GitError, MoveError, RefusedError, UndoError
+from git_command import git
 from repository import Repository
 from signals import blocked_signals
 from trees import SUBMODULE, File, Result, Tree
@@ -45,14 +46,11 @@ class Writer:
         repository: the project's repository.
         before: the files of the last commit.
         result: the result; gets the lists of files that cannot be written.
-        is_merge: whether the result is one side of a git merge in progress.
     """
 
-    def __init__(
-        self, repository: Repository, before: Tree, result: Result, *, is_merge: bool = False
-    ) -> None:
+    def __init__(self, repository: Repository, before: Tree, result: Result) -> None:
         self.repository, self.before, self.result = repository, before, result
-        self.project, self.is_merge = repository.project, is_merge
+        self.project = repository.project
         self.folder = self.project / repository.git_path(FOLDER)
         #: The files to write; then the paths that change, in an order.
         self.after: Tree = {}
@@ -187,8 +185,8 @@ class Writer:
         mounted = set(mount_points())
         for path in self.changed:
             for part in (path, *map(str, PurePosixPath(path).parents[:-1])):
-                place = self.project / part
-                if str(place) in mounted or (place.is_dir() and os.path.ismount(place)):
+                on_disk = self.project / part
+                if str(on_disk) in mounted or (on_disk.is_dir() and os.path.ismount(on_disk)):
                     raise RefusedError(
                         f"{part} is a mount point, which an update cannot replace; unmount it first"
                     )
@@ -263,7 +261,7 @@ class Writer:
         attributes = [name for name in tracked if PurePosixPath(name).name == ".gitattributes"]
         for paths in (attributes, [f"{prefix}{path}" for path in wanted]):
             text = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
-            self.repository.git_in(self.folder / NEW, *checkout, input=text, **where)
+            git(*checkout, cwd=self.folder / NEW, input=text, **where)
 
     def _new_file(self, path: str) -> Path:
         """Return the checked out file for a path."""
@@ -298,7 +296,7 @@ class Writer:
                 on_disk = self.project / folder
                 folders[folder] = on_disk.stat().st_mode & 0o7777 if is_folder(on_disk) else None
         head, prefix = self.repository.head, self.repository.prefix
-        return Journal(str(self.project), prefix, head, items, folders, self.is_merge)
+        return Journal(str(self.project), prefix, head, items, folders)
 
     # WRITE --------------------------------------------------------------------
     def write(self) -> None:

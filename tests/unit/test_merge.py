@@ -387,7 +387,9 @@ def test_a_version_that_no_commit_has_is_kept(
     saved = first.folder / getattr(code, folder) / "0"
     saved.write_text("mine\n")
     run_git(repository.project, "reset", "--quiet", "--hard")
-    with pytest.raises(code.RefusedError, match="is a version of x that an interrupted update saved"):
+    with pytest.raises(
+        code.RefusedError, match="is a version of x that an interrupted update saved"
+    ):
         second.prepare()
     assert saved.read_text() == "mine\n"
 
