@@ -375,8 +375,8 @@ def test_a_deploy_verifies_the_signatures_of_the_digests(
         '#!/bin/sh\n[ "$2" != unknown ] && [ "$2" != vunknown ] || exit 1\n'
         "[ $1 = tag ] || echo digests=a@1\n"
     )
-    for name in ("cosign", "git", "scripts/release.py"):
-        (tmp_path / name).chmod(0o755)
+    for fake in ("cosign", "git", "scripts/release.py"):
+        (tmp_path / fake).chmod(0o755)
     (tmp_path / "deploy/prod").mkdir(parents=True)
 
     def run(step: str, **env: str) -> tuple[int, str]:
