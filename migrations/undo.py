@@ -221,21 +221,23 @@ class Undo:
         # Otherwise it was put back, and only its second name is left.
         return not os.path.lexists(path) or saved.lstat().st_ino != path.lstat().st_ino
 
-    def _check_no_link_above(self, item: Item) -> None:
-        """Refuse a path whose folder someone replaced by a link: it leads to files that are not ours."""
-        for folder in Path(item.path).parents[:-1]:
-            if (self.project / folder).is_symlink():
-                raise OSError(f"{folder} is a link now")
+    def _link_above(self, path: str) -> str:
+        """Return the first folder of a path that is a link: behind it are files that are not ours."""
+        folders = reversed(Path(path).parents[:-1])
+        return next((str(one) for one in folders if (self.project / one).is_symlink()), "")
+
+    def _content(self, path: str) -> Content:
+        """Return what is at a path, without following links."""
+        return None if self._link_above(path) else content_of(self.project / path)
 
     def _take_away(self, number: int, item: Item) -> None:
         """Take away what the update wrote to a path."""
         path, undone = self.project / item.path, self.folder / UNDONE / str(number)
-        now = content_of(path)
+        now = self._content(item.path)
         # A folder that replaced a file is removed later, when it is empty.
         is_folder = item.path in self.journal.folders and path.is_dir() and not path.is_symlink()
         if now in (None, item.old) or is_folder:
             return
-        self._check_no_link_above(item)
         is_ours = now == item.new and (item.old is None or self._is_replaced(number, item))
         if is_ours:
             path.rename(undone)
@@ -249,9 +251,10 @@ class Undo:
     def _put_back(self, number: int, item: Item) -> None:
         """Put an old file back to its path, which must be free."""
         path = self.project / item.path
-        if not self._is_replaced(number, item) or content_of(path) is not None:
+        if not self._is_replaced(number, item) or self._content(item.path) is not None:
             return
-        self._check_no_link_above(item)
+        if link := self._link_above(item.path):
+            raise OSError(f"{link} is a link now")
         for folder in reversed(Path(item.path).parents[:-1]):
             if not os.path.lexists(self.project / folder):
                 (self.project / folder).mkdir()
@@ -262,7 +265,7 @@ class Undo:
 
     def _check(self, number: int, item: Item) -> None:
         """Check that a path is as before, unless someone else changed it."""
-        now = content_of(self.project / item.path)
+        now = self._content(item.path)
         if now != item.old and (now == item.new or self._is_replaced(number, item)):
             raise OSError("it could not be restored")
 

@@ -156,11 +156,15 @@ class Writer:
     def _is_in_use(self, candidate: str, path: str, before: Tree, after: Tree) -> bool:
         """Return whether an untracked file, or a folder that stays, is at a path that a new file needs."""
         on_disk = self.project / candidate
-        if candidate in before or not os.path.lexists(on_disk):
+        if candidate in before or self._is_behind_link(candidate) or not os.path.lexists(on_disk):
             return False
         if is_folder(on_disk):
             return candidate == path and not self._becomes_empty(candidate, before, after)
         return True
+
+    def _is_behind_link(self, path: str) -> bool:
+        """Return whether a folder of a path is a tracked link. So the path is not in the project."""
+        return any(str(folder) in self.before for folder in PurePosixPath(path).parents)
 
     def _becomes_empty(self, folder: str, before: Tree, after: Tree) -> bool:
         """Return whether a folder holds nothing but files that the update removes."""
@@ -294,7 +298,8 @@ class Writer:
         for path in self.changed:
             for folder in map(str, PurePosixPath(path).parents[:-1]):
                 on_disk = self.project / folder
-                folders[folder] = on_disk.stat().st_mode & 0o7777 if is_folder(on_disk) else None
+                exists = is_folder(on_disk) and not self._is_behind_link(folder)
+                folders[folder] = on_disk.stat().st_mode & 0o7777 if exists else None
         head, prefix = self.repository.head, self.repository.prefix
         return Journal(str(self.project), prefix, head, items, folders)
 
