@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -164,7 +165,8 @@ class Repository:
             if is_hidden and path in paths and os.path.lexists(self.project / path):
                 raise ChangedError(
                     f"git is set to ignore your changes to {path}, so an update could lose them; "
-                    f"first run: git update-index --no-assume-unchanged --no-skip-worktree {path}"
+                    f"first run: git update-index --no-assume-unchanged --no-skip-worktree "
+                    f"-- {shlex.quote(path)}"
                 )
 
 

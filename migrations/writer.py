@@ -131,7 +131,9 @@ class Writer:
         changed |= result.conflicts.keys()
         for path in sorted(changed):
             if path in before and before[path].mode == SUBMODULE:
-                raise MoveError(f"{path} is a submodule; run 'git rm {path}' and commit first")
+                raise MoveError(
+                    f"{path} is a submodule; run git rm -- {shlex.quote(path)} and commit first"
+                )
         self.changed = sorted(changed)
 
     def _blockers(self, before: Tree, after: Tree) -> dict[str, str]:

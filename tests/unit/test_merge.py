@@ -514,6 +514,19 @@ def test_a_change_that_is_not_committed_is_not_overwritten(
     assert (tmp_path / "x").read_text() == content
 
 
+def test_a_refusal_quotes_a_name_in_its_command(
+    apply: Callable[..., None], code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:  # fmt: skip
+    result = committed({"my file": "mine\n"}, {"my file": "new\n"})
+    run_git(tmp_path, "update-index", "--assume-unchanged", "my file")
+    with pytest.raises(code.ChangedError) as refusal:
+        apply(repository, repository.tree(), result)
+    command = str(refusal.value).rpartition("first run: git ")[2]
+    run_git(tmp_path, *shlex.split(command))
+    apply(repository, repository.tree(), result)
+    assert (tmp_path / "my file").read_text() == "new\n"
+
+
 def test_another_git_process_is_not_disturbed(
     apply: Callable[..., None],
     code: SimpleNamespace,
