@@ -118,9 +118,15 @@ NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
 #: The groups of tests that take longest. They start first, so that no process is left alone with one.
 SLOWEST = (
-    *("test_environments", "test_workflows", "releases", "new project multi", "in a job"),
-    *("workflows as they come", "test_production", "test_living", "test_agents", "test_swarm"),
-    *("test_dev_environments", "test_pipeline", "four worktrees", "new project single-node-api"),
+    *(
+        "test_environments",
+        "workflows as they come",
+        "test_workflows",
+        "releases",
+        "new project multi",
+    ),
+    *("test_agents", "test_production", "test_dev_environments", "test_pipeline", "test_adoption"),
+    *("new project single-node-api", "test_swarm"),
 )
 
 

@@ -271,7 +271,7 @@ def test_uv_cannot_install_what_the_merge_needs(
     commit_version(tmp_path / "other", version)
     replaced("_src_path", f"_src_path: {tmp_path / 'other'}\n")(project)
     project.commit()
-    output = project.template("update", code=3)
+    output = project.template("update", code=3, UV="uv")
     assert "copier==99." in output
     assert output.splitlines()[-1] == (
         "template.py: uv could not run the merge; the reason is above, and nothing was changed"
