@@ -73,7 +73,7 @@ def report(update: Update, result: Result) -> int:
         print(*notes.report(repository, old, new, result, lines), sep="\n")
     except Exception as error:  # noqa: BLE001 - main() would say that nothing was changed.
         print(f"The update is complete and staged, but its report failed: {error}", file=sys.stderr)
-    with contextlib.suppress(OSError):  # Nobody reads the output.
+    with contextlib.suppress(OSError):  # The reader of the output is gone.
         if count:
             files = "a file" if count == 1 else f"{count} files"
             print(f"You and the template changed the same lines of {files}: edit, then git add.")
