@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ..e2e.conftest import clean_environment
-from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Project, commit_version, git
+from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Merged, Project, commit_version, git
 
 Prepare = Callable[[Project], None]
 
@@ -199,6 +200,23 @@ def test_characters_that_the_terminal_lacks_do_not_fail_an_update(project: Proje
     assert "nothing was changed" not in output
     assert "in your .env files, rename ENGINE_\\u2026 to MOTOR_\\u2026" in output
     assert output.splitlines()[-1] == "Undo: uv run --script .git/template-update/undo.py"
+    assert project.path("services/motor/app.py").exists()
+
+
+def test_a_report_that_fails_does_not_say_that_nothing_was_changed(
+    generate: Generate, merge: Merged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does it look like a failed update: the files are written, and the user can go on."""
+    project = generate(services="engine:custom", database="none")
+    monkeypatch.setattr(sys.modules["notes"], "env_examples", lambda *_: 1 // 0)
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    code, output = merge(project, "rename-service", "engine", "--to=motor", f"--ref={NOW}")
+    assert code == 0
+    assert errors.getvalue().startswith(
+        "The update is complete and staged, but its report failed: "
+    )
+    assert output.splitlines()[-1].startswith("Undo: ")
     assert project.path("services/motor/app.py").exists()
 
 
