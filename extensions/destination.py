@@ -44,6 +44,17 @@ def holds_foreign_files(root: Path, previous: Mapping[str, Any]) -> bool:
     return any(path.name != ".git" for path in root.iterdir())
 
 
+def check_folder(root: Path) -> None:
+    """Refuse a destination that is a file, or in which the user may not write."""
+    if root.exists() and not root.is_dir():
+        raise AnswerError(f"{root} is a file; choose a folder for the project, or a new name")
+    folder = next(path for path in (root, *root.absolute().parents) if path.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AnswerError(
+            f"you may not write to {folder}; change its owner or permissions, or choose another folder"
+        )
+
+
 def check_answers_file(root: Path, name: str, previous: Mapping[str, Any]) -> None:
     """Refuse a folder whose answers file belongs to another template, as it would be overwritten."""
     if os.path.lexists(root / name) and not OURS <= previous.keys():

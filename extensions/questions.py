@@ -159,8 +159,7 @@ def given_answers_are_valid(answers: Context) -> bool:
     conf = answers["_copier_conf"]
     root = _destination(answers)
     try:
-        if root.exists() and not root.is_dir():
-            raise AnswerError(f"{root} is a file; choose a folder for the project, or a new name")
+        destination.check_folder(root)
         # The scripts of a project find the answers by this name.
         if (name := conf["answers_file"].as_posix()) != ".copier-answers.yml":
             raise AnswerError(

@@ -21,9 +21,13 @@ UNMARKED = frozenset({".python-version"})
 
 
 def owner_folder(path: str) -> tuple[str, ...]:
-    """Return the folder that decides whether a new file is added: a service, a top folder, the root."""
-    parts = PurePosixPath(path).parts
-    return parts[:2] if parts[0] == "services" else parts[:1] if len(parts) > 1 else ()
+    """Return the folder that decides whether a new file is added.
+
+    This is a service, the image of a stub (`deploy/test/stub`), another top folder, or the root.
+    """
+    *folders, _ = PurePosixPath(path).parts
+    depth = {"services": 2, "deploy": 3}.get(path.partition("/")[0], 1)
+    return tuple(folders[:depth])
 
 
 class Merge:

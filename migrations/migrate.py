@@ -169,7 +169,8 @@ def rename_request(olds: list[str], news: list[str], answers: Answers, tree: Tre
     """Return the request to rename services."""
     if len(olds) != len(news):
         raise RefusedError(
-            f"cannot rename {len(olds)} services to {len(news)} names; give one name for each"
+            f"the numbers of services ({len(olds)}) and of new names ({len(news)}) differ; give one new "
+            "name for each service"
         )
     for given in (olds, news):
         for name in given:

@@ -68,9 +68,7 @@ def removed(answers: Answers, names: Iterable[str]) -> Item:
         _check_exists(name, before)
     items = [item for item in _items(answers) if name_of(item) not in gone]
     if not items:
-        raise AnswerError(
-            f"service {name_of(_items(answers)[0])!r} is the last one; a project needs at least one"
-        )
+        raise AnswerError("no service would remain; a project needs at least one")
     kept = {name: service for name, service in before.items() if name not in gone}
     needs = {
         name: [need for need in _needs(service) if need not in gone]

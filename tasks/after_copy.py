@@ -169,7 +169,12 @@ def lock(project: Path, *, adopted: bool = False) -> None:
         tool = command[0]
         if tool in failures:
             continue
-        reason = run(*command, cwd=folder)
+        try:
+            reason = run(*command, cwd=folder)
+        except KeyboardInterrupt:
+            # The project is complete without lock files. The next steps are still printed.
+            failures[tool] = "interrupted"
+            break
         if reason:
             where = folder.relative_to(project).as_posix()
             failures[tool] = reason if where == "." else f"in {where}/, {reason}"
@@ -218,12 +223,14 @@ def path_from_shell(project: Path) -> str:
 
 def print_next_steps(project: Path) -> None:
     """Print the commands that a user runs next."""
+    # If the project had a Makefile, it may lack these targets, or `make test` may be another one.
+    make = "make -f pipeline.mk" if (project / "pipeline.mk").is_file() else "make"
     steps = {
         "git add --all && git commit -m 'Start'": "template updates need a commit",
-        "make setup": "install what the tests need",
-        "make test": "run all tests, stage by stage",
-        "make dev": "start all services, with hot reload",
-        "make": "list all targets",
+        f"{make} setup": "install what the tests need",
+        f"{make} test": "run all tests, stage by stage",
+        f"{make} dev": "start all services, with hot reload",
+        make: "list all targets",
     }
     width = max(map(len, steps))
     print("\nNext steps:")

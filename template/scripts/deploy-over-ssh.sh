@@ -19,9 +19,10 @@ refuse() {
   exit 2
 }
 host=${HOST:-}
-if [[ -z $host || $host == -* ]]; then refuse 'name the host: make deploy HOST=user@server VERSION=1.2.3'; fi
+if [[ -z $host || $host == -* ]]; then refuse 'name the host, such as HOST=user@server'; fi
 if [[ -z ${DEPLOY_DIR:-} ]]; then refuse 'DEPLOY_DIR is empty; set it to the folder on the host'; fi
 if (($# == 0)); then refuse 'name a verb, such as deploy, rollback or status'; fi
+if [[ $1 == deploy && -z ${2:-} ]]; then refuse 'name the release, such as VERSION=1.2.3'; fi
 read -ra options <<<"${SSH_OPTIONS:-}"
 on_host() {
   # shellcheck disable=SC2029 # this side has quoted the words

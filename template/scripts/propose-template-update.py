@@ -63,6 +63,13 @@ MOST_MEMORY = 200_000_000
 #: A version of the template: a tag of it, or a commit. It becomes part of a branch's name.
 VERSION = re.compile(r"[\w][\w.+-]{0,99}", re.ASCII)
 
+#: The variables that each command reads, which the workflow and the forge set.
+VARIABLES = {
+    "prepare": ("GITHUB_OUTPUT",),
+    "propose": ("PROPOSAL", "TOKEN", "GITHUB_API_URL", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY",
+                "GITHUB_REF_NAME"),
+}  # fmt: skip
+
 #: The paths from which a forge runs code as soon as they are pushed.
 WORKFLOWS = re.compile(r"\.(github|gitea|forgejo)/(workflows|actions)(/|$)", re.IGNORECASE)
 
@@ -371,8 +378,13 @@ def main() -> int:
     )
     # In the log of a forge, the error must come after what was printed before it.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    command = parser.parse_args().command
+    if missing := [name for name in VARIABLES[command] if name not in os.environ]:
+        parser.error(
+            f"{', '.join(missing)}: not set; run this in a workflow, or run make template-update"
+        )
     try:
-        if parser.parse_args().command == "prepare":
+        if command == "prepare":
             prepare()
         else:
             proposal = Proposal.decoded(os.environ["PROPOSAL"])

@@ -390,15 +390,17 @@ def change(project: Project, options: argparse.Namespace) -> int:
             )
             return 0
         git("checkout", "--quiet", "--detach", newest, cwd=template.folder)
+        if not is_current:
+            # Before the merge, so that the conflicts and the command that undoes it come last.
+            notes = [line for line in template.changes(project.version, target) if line.strip()]
+            if notes:
+                text = ("What is new, and what you have to do:", *notes, "")
+                print(*text, sep="\n", flush=True)
         code = run_merge(project, template, target, for_merge(options), Path(work))
         if code == 1 and not git("status", "--porcelain", "--", ".", cwd=project.folder):
             raise FailedError(
                 "uv could not run the merge; the reason is above, and nothing was changed"
             )
-        if code in (0, 1) and not is_current:
-            notes = [line for line in template.changes(project.version, target) if line.strip()]
-            if notes:
-                print("", "What is new, and what you have to do:", *notes, sep="\n")
     return code
 
 

@@ -62,6 +62,38 @@ def run(host: Path) -> Run:
     return ran
 
 
+def test_a_deploy_over_ssh_needs_a_host_and_a_release(
+    render: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Without a release, the files of the host stay as they are."""
+    project = render({"layout": "single"})
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/called\ncat >/dev/null\n')
+    ssh.chmod(0o755)
+    for script in (project / "scripts").glob("*.sh"):
+        script.chmod(0o755)  # The task that does this did not run.
+    env = {name: value for name, value in os.environ.items() if name not in ("HOST", "VERSION")}
+    env |= {"PATH": f"{tmp_path}:{env['PATH']}"}
+
+    def make(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["make", *arguments], cwd=project, env=env, capture_output=True, text=True
+        )
+        return done.returncode, done.stderr
+
+    for goal in ("deploy", "rollback"):
+        code, said = make(goal, "VERSION=1.2.3")
+        assert code == 2
+        assert "name the host, such as HOST=user@server\n" in said
+    for given in ((), ("VERSION=",)):
+        code, said = make("deploy", "HOST=me@server", *given)
+        assert code == 2
+        assert "name the release, such as VERSION=1.2.3\n" in said
+    assert not (tmp_path / "called").exists()
+    assert make("rollback", "HOST=me@server") == (0, "")
+    assert (tmp_path / "called").read_text().startswith("me@server cd ")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -192,6 +192,18 @@ def test_a_broken_manifest(project: Path, path: Callable[..., str]) -> None:
     assert "! Some lock files of uv are missing: " in said
 
 
+def test_an_interruption_skips_the_lock_files(project: Path, tmp_path: Path) -> None:
+    (project / "pyproject.toml").write_text(PYPROJECT.format(""))
+    (project / "package.json").write_text(PACKAGE.format(""))
+    (tmp_path / "bin").mkdir()
+    for program in ("uv", "npm"):
+        (tmp_path / "bin" / program).write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    said = finish(project, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert "! Some lock files of uv are missing: interrupted\n  Later: make lock\n" in said
+    assert "\nNext steps:\n" in said
+
+
 def test_scripts_that_cannot_be_changed(project: Path) -> None:
     (project / "scripts" / "gone.sh").symlink_to("nowhere")
     assert "! Scripts not made executable: " in finish(project)
@@ -243,6 +255,14 @@ def test_the_last_words_are_the_next_steps(project: Path) -> None:
     steps = [line.split()[:2] for line in said.splitlines()]
     assert steps[:2] == [["cd", "shop"], ["git", "add"]]
     assert steps[2:] == [["make", "setup"], ["make", "test"], ["make", "dev"], ["make", "list"]]
+
+
+def test_the_next_steps_work_beside_an_existing_makefile(project: Path) -> None:
+    (project / "pipeline.mk").write_text("setup:\n")
+    said = finish(project).rpartition("\nNext steps:\n")[2]
+    assert "  make -f pipeline.mk setup  " in said
+    assert "  make setup" not in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_only_files_that_were_written_are_counted(project: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import html
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from copier.errors import UserMessageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extensions import rules
+from extensions import destination, rules
 
 Render = Callable[[Mapping[str, Any]], Path]
 
@@ -283,6 +284,24 @@ def refusal(template_copy: Path, tmp_path: Path) -> Callable[[Mapping[str, Any]]
         return str(caught.value)
 
     return refused
+
+
+def test_a_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def access(path: Path, mode: int) -> bool:
+        asked.append((path, mode))
+        return False
+
+    # The user of the tests may be root, who may write everywhere.
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(rules.AnswerError, match="you may not write to .*; change its owner or"):
+        destination.check_folder(tmp_path / "new/project")
+    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+    monkeypatch.undo()
+    destination.check_folder(tmp_path / "new/project")
 
 
 def test_a_file_as_the_destination_is_refused(

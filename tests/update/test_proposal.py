@@ -372,6 +372,14 @@ def test_a_problem_is_reported(project: Project) -> None:
     assert ".copier-answers.yml was deleted in " in output
 
 
+def test_outside_a_workflow_it_changes_nothing(project: Project) -> None:
+    for command, name in {"prepare": "GITHUB_OUTPUT", "propose": "PROPOSAL, TOKEN"}.items():
+        said = script(project, command, code=2)
+        assert f"error: {name}" in said
+        assert said.endswith(": not set; run this in a workflow, or run make template-update\n")
+    assert project.status() == []
+
+
 def test_the_workflow_gives_the_script_what_it_needs(project: Project) -> None:
     text = project.read(".github/workflows/template-update.yml")
     workflow = yaml.safe_load(text)

@@ -439,7 +439,7 @@ REFUSED = {
     "an unknown service": (("rename-service", "x", "--to", "y"), "service 'x' does not exist"),
     "too few names": (
         ("rename-service", "api", "engine", "--to", "y"),
-        "cannot rename 2 services to 1 names",
+        "the numbers of services (2) and of new names (1) differ; give one new name for each service",
     ),
     "a new name twice": (
         ("rename-service", "api", "engine", "--to", "y", "y"),
@@ -472,7 +472,7 @@ REFUSED = {
         ("add-service", "worker"),
         "runs background jobs, which are stored in the cache",
     ),
-    "the last service": (("remove-service", "api", "engine"), "is the last one"),
+    "the last services": (("remove-service", "api", "engine"), "no service would remain"),
     "removing an unknown service": (("remove-service", "x"), "service 'x' does not exist"),
     "growing a multi project": (("grow",), "already allows several services"),
     "back to single": (("update", "-d", "layout=single"), "a multi project cannot become single"),
@@ -509,3 +509,29 @@ def test_a_make_target_without_a_name_says_so(refusing: Project) -> None:
     assert done.returncode == 2
     assert "the following arguments are required: NAME" in done.stderr
     assert refusing.status() == []
+
+
+def test_the_first_service_that_calls_the_external_api_gets_the_stub(
+    generate: Generate, fresh: Fresh
+) -> None:
+    project = extended(generate, {"services": "engine:custom", "database": "none"})
+    before = project.files()
+    output = project.make("add-service", "NAME=api")
+    # Its Dockerfile belongs to the template, and the answers to the user. The image needs both.
+    assert project.path("deploy/test/stub/Dockerfile").exists()
+    assert project.path("deploy/test/stub/stub.py").exists()
+    assert "New in the template, but not added" not in output
+    check(project, before, fresh, "services/api/", "deploy/test/stub/")
+
+
+def test_a_name_with_a_quote_is_refused_like_any_other(refusing: Project) -> None:
+    for goal in ("add-service", "remove-service", "rename-service"):
+        done = subprocess.run(
+            ["make", goal, "NAME=it's", 'TO=a"b'],
+            cwd=refusing.root,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        assert "it's" in done.stderr
+        assert "; nothing was changed" in done.stderr

@@ -158,6 +158,8 @@ def test_the_changelog_is_shown_before_and_after(project: Project) -> None:
     assert entry in output
     assert output.endswith("Next: make template-update\n")
     assert project.status() == []
-    assert entry in project.make("template-update")
+    output = project.make("template-update")
+    assert output.index(entry) < output.index(f"{NOW} -> {RENAMED}\n")
+    assert output.splitlines()[-1] == "Undo: uv run --script .git/template-update/undo.py"
     project.commit("update")
     assert project.template("check") == f"{RENAMED} is the newest version.\n"

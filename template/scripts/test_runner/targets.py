@@ -286,7 +286,8 @@ def missing(command: list[str], file: str) -> str:
     """
     target, done = command[-1], dry_run(tuple(command))
     if re.search(rf"No rule to make target .{target}.\.", done.stderr):
-        return f"no target {target} in {file}"
+        where = f" in {file}" if (ROOT / file).exists() else f": there is no {file}"
+        return f"no target {target}{where}"
     said = done.stdout.splitlines()
     reasons = [NO_TESTS.fullmatch(line) for line in said if not line.startswith("make")]
     return "; ".join(reason["why"] for reason in reasons if reason) if all(reasons) else ""
