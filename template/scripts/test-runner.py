@@ -285,8 +285,8 @@ def report_details(
 
 def open_cache(options: argparse.Namespace, found: list[Target]) -> Cache | None:
     """Mark the targets that have passed with the same inputs. Return None if the cache is off."""
-    # With --fail-slow a pass depends on the speed of the machine.
-    if options.fail_slow or not allowed(asked=options.cache):
+    # With --fail-slow a pass depends on the speed of the machine, with --trace on other containers.
+    if options.fail_slow or options.trace or not allowed(asked=options.cache):
         return None
     # Verbose output needs a run, and --failed asks for one.
     fresh = options.fresh or options.failed or options.verbose
