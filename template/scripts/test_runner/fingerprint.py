@@ -36,6 +36,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import glob
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -574,20 +576,18 @@ class Inputs:
         An installation changes the time of the folder of a program, or the entry of a package.
         """
         if not self._installed:
-            paths = {Path(place) for place in self.env.get("PATH", "").split(os.pathsep)}
-            environments = {Path(self.env[name]) for name in ENVIRONMENTS if self.env.get(name)}
-            prefixes = {*(path.parent for path in paths), *environments, Path.home() / ".local"}
-            prefixes |= {*Path.home().glob(".pyenv/versions/*")}
-            entries = [
-                str(entry)
-                for prefix in prefixes
-                if prefix.is_absolute() and not prefix.is_relative_to(self.root)
-                for entry in prefix.glob("lib/python*/*-packages/*")
-                if entry.name.endswith(INSTALLED)
-            ]
-            entries += [str(path) for path in paths if not path.is_relative_to(self.root)]
-            entries += map(os.path.realpath, SYSTEM)
-            self._installed = digest(*map(identity, sorted(entries)))
+            home, path = Path.home(), self.env.get("PATH", "").split(os.pathsep)
+            prefixes = {*map(os.path.dirname, path), f"{home}/.local"}
+            prefixes |= {self.env[name] for name in ENVIRONMENTS if self.env.get(name)}
+            prefixes |= {*map(str, home.glob(".pyenv/versions/*"))}
+            entries = [*map(os.path.realpath, SYSTEM), *path]
+            for prefix, kind in product(filter(os.path.isabs, prefixes), ("site", "dist")):
+                for folder in glob(f"{prefix}/lib/python*/{kind}-packages"):  # noqa: PTH207 - fast
+                    with os.scandir(folder) as found:
+                        entries += [one.path for one in found if one.name.endswith(INSTALLED)]
+            own = f"{self.root}/"
+            outside = sorted({entry for entry in entries if not entry.startswith(own)})
+            self._installed = digest(*map(identity, outside))
         return self._installed
 
     def programs(self, recipe: str) -> set[str]:
@@ -663,16 +663,16 @@ def is_output(entry: os.DirEntry[str], names: Iterable[str]) -> bool:
         return any(name.endswith(suffixes) for name in names)
     if (contents := OUTPUT_WITH.get(entry.name)) and "package.json" in names:
         return any(Path(entry.path, name).exists() for name in contents)
-    own = git_folder(Path(entry.path))
+    own = git_folder(entry.path)
     return (
         bool(own) and own.parent.name == "worktrees" and own.parents[1] == common_folder(entry.path)
     )
 
 
-def git_folder(folder: Path) -> Path | None:
+def git_folder(folder: str) -> Path | None:
     """Return the folder that the file .git in a folder names; None if it has no such file."""
-    with suppress(OSError):
-        text = (folder / ".git").read_text()
+    with suppress(OSError), open(f"{folder}/.git") as file:  # noqa: PTH123 - called for each folder
+        text = file.read()
         return Path(folder, text.removeprefix("gitdir: ").strip()).resolve()
     return None
 
@@ -682,7 +682,7 @@ def common_folder(path: str) -> Path | None:
     for folder in Path(path).resolve().parents:
         if (folder / ".git").is_dir():
             return folder / ".git"
-        if own := git_folder(folder):
+        if own := git_folder(str(folder)):
             return own.parents[1] if own.parent.name == "worktrees" else own
     return None
 
