@@ -26,7 +26,6 @@ import re
 import shlex
 import signal
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -164,8 +163,11 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     options = parser.parse_args()
     if options.output not in ("auto", "live", "plain", "json"):
         parser.error(f"TEST_OUTPUT must be auto, live, plain or json, not {options.output!r}")
-    if options.trace and not find_spec("opentelemetry"):
-        parser.error("--trace needs opentelemetry-proto: run make test TRACE=1")
+    if options.trace:
+        from importlib.util import find_spec  # Few runs need it.
+
+        if not find_spec("opentelemetry"):
+            parser.error("--trace needs opentelemetry-proto: run make test TRACE=1")
     if os.environ.get(INSIDE) == str(ROOT):
         parser.error("a test target starts this runner again: call the test tool there instead")
     return parser, options

@@ -25,7 +25,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -33,7 +32,6 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
@@ -188,22 +186,20 @@ class Inputs:
     def read(self, targets: Iterable[Target]) -> dict[str, Parts | UnreadableError]:
         """Return the parts of each target by its title, or why they cannot be read."""
         wanted = list(targets)
-        found: dict[str, Parts | UnreadableError] = {}
         scopes = {target.scope: target for target in wanted if target.scope}
+        if not scopes:
+            return self._basics(wanted)
+        from concurrent.futures import ThreadPoolExecutor  # Unit tests do not need it.
+
         with ThreadPoolExecutor(max_workers=8) as pool:
-            about = pool.submit(self.engine.about) if scopes else None
+            about = pool.submit(self.engine.about)
             # Most often the stacks are those of the last run. Ask while the files are read.
             before = Images()
-            if scopes:
-                with suppress(Exception):  # It only saves time.
-                    before = Images.of(config for _, config in self.memo.configs.values())
+            with suppress(Exception):  # It only saves time.
+                before = Images.of(config for _, config in self.memo.configs.values())
             images = pool.submit(self.engine.images, before.all) if before.all else None
             bases = pool.submit(self.engine.base_images, before.bases) if before.bases else None
-            for target in wanted:
-                try:
-                    found[target.title] = self.basic(target)
-                except Exception as error:  # noqa: BLE001 - on any error, the target must run
-                    found[target.title] = as_unreadable(error)
+            found = self._basics(wanted)
             readable = {
                 scope: target
                 for scope, target in scopes.items()
@@ -213,7 +209,7 @@ class Inputs:
             try:
                 self._images = images.result() if images else {}
                 self._bases = bases.result() if bases else {}
-                self._about = about.result() if about else ""
+                self._about = about.result()
                 now = Images()
                 for plan in plans.values():
                     with suppress(Exception):  # `stack` meets the same error.
@@ -235,6 +231,15 @@ class Inputs:
         return found
 
     # WITHOUT DOCKER -----------------------------------------------------------
+    def _basics(self, targets: Iterable[Target]) -> dict[str, Parts | UnreadableError]:
+        found: dict[str, Parts | UnreadableError] = {}
+        for target in targets:
+            try:
+                found[target.title] = self.basic(target)
+            except Exception as error:  # noqa: BLE001 - on any error, the target must run
+                found[target.title] = as_unreadable(error)
+        return found
+
     def basic(self, target: Target) -> Parts:
         """Return the parts that have nothing to do with Docker."""
         plan = dry_run(tuple(target.command))
@@ -734,7 +739,7 @@ def machine() -> str:
     """Return a digest of the machine: system, kernel, architecture, time zone, user and umask."""
     umask = os.umask(0o022)
     os.umask(umask)
-    texts: list[str | bytes] = [*platform.uname()[2:5], platform.system()]
+    texts: list[str | bytes] = [*os.uname()[2:], os.uname().sysname]
     for file in ("/etc/os-release", "/etc/localtime"):
         with suppress(OSError):
             texts.append(Path(file).read_bytes())
