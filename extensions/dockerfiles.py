@@ -30,7 +30,6 @@ VARIANT = re.compile(
     re.IGNORECASE,
 )
 
-
 #: The build arguments that the builder sets.
 PREDEFINED = frozenset(
     f"{of}{what}" for of in ("TARGET", "BUILD") for what in ("PLATFORM", "OS", "ARCH", "VARIANT")

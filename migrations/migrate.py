@@ -25,6 +25,7 @@ first on its path, so each version of the template imports its own files.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -58,7 +59,7 @@ from writer import reason_of
 
 
 def report(update: Update, result: Result) -> int:
-    """Print the report of an update; return the exit code."""
+    """Print the report of an update; return the exit code. The files are written, whatever fails here."""
     repository, count = update.repository, len(result.conflicts)
     try:
         folders = [service.path for service in service_answers.resolved(update.old).values()]
@@ -70,15 +71,14 @@ def report(update: Update, result: Result) -> int:
         ]
         old, new = update.old["_commit"], update.new["_commit"]
         print(*notes.report(repository, old, new, result, lines), sep="\n")
+    except Exception as error:  # noqa: BLE001 - main() would say that nothing was changed.
+        print(f"The update is complete and staged, but its report failed: {error}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # The reader of the output is gone.
         if count:
             files = "a file" if count == 1 else f"{count} files"
             print(f"You and the template changed the same lines of {files}: edit, then git add.")
         print("Next: git diff --cached, make setup test, git commit")
         print(f"Undo: {update.writer.undo_command}", flush=True)
-    except (GitError, OSError) as error:
-        print(
-            f"The update is complete and staged, but this report is not: {error}", file=sys.stderr
-        )
     return 1 if count else 0
 
 

@@ -18,7 +18,6 @@ from trees import EXECUTABLE, FILE, LINK, Result, Tree
 #: How many paths of a long list are printed.
 LONG_LIST = 20
 
-
 #: Files whose lines may name a service without its folder.
 EXTENSION_POINTS = {"Makefile.local", *PATTERN_FILES}
 
@@ -191,7 +190,10 @@ def untracked_files(
         was_tracked = any(path.startswith(f"{folder}/") for path in before)
         is_tracked = any(path.startswith(f"{folder}/") for path in tracked)
         if was_tracked and not is_tracked and (project / folder).exists():
-            yield f"{folder}/ still has files that git ignores. To remove them: rm -r {folder}"
+            yield (
+                f"{folder}/ still has files that git ignores; move what you need, then remove the "
+                f"rest: rm -r {folder}"
+            )
 
 
 def env_examples(before: Tree, result: Result) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -37,14 +38,6 @@ class Repository:
             GitError: git failed.
         """
         return git(*args, cwd=self.project, input=input, **env)
-
-    def git_in(self, folder: Path, *args: str, input: bytes | None = None, **env: str) -> bytes:
-        """Run git in another folder and return its output.
-
-        Raises:
-            GitError: git failed.
-        """
-        return git(*args, cwd=folder, input=input, **env)
 
     def tree(self, commit: str = "HEAD") -> Tree:
         """Return the project's files in a commit. A submodule counts as a file."""
@@ -172,7 +165,8 @@ class Repository:
             if is_hidden and path in paths and os.path.lexists(self.project / path):
                 raise ChangedError(
                     f"git is set to ignore your changes to {path}, so an update could lose them; "
-                    f"first run: git update-index --no-assume-unchanged --no-skip-worktree {path}"
+                    f"first run: git update-index --no-assume-unchanged --no-skip-worktree "
+                    f"-- {shlex.quote(path)}"
                 )
 
 

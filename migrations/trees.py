@@ -49,7 +49,7 @@ class Result:
     left_out: list[str] = field(default_factory=list)
     #: Not updated: the file belongs to the user, and the template now generates it differently.
     differs: list[str] = field(default_factory=list)
-    #: Not added: a tracked file is where the new file needs a folder, or the reverse.
+    #: Not added: a tracked file, or a folder that does not become empty, is in the place.
     blocked: list[str] = field(default_factory=list)
     #: Not added: git ignores the new file's path, and a file exists there.
     ignored: list[str] = field(default_factory=list)

@@ -5,8 +5,9 @@
 # ///
 """Undo an update of a project, path by path. It changes nothing that the update did not write.
 
-Before an update writes, it copies this file beside its journal, in the folder template-update of the
-git directory. So this works without the template, even if the update was killed. It may run again.
+An update copies this file to the folder template-update of the git directory, and writes its journal
+there before it changes a file. So this works without the template, even if the update was killed. It
+may run again.
 
 A path is restored only if it still holds exactly what the update wrote. Exit codes: 0 done, 1 some
 paths were left as they are, 2 refused.
@@ -59,8 +60,6 @@ class Journal(NamedTuple):
     items: list[Item]
     #: The folders of the changed files, with their permissions, or None if they are new.
     folders: dict[str, int | None]
-    #: Whether the update is one side of a git merge in progress.
-    is_merge: bool = False
 
 
 def content_of(path: Path) -> Content:
@@ -143,8 +142,7 @@ def index_input(prefix: str, head: str, entries: Iterable[tuple[str, list[str]]]
 
 
 def write_journal(folder: Path, journal: Journal) -> None:
-    """Write the journal of an update to its folder, with this program beside it."""
-    shutil.copyfile(__file__, folder / Path(__file__).name)
+    """Write the journal of an update to its folder. From then on, the update may change files."""
     draft = folder / f"{JOURNAL}.draft"
     draft.write_text(json.dumps(journal._asdict()), encoding="ascii")
     draft.replace(folder / JOURNAL)
@@ -157,8 +155,10 @@ def read_journal(folder: Path) -> Journal:
     def content(pair: list[str] | None) -> Content:
         return (pair[0], pair[1]) if pair else None
 
-    items = [Item(path, content(o), content(n), *rest) for path, o, n, *rest in data.pop("items")]
-    return Journal(items=items, **data)
+    items = [Item(path, content(o), content(n), *rest) for path, o, n, *rest in data["items"]]
+    # Another version of the template may have written more.
+    known = {name: data[name] for name in Journal._fields}
+    return Journal(**known | {"items": items})
 
 
 class Undo:
@@ -221,10 +221,19 @@ class Undo:
         # Otherwise it was put back, and only its second name is left.
         return not os.path.lexists(path) or saved.lstat().st_ino != path.lstat().st_ino
 
+    def _link_above(self, path: str) -> str:
+        """Return the first folder of a path that is a link: behind it are files that are not ours."""
+        folders = reversed(Path(path).parents[:-1])
+        return next((str(one) for one in folders if (self.project / one).is_symlink()), "")
+
+    def _content(self, path: str) -> Content:
+        """Return what is at a path, without following links."""
+        return None if self._link_above(path) else content_of(self.project / path)
+
     def _take_away(self, number: int, item: Item) -> None:
         """Take away what the update wrote to a path."""
         path, undone = self.project / item.path, self.folder / UNDONE / str(number)
-        now = content_of(path)
+        now = self._content(item.path)
         # A folder that replaced a file is removed later, when it is empty.
         is_folder = item.path in self.journal.folders and path.is_dir() and not path.is_symlink()
         if now in (None, item.old) or is_folder:
@@ -242,11 +251,11 @@ class Undo:
     def _put_back(self, number: int, item: Item) -> None:
         """Put an old file back to its path, which must be free."""
         path = self.project / item.path
-        if not self._is_replaced(number, item) or content_of(path) is not None:
+        if not self._is_replaced(number, item) or self._content(item.path) is not None:
             return
+        if link := self._link_above(item.path):
+            raise OSError(f"{link} is a link now")
         for folder in reversed(Path(item.path).parents[:-1]):
-            if (self.project / folder).is_symlink():
-                raise OSError(f"{folder} is a link now")
             if not os.path.lexists(self.project / folder):
                 (self.project / folder).mkdir()
                 mode = self.journal.folders.get(str(folder))
@@ -256,7 +265,7 @@ class Undo:
 
     def _check(self, number: int, item: Item) -> None:
         """Check that a path is as before, unless someone else changed it."""
-        now = content_of(self.project / item.path)
+        now = self._content(item.path)
         if now != item.old and (now == item.new or self._is_replaced(number, item)):
             raise OSError("it could not be restored")
 
@@ -271,8 +280,6 @@ class Undo:
         if changed:
             lines = index_input(self.journal.prefix, self.journal.head, changed)
             git(self.journal, "update-index", "-z", "--index-info", input=lines)
-        if self.journal.is_merge:
-            git(self.journal, "merge", "--quit")
 
 
 def remove_empty(folder: Path) -> bool:
@@ -287,6 +294,9 @@ def remove_empty(folder: Path) -> bool:
 def main() -> int:
     """Undo the update in whose folder this file is."""
     folder = Path(__file__).resolve().parent
+    if not (folder / JOURNAL).exists():
+        print("The update was stopped before it changed a file: nothing to undo.")
+        return 0
     try:
         journal = read_journal(folder)
         head = git(journal, "rev-parse", "HEAD").decode().strip()

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 import undo
 from errors import ChangedError, GitError, MoveError, RefusedError, UndoError
+from git_command import git
 from repository import Repository
 from signals import blocked_signals
 from trees import SUBMODULE, File, Result, Tree
@@ -45,14 +46,11 @@ class Writer:
         repository: the project's repository.
         before: the files of the last commit.
         result: the result; gets the lists of files that cannot be written.
-        is_merge: whether the result is one side of a git merge in progress.
     """
 
-    def __init__(
-        self, repository: Repository, before: Tree, result: Result, *, is_merge: bool = False
-    ) -> None:
+    def __init__(self, repository: Repository, before: Tree, result: Result) -> None:
         self.repository, self.before, self.result = repository, before, result
-        self.project, self.is_merge = repository.project, is_merge
+        self.project = repository.project
         self.folder = self.project / repository.git_path(FOLDER)
         #: The files to write; then the paths that change, in an order.
         self.after: Tree = {}
@@ -133,7 +131,9 @@ class Writer:
         changed |= result.conflicts.keys()
         for path in sorted(changed):
             if path in before and before[path].mode == SUBMODULE:
-                raise MoveError(f"{path} is a submodule; run 'git rm {path}' and commit first")
+                raise MoveError(
+                    f"{path} is a submodule; run git rm -- {shlex.quote(path)} and commit first"
+                )
         self.changed = sorted(changed)
 
     def _blockers(self, before: Tree, after: Tree) -> dict[str, str]:
@@ -158,11 +158,15 @@ class Writer:
     def _is_in_use(self, candidate: str, path: str, before: Tree, after: Tree) -> bool:
         """Return whether an untracked file, or a folder that stays, is at a path that a new file needs."""
         on_disk = self.project / candidate
-        if candidate in before or not os.path.lexists(on_disk):
+        if candidate in before or self._is_behind_link(candidate) or not os.path.lexists(on_disk):
             return False
         if is_folder(on_disk):
             return candidate == path and not self._becomes_empty(candidate, before, after)
         return True
+
+    def _is_behind_link(self, path: str) -> bool:
+        """Return whether a folder of a path is a tracked link. So the path is not in the project."""
+        return any(str(folder) in self.before for folder in PurePosixPath(path).parents)
 
     def _becomes_empty(self, folder: str, before: Tree, after: Tree) -> bool:
         """Return whether a folder holds nothing but files that the update removes."""
@@ -187,8 +191,8 @@ class Writer:
         mounted = set(mount_points())
         for path in self.changed:
             for part in (path, *map(str, PurePosixPath(path).parents[:-1])):
-                place = self.project / part
-                if str(place) in mounted or (place.is_dir() and os.path.ismount(place)):
+                on_disk = self.project / part
+                if str(on_disk) in mounted or (on_disk.is_dir() and os.path.ismount(on_disk)):
                     raise RefusedError(
                         f"{part} is a mount point, which an update cannot replace; unmount it first"
                     )
@@ -207,6 +211,7 @@ class Writer:
             (self.folder / ".gitignore").write_text("*\n")
         for name in (undo.OLD, undo.UNDONE):
             (self.folder / name).mkdir()
+        shutil.copyfile(undo.__file__, self.folder / Path(undo.__file__).name)
 
     def _remove_old(self, folder: Path) -> None:
         """Remove what the last update left, unless it holds a version of a file that no commit has."""
@@ -216,14 +221,16 @@ class Writer:
             items = undo.read_journal(folder).items
         except (OSError, ValueError, KeyError, TypeError):
             items = []
-        for saved in sorted((folder / undo.OLD).glob("*")):
-            number = int(saved.name) if saved.name.isdecimal() else len(items)
-            if number >= len(items) or content_of(saved) != items[number].old:
-                path = items[number].path if number < len(items) else "a file"
-                raise RefusedError(
-                    f"{saved} is a version of {path} that an interrupted update saved; copy what you "
-                    f"need, and remove {folder}"
-                )
+        known = {undo.OLD: [item.old for item in items], undo.UNDONE: [item.new for item in items]}
+        for name, contents in known.items():
+            for saved in sorted((folder / name).glob("*")):
+                number = int(saved.name) if saved.name.isdecimal() else len(items)
+                if number >= len(items) or content_of(saved) != contents[number]:
+                    path = items[number].path if number < len(items) else "a file"
+                    raise RefusedError(
+                        f"{saved} is a version of {path} that an interrupted update saved; copy what "
+                        f"you need, and remove {folder}"
+                    )
         shutil.rmtree(folder)
 
     def _remove_folder(self) -> None:
@@ -260,7 +267,7 @@ class Writer:
         attributes = [name for name in tracked if PurePosixPath(name).name == ".gitattributes"]
         for paths in (attributes, [f"{prefix}{path}" for path in wanted]):
             text = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
-            self.repository.git_in(self.folder / NEW, *checkout, input=text, **where)
+            git(*checkout, cwd=self.folder / NEW, input=text, **where)
 
     def _new_file(self, path: str) -> Path:
         """Return the checked out file for a path."""
@@ -293,9 +300,10 @@ class Writer:
         for path in self.changed:
             for folder in map(str, PurePosixPath(path).parents[:-1]):
                 on_disk = self.project / folder
-                folders[folder] = on_disk.stat().st_mode & 0o7777 if is_folder(on_disk) else None
+                exists = is_folder(on_disk) and not self._is_behind_link(folder)
+                folders[folder] = on_disk.stat().st_mode & 0o7777 if exists else None
         head, prefix = self.repository.head, self.repository.prefix
-        return Journal(str(self.project), prefix, head, items, folders, self.is_merge)
+        return Journal(str(self.project), prefix, head, items, folders)
 
     # WRITE --------------------------------------------------------------------
     def write(self) -> None:

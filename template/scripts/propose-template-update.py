@@ -216,16 +216,20 @@ def existing_proposal(branch: str, title: str) -> str:
     owner = repository.partition("/")[0]
     # Gitea ignores `head`. After a branch is deleted, only the label still contains its name.
     pulls = latest("pulls", f"&head={owner}:{branch}")
-    heads = [pull["head"] for pull in pulls]
     known = [
         pull
-        for pull, head in zip(pulls, heads, strict=True)
-        if branch in (head["ref"], head["label"])
-        # Anyone can have such a branch in a fork.
-        and ((head.get("repo") or {}).get("full_name") or repository).lower() == repository.lower()
+        for pull in pulls
+        if branch in (pull["head"]["ref"], pull["head"]["label"])
+        and is_in(repository, pull["head"])
     ]
     known += [issue for issue in latest("issues") if issue["title"] == title]
     return str(known[0]["html_url"]) if known else ""
+
+
+def is_in(repository: str, head: Mapping[str, Any]) -> bool:
+    """Return whether the branch of a pull request is in a repository, and not in a fork of anyone's."""
+    source = (head.get("repo") or {}).get("full_name") or repository
+    return bool(source.lower() == repository.lower())
 
 
 def last_line(text: str) -> str:

@@ -50,7 +50,6 @@ SHORT_ADDRESSES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 #: The signals that ask a process to end.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-
 #: Variables that git sets for its hooks. They would make our git commands use another repository.
 GIT_VARIABLES = frozenset(
     "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX "

@@ -118,9 +118,15 @@ NOTHING: dict[str, list[str]] = {noun: [] for noun in LISTINGS}
 
 #: The groups of tests that take longest. They start first, so that no process is left alone with one.
 SLOWEST = (
-    *("test_environments", "test_workflows", "releases", "new project multi", "in a job"),
-    *("workflows as they come", "test_production", "test_living", "test_agents", "test_swarm"),
-    *("test_dev_environments", "test_pipeline", "four worktrees", "new project single-node-api"),
+    *(
+        "test_environments",
+        "workflows as they come",
+        "test_workflows",
+        "releases",
+        "new project multi",
+    ),
+    *("test_agents", "test_production", "test_dev_environments", "test_pipeline", "test_adoption"),
+    *("new project single-node-api", "test_swarm"),
 )
 
 
@@ -137,6 +143,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(group_of(item), len(order)))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Refuse a pytest-xdist that ignores the groups. Each process would generate each project."""
+    if node.config.getoption("dist") == "loadgroup" and any("@" not in name for name in ids):
+        pytest.exit("pytest-xdist ignores the groups of tests; see pyproject.toml", 4)
 
 
 #: The label of the node of a swarm that tests created.

@@ -98,14 +98,15 @@ def template(tmp_path_factory: pytest.TempPathFactory, docker_engine: None) -> P
     return folder
 
 
-@pytest.fixture
-def adopt(tmp_path: Path, template: Path) -> Callable[[str], Path]:
-    """Return the function that adopts a sample and runs the printed steps."""
+@pytest.fixture(scope="module")
+def adopt(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Callable[[str], Path]:
+    """Return the function that adopts a sample and runs the printed steps, once for all its tests."""
 
+    @cache
     def adopted(name: str) -> Path:
         for image in STAND_INS:
             stand_in(image)
-        root = make_repository(name, tmp_path)
+        root = make_repository(name, tmp_path_factory.mktemp(name))
         before = snapshot(root)
         # Two runs of these tests must not share an environment.
         slug = f"--data=project_slug={name}-{secrets.token_hex(3)}"

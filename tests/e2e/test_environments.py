@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -22,7 +23,7 @@ import pytest
 
 from extensions.rules import AnswerError, check_name
 
-from .conftest import PYTHON_VERSION, Project, docker, inspect, sh
+from .conftest import NOTHING, PYTHON_VERSION, Project, docker, inspect, sh
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND state = 'idle'"
@@ -78,6 +79,15 @@ def test_lint_and_format_find_nothing_to_fix(project: Project) -> None:
     project.make("lint")
     project.make("format")
     assert not project.run("git", "status", "--porcelain")
+
+
+def test_the_tests_of_a_custom_service_pass(project: Project) -> None:
+    done = sh(
+        *("uv", "run", "--script", "scripts/test-runner.py", "--service=billing"), cwd=project.path
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"^  ✓ (\w+) ", done.stdout, re.MULTILINE) == ["billing", "billing"]
+    assert project.left() == NOTHING
 
 
 @pytest.fixture

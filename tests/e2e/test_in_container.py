@@ -102,7 +102,7 @@ def job_image() -> Iterator[str]:
     docker("image", "rm", "--force", image)
 
 
-@pytest.mark.xdist_group("in a job")
+@pytest.mark.drills
 def test_all_tests_pass_in_a_job_that_is_a_container(
     generate: Callable[..., Project], job_image: str
 ) -> None:

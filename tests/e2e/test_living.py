@@ -1,4 +1,7 @@
-"""A project that grew, got more services and contains a user's code passes all its tests."""
+"""A project that grew, got more services and contains a user's code passes all its tests.
+
+tests/update/test_grow.py compares such a project with a new one, file by file.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     remove(f"test.project={slug}")
 
 
+@pytest.mark.drills
 def test_it_passes_its_tests(project: Project) -> None:
     (project.path / "src/app/own.py").write_text(OWN)
     (project.path / "tests/unit/test_own.py").write_text(OWN_TEST)

@@ -20,7 +20,7 @@ from .test_environments import proxied
 
 PROJECTS = {
     "multi": {"cache": "redis"},
-    "multi-custom": {"services": "api:python-api, billing:custom"},
+    "multi-custom": {"services": "api, worker, billing:custom"},
     "multi-node-api": {"services": "api:node-api, frontend", "cache": "valkey"},
     "multi-without-database": {
         "services": "api, orders:node-api, worker, frontend",
@@ -32,8 +32,8 @@ PROJECTS = {
 }
 
 
-#: The projects of the default run. With those of the other tests that call `check_first_run`, they have
-#: every kind of service.
+#: The projects of the default run. With the custom service of test_environments.py, they have every kind
+#: of service.
 FEW = ("multi", "single-node-api")
 
 
@@ -87,20 +87,6 @@ def test_the_tests_pass_behind_a_proxy(generate: Callable[..., Project], tmp_pat
     project.make("test", "STAGE=service", DOCKER_CONFIG=str(proxied(tmp_path)))
 
 
-@pytest.fixture(scope="module")
-def project(generate: Callable[..., Project]) -> Project:
-    """A project with an api, its worker and a custom service, after `make setup`."""
-    project = generate(services="api, worker, billing:custom")
-    project.make("setup")
-    return project
-
-
-def test_a_new_project_with_a_custom_service_passes(project: Project) -> None:
-    check_first_run(project.make("test"), "Unit", "Service", "Integration")
-    assert project.left() == NOTHING
-    check_new_files(project)
-
-
 def start_tests(path: Path) -> subprocess.Popen[str]:
     """Start the runner directly. make would replace its exit code by its own."""
     return subprocess.Popen(
@@ -114,36 +100,13 @@ def start_tests(path: Path) -> subprocess.Popen[str]:
     )
 
 
-def run_tests(path: Path) -> subprocess.CompletedProcess[str]:
-    with start_tests(path) as process:
-        said, _ = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, said)
-
-
-def test_a_failing_unit_test_cancels_the_stacks(project: Project) -> None:
-    test = project.path / "services/api/tests/unit/test_broken.py"
-    test.write_text("def test_broken() -> None:\n    assert 1 == 2\n")
-    try:
-        done = run_tests(project.path)
-        assert done.returncode == 1, done.stdout
-        assert "✗ unit api tests/unit/test_broken.py::test_broken" in done.stdout
-        assert "○ Service Tests not run" in done.stdout
-        assert project.left() == NOTHING
-    finally:
-        test.unlink()
-
-
-def test_a_failing_service_test_cleans_up(project: Project) -> None:
-    test = project.path / "services/api/tests/integration/test_broken.py"
-    test.write_text("def test_broken() -> None:\n    assert 1 == 2\n")
-    try:
-        done = run_tests(project.path)
-        assert done.returncode == 1, done.stdout
-        assert "test_broken" in done.stdout
-        assert "○ Integration Tests not run" in done.stdout
-        assert project.left() == NOTHING
-    finally:
-        test.unlink()
+@pytest.fixture(scope="module")
+def project(generate: Callable[..., Project]) -> Project:
+    """A project with a worker, after `make setup`."""
+    project = generate(services="worker")
+    project.make("setup")
+    project.commit()
+    return project
 
 
 def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Path) -> None:
@@ -163,14 +126,8 @@ def test_without_docker_setup_and_unit_tests_work(project: Project, tmp_path: Pa
     assert "Traceback" not in said
 
 
-@pytest.mark.xdist_group("four worktrees")
-def test_four_worktrees_at_once(
-    generate: Callable[..., Project], tmp_path: Path, docker_engine: None
-) -> None:
+def test_four_worktrees_at_once(project: Project, tmp_path: Path, docker_engine: None) -> None:
     """One is interrupted and one fails. The others pass, nothing is shared and nothing is left behind."""
-    project = generate(services="worker")
-    project.make("setup")
-    project.commit()
     names = ("feature/Login-Form", "feature/login-form", "interrupted", "failing")
     trees = {name: tmp_path / str(number) for number, name in enumerate(names)}
     for branch, path in trees.items():
@@ -208,6 +165,7 @@ def test_four_worktrees_at_once(
     codes = {branch: one.returncode for branch, one in done.items()}
     assert codes == dict(zip(names, (0, 0, 143, 1), strict=True)), done
     assert "test_broken.py::test_broken" in done["failing"].stdout
+    assert "○ Integration Tests not run" in done["failing"].stdout
     for one, other in combinations(seen.values(), 2):
         for noun in NOTHING:
             assert one[noun].isdisjoint(other[noun])

@@ -19,6 +19,7 @@ env >>"$FOLDER/environment"
 case "$*" in
   *" config --services"*) echo app ;;
   *" up "*) : >"$FOLDER/started" ;;
+  *" verify "*) exit 1 ;;
   *" ps --all --format"* | *" config --hash"*) ;;
   *" ps "*) [ ! -e "$FOLDER/started" ] || echo c1 ;;
   *State.Status*) [ ! -e "$FOLDER/started" ] || echo "c1 app /c1 running healthy 0 none" ;;
@@ -111,6 +112,12 @@ def test_cdpath_does_not_choose_another_folder(run: Run, host: Path) -> None:
     shutil.copytree(host, host.parent / "other/prod")
     done = run("status", script="prod/deploy.sh", CDPATH=str(host.parent / "other"))
     assert "release 1.2.3" in done.stdout
+
+
+def test_a_broken_backup_changes_nothing(run: Run, host: Path) -> None:
+    done = run("restore", "2030-01-01", "--replace")
+    assert (done.returncode, done.stderr) == (2, "deploy.sh: the backup cannot be restored\n")
+    assert not (host.parent / "started").exists()
 
 
 @pytest.mark.parametrize("name", ["postgres_password app_database_password", "", "*", "../.env"])

@@ -333,11 +333,13 @@ def test_without_kubernetes_a_project_has_no_line_of_it(render: Callable[..., Pa
 
 
 # DEPLOY.SH --------------------------------------------------------------------
-#: Replaces kubectl and docker: writes its arguments to a file, and answers as a cluster would.
+#: Replaces kubectl, docker and cosign: writes its arguments to a file, and answers as a cluster would.
 STAND_IN = """#!/bin/sh
 echo "${0##*/} $*" >>"$CALLS"
 case "$*" in
+  *"json .Image}"*) printf '{"a/b": {"config": {"Labels": {"org.opencontainers.image.version":"%s"}}}}\\n' "${RELEASE:-1.2.3}" ;;
   *imagetools*) [ -z "${NO_IMAGE:-}" ] || exit 1; printf '{"mediaType": "a", "digest": "sha256:%064d", "manifests": [{"digest": "sha256:0"}]}\\n' 7 ;;
+  verify*) echo "these checks were performed" >&2; case "$*" in *"${UNSIGNED:-nothing}"*) exit 1 ;; esac ;;
   kustomize*) exec kustomize build "$2" ;;
   *"get secret"*) [ -z "${NO_SECRET:-}" ] ;;
   *"get jobs"*) printf "api-migrate-1 succeeded=%s failed=%s\\\\n" "${SUCCEEDED-1}" "${FAILED-}" ;;
@@ -347,13 +349,13 @@ esac
 
 
 class Cluster:
-    """A project's deploy.sh, with programs that replace kubectl and docker."""
+    """A project's deploy.sh, with programs that replace kubectl, docker and cosign."""
 
     def __init__(self, project: Path, folder: Path) -> None:
         self.root = Path(shutil.copytree(project / FOLDER, folder / "kubernetes"))
         self.calls = folder / "calls"
         (folder / "bin").mkdir()
-        for name in ("kubectl", "docker"):
+        for name in ("kubectl", "docker", "cosign"):
             (folder / "bin" / name).write_text(STAND_IN)
             (folder / "bin" / name).chmod(0o755)
         path = f"{folder / 'bin'}:{os.environ['PATH']}"
@@ -460,3 +462,70 @@ def test_only_projects_with_the_answer_have_the_folder(project: Project) -> None
         "orchestrator", pairwise.asked()["orchestrator"]["default"]
     )
     assert (project.root / FOLDER).is_dir() == chosen
+
+
+@pytest.fixture
+def signer(cluster: Cluster) -> dict[str, str]:
+    """Return the setting that names a key, whose path starts at deploy.sh."""
+    (cluster.root / "cosign.pub").touch()
+    return {"COSIGN_KEY": "./cosign.pub"}
+
+
+def test_only_signed_images_are_pinned(cluster: Cluster, signer: dict[str, str]) -> None:
+    code, errors, calls = cluster.run("prod", "pin", "1.2.3", **signer)
+    assert (code, errors) == (0, "")
+    assert [call for call in calls if call.startswith("cosign")] == [
+        "cosign verify --key=./cosign.pub --insecure-ignore-tlog"
+        f" ghcr.io/my-org/my-project-{name}@sha256:{7:064d}"
+        for name in ("api", "worker", "frontend")
+    ]
+    release = (cluster.root / "overlays/prod/release/kustomization.yaml").read_text()
+    assert release.count(f"digest: sha256:{7:064d}\n") == 3
+
+
+def test_a_workflow_must_have_signed_at_the_tag_of_the_version(cluster: Cluster) -> None:
+    workflow = "https://github.com/my-org/shop/.github/workflows/release.yml"
+    code, _, calls = cluster.run("prod", "pin", "1.2.3", COSIGN_IDENTITY=workflow)
+    assert code == 0
+    assert calls[1] == (
+        f"cosign verify --certificate-identity={workflow}@refs/tags/v1.2.3"
+        " --certificate-oidc-issuer=https://token.actions.githubusercontent.com"
+        f" ghcr.io/my-org/my-project-api@sha256:{7:064d}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        ({"UNSIGNED": "worker@"}, "my-project-worker:1.2.3 is not signed by ./cosign.pub"),
+        ({"RELEASE": "1.0.0"}, "my-project-api:1.2.3 is the image of the release 1.0.0"),
+        ({"COSIGN_KEY": "./none.pub"}, "COSIGN_KEY=./none.pub cannot be read"),
+    ],
+    ids=["not signed", "an older release", "no key"],
+)
+@pytest.mark.parametrize("command", ["deploy", "rollback"])
+def test_an_image_that_is_not_verified_changes_nothing(
+    cluster: Cluster, signer: dict[str, str], command: str, env: dict[str, str], reason: str
+) -> None:
+    before = [path.read_bytes() for path in sorted(cluster.root.rglob("*.yaml"))]
+    code, errors, calls = cluster.run("prod", command, "1.2.3", **(signer | env))
+    assert code == 1
+    *of_cosign, last = errors.splitlines()
+    assert of_cosign == (["these checks were performed"] if "UNSIGNED" in env else [])
+    assert last.removeprefix("deploy.sh: ").removeprefix("ghcr.io/my-org/") == (
+        f"{reason}; nothing was changed"
+    )
+    assert not [call for call in calls if call.startswith("kubectl")]
+    assert [path.read_bytes() for path in sorted(cluster.root.rglob("*.yaml"))] == before
+
+
+def test_a_signer_needs_cosign(cluster: Cluster, signer: dict[str, str], tmp_path: Path) -> None:
+    programs = tmp_path / "without-cosign"
+    programs.mkdir()
+    (programs / "docker").symlink_to(tmp_path / "bin/docker")
+    for name in ("sh", "dirname", "grep", "head", "cut", "cat"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    code, errors, _ = cluster.run("prod", "pin", "1.2.3", **signer, PATH=str(programs))
+    assert code == 1
+    assert errors.startswith("deploy.sh: cosign is not installed")
+    assert errors.count("\n") == 1

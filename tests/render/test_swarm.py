@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -145,8 +146,10 @@ def test_the_example_names_the_variables_of_the_stack(swarm_project: Project) ->
     example = (folder(swarm_project) / ".env.example").read_text()
     named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=", example, re.MULTILINE))
     own = set(re.findall(r"\$\{(\w+?_(?:VERSION|FIRST|SUM)):\?", text)) | {"VERSION"}
+    own |= set(re.findall(r"\$\{(\w+_DIGEST):-\}", text))
     internal = {f"{name}_REPLICAS" for name in ("DOOR", "CACHE", "BACKUP", "BACKUP_PUSH")}
     script = {"JOB_TIMEOUT", "DEPLOY_TIMEOUT", "BACKUP_TIMEOUT"}
+    script |= {"COSIGN_KEY", "COSIGN_IDENTITY", "COSIGN_ISSUER"}
     assert set(re.findall(r"\$\{(\w+)", text)) - own - internal == named - script
 
 
@@ -186,3 +189,188 @@ def test_wrong_arguments_show_the_usage(render: Callable[..., Path], arguments: 
     )
     assert done.returncode == 2
     assert "usage: ./deploy.sh COMMAND" in done.stderr
+
+
+# SIGNATURES -------------------------------------------------------------------
+#: Replaces docker: writes its arguments and what a stack gets to a file, and answers as a manager would,
+#: whose services run what was deployed last.
+MANAGER = """#!/bin/sh
+echo "docker $*" >>"$FOLDER/calls"
+version=$(cat "$FOLDER/version" 2>/dev/null)
+case "$*" in
+  info*) echo active true ;;
+  "secret ls"*)
+    for name in postgres api_database worker_database cache backup; do
+      echo "my-project_${name}_password_1"
+    done
+    echo my-project_backup_credentials_1
+    ;;
+  "config ls"*) [ ! -e "$FOLDER/labels" ] || echo my-project_release_1 ;;
+  "config inspect"*) label=${4#*\\"}; sed -n "s/^${label%%\\"*}=//p" "$FOLDER/labels" ;;
+  "config create"*) for word; do echo "$word"; done | grep '^my-project\\.' >"$FOLDER/labels" ;;
+  *.RepoDigests*) image=${5%:*}; printf 'other@sha256:0\\n%s@sha256:%s\\n' "$image" "${DIGEST-5}" ;;
+  *image.version*) echo "${RELEASE:-}" ;;
+  *UpdateStatus*) [ "$version" != "${BAD:-none}" ] || paused=paused; echo "1 ${paused:-}" ;;
+  *Replicated.Replicas*) echo 1 ;;
+  *desired-state=running*) echo "image:$version Running 1 second ago" ;;
+  *CurrentState*) echo Complete ;;
+  "stack deploy"*)
+    echo "$VERSION" >"$FOLDER/version"
+    echo "stack $VERSION $(env | sed -n 's/_DIGEST=@sha256:/ /p' | sort | tr '\\n' ' ')" >>"$FOLDER/calls"
+    ;;
+esac
+"""
+
+#: Accepts what does not contain the word in UNSIGNED.
+COSIGN = """#!/bin/sh
+echo "cosign $*" >>"$FOLDER/calls"
+echo "these checks were performed" >&2
+case "$*" in *"${UNSIGNED:-nothing}"*) echo "Error: no signatures found" >&2; exit 1 ;; esac
+"""
+
+#: What changes the cluster.
+CHANGES = ("stack ", "docker stack", "docker service create", "docker config create")
+
+
+class Manager:
+    """A project's deploy.sh on a manager, with programs that replace docker, cosign and sleep."""
+
+    def __init__(self, project: Path, folder: Path) -> None:
+        shutil.copytree(project / "deploy", folder / "deploy")
+        self.folder = folder
+        (folder / "deploy/swarm/cosign.pub").touch()
+        (folder / "bin").mkdir()
+        for name, text in {"docker": MANAGER, "cosign": COSIGN, "sleep": "#!/bin/sh\n"}.items():
+            (folder / "bin" / name).write_text(text)
+            (folder / "bin" / name).chmod(0o755)
+
+    def run(
+        self, *arguments: str, exits: int = 0, env: dict[str, str] | None = None
+    ) -> tuple[str, list[str]]:
+        """Run deploy.sh with a key; return its errors and the calls."""
+        (self.folder / "calls").write_text("")
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", str(self.folder / "deploy/swarm/deploy.sh"), *arguments],
+            env={"PATH": path, "FOLDER": str(self.folder), "COSIGN_KEY": "./cosign.pub"}
+            | (env or {}),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == exits, done.stderr
+        return done.stderr, (self.folder / "calls").read_text().splitlines()
+
+    def labels(self) -> dict[str, str]:
+        """Return what the cluster recorded."""
+        lines = (self.folder / "labels").read_text().splitlines()
+        return dict(line.removeprefix("my-project.").split("=", 1) for line in lines)
+
+
+@pytest.fixture
+def manager(render: Callable[..., Path], tmp_path: Path) -> Manager:
+    return Manager(render({"cache": "redis", "orchestrator": ["swarm"]}), tmp_path)
+
+
+def stacks(calls: list[str]) -> list[str]:
+    """Return the version and the digests of each `docker stack deploy`."""
+    return [call.strip() for call in calls if call.startswith("stack ")]
+
+
+def pinned(digest: str) -> str:
+    """Return the digests of all images in one line."""
+    return f"API {digest} FRONTEND {digest} WORKER {digest}"
+
+
+@pytest.mark.programs
+def test_a_stack_runs_exactly_the_images_whose_signatures_were_verified(manager: Manager) -> None:
+    _, calls = manager.run("up", "1.2.3")
+    image = "ghcr.io/my-org/my-project-"
+    assert [call for call in calls if call.startswith("cosign")] == [
+        f"cosign verify --key=./cosign.pub --insecure-ignore-tlog {image}{name}@sha256:5"
+        for name in ("api", "worker", "frontend")
+    ]
+    first = next(n for n, call in enumerate(calls) if call.startswith(CHANGES))
+    assert not any(call.startswith("cosign") for call in calls[first:])
+    assert stacks(calls) == [f"stack 1.2.3 {pinned('5')}"]
+    [migration] = [call for call in calls if "alembic" in call and "service create" in call]
+    assert f"{image}api:1.2.3@sha256:5 " in migration
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("command", ["up", "deploy", "rollback"])
+def test_an_image_without_a_signature_is_refused(manager: Manager, command: str) -> None:
+    (manager.folder / "labels").write_text("my-project.release=1.0.0\n")
+    errors, calls = manager.run(command, "1.2.3", exits=2, env={"UNSIGNED": "worker@"})
+    assert "no signatures found" in errors
+    assert "my-project-worker:1.2.3 is not signed by ./cosign.pub; nothing was changed" in errors
+    assert not [call for call in calls if call.startswith(CHANGES)]
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        (
+            {"RELEASE": "1.0.0"},
+            "ghcr.io/my-org/my-project-api:1.2.3 is the image of the release 1.0.0; nothing was changed",
+        ),
+        ({"COSIGN_KEY": "./none.pub"}, "COSIGN_KEY=./none.pub cannot be read; nothing was changed"),
+    ],
+    ids=["an older release", "no key"],
+)
+def test_what_cannot_be_verified_is_refused_in_one_line(
+    manager: Manager, env: dict[str, str], reason: str
+) -> None:
+    errors, calls = manager.run("up", "1.2.3", exits=2, env=env)
+    assert errors.startswith(f"deploy.sh: {reason}")
+    assert errors.count("\n") == 1
+    assert not [call for call in calls if call.startswith(CHANGES)]
+
+
+@pytest.mark.programs
+def test_an_image_that_was_never_in_a_registry_is_refused(manager: Manager) -> None:
+    image = "ghcr.io/my-org/my-project-api"
+    text = MANAGER.replace("${5%:*}", "local")
+    (manager.folder / "bin/docker").write_text(text)
+    errors, calls = manager.run("up", "1.2.3", exits=2)
+    assert f"it has no digest of its registry\ndeploy.sh: {image}:1.2.3 is not signed" in errors
+    assert not [call for call in calls if call.startswith(CHANGES)]
+
+
+@pytest.mark.programs
+def test_a_workflow_must_have_signed_at_the_tag_of_the_version(manager: Manager) -> None:
+    workflow = "https://github.com/my-org/shop/.github/workflows/release.yml"
+    _, calls = manager.run("up", "1.2.3", env={"COSIGN_KEY": "", "COSIGN_IDENTITY": workflow})
+    assert (
+        f"cosign verify --certificate-identity={workflow}@refs/tags/v1.2.3"
+        " --certificate-oidc-issuer=https://token.actions.githubusercontent.com"
+        " ghcr.io/my-org/my-project-api@sha256:5"
+    ) in calls
+
+
+@pytest.mark.programs
+def test_what_runs_keeps_its_digest_though_its_tag_moves(manager: Manager) -> None:
+    manager.run("up", "1.2.3")
+    _, calls = manager.run("rotate", "api_database_password", env={"DIGEST": "6"})
+    assert {*stacks(calls)} == {f"stack 1.2.3 {pinned('5')}"}
+    # A deploy that fails restores exactly what ran before.
+    _, calls = manager.run("deploy", "1.2.4", exits=4, env={"DIGEST": "6", "BAD": "1.2.4"})
+    assert stacks(calls) == [f"stack 1.2.4 {pinned('6')}", f"stack 1.2.3 {pinned('5')}"]
+    assert manager.labels()["release"] == "1.2.3"
+
+
+@pytest.mark.programs
+def test_without_a_signer_nothing_is_verified_and_a_signer_may_come_later(manager: Manager) -> None:
+    without = {"COSIGN_KEY": "", "UNSIGNED": "verify"}
+    _, calls = manager.run("up", "1.2.2", env=without)
+    _, more = manager.run("deploy", "1.2.3", env=without)
+    assert stacks([*calls, *more]) == ["stack 1.2.2", "stack 1.2.3"]
+    assert not [call for call in [*calls, *more] if "cosign" in call or "RepoDigests" in call]
+    # Another `up` changes nothing that is recorded, and with a signer it records the digests.
+    _, calls = manager.run("up", env=without)
+    assert not [call for call in calls if "config create" in call]
+    assert manager.labels() == {"release": "1.2.3", "previous": "1.2.2", "digests": ""}
+    manager.run("up")
+    labels = manager.labels()
+    assert labels.pop("digests").startswith("API_DIGEST=@sha256:5 WORKER_DIGEST=@sha256:5 ")
+    assert labels == {"release": "1.2.3", "previous": "1.2.2"}

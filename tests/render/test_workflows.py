@@ -163,8 +163,11 @@ def test_a_deploy_runs_the_code_of_its_branch(render: Callable[..., Path], layou
         deploy = yaml.safe_load((root / folder / "workflows/deploy.yml").read_text())
         steps = deploy["jobs"]["deploy"]["steps"]
         assert "ref" not in steps[0]["with"]
-        names = [step.get("name") for step in steps]
-        assert names.index("Check the tag") < names.index("Verify the images")
+        # A rollback has no version. Otherwise, the tag is checked before anything else reads it.
+        [checked] = [step for step in steps if step.get("if") == "${{ !inputs.rollback }}"]
+        assert checked["run"].startswith(
+            'scripts/release.py tag "v$VERSION" --branches "$BRANCHES"\n'
+        )
         for step in steps:
             assert "inputs.version" not in step.get("run", "")
             assert "make " not in step.get("run", "")  # make expands $(shell …) in a version
@@ -358,7 +361,7 @@ def test_a_deploy_verifies_the_signatures_of_the_digests(
     jobs = yaml.safe_load((root / folder / "workflows" / name).read_text())["jobs"]
     steps = {step.get("name"): step for step in jobs["deploy"]["steps"]}
     verify = steps["Verify the signatures"]
-    assert verify["env"]["DIGESTS"] == "${{ steps.images.outputs.digests }}"
+    assert verify["env"]["DIGESTS"] == "${{ steps.release.outputs.digests }}"
     names = list(steps)
     last = next(step for step in names if step and step.startswith("Deploy"))
     assert names.index("Verify the signatures") < names.index(last)
@@ -366,7 +369,14 @@ def test_a_deploy_verifies_the_signatures_of_the_digests(
     (tmp_path / "cosign").write_text(
         '#!/bin/sh\necho "$@" >> calls\ncase $* in *bad*) exit 1 ;; esac\n'
     )
-    (tmp_path / "cosign").chmod(0o755)
+    (tmp_path / "git").write_text("#!/bin/sh\necho 0a1b\n")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/release.py").write_text(
+        '#!/bin/sh\n[ "$2" != unknown ] && [ "$2" != vunknown ] || exit 1\n'
+        "[ $1 = tag ] || echo digests=a@1\n"
+    )
+    for fake in ("cosign", "git", "scripts/release.py"):
+        (tmp_path / fake).chmod(0o755)
     (tmp_path / "deploy/prod").mkdir(parents=True)
 
     def run(step: str, **env: str) -> tuple[int, str]:
@@ -381,17 +391,22 @@ def test_a_deploy_verifies_the_signatures_of_the_digests(
         done = subprocess.run(command, cwd=tmp_path, env=settings | env, capture_output=True)
         return done.returncode, (tmp_path / "output").read_text()
 
-    choose = "Choose how to verify the signatures"
-    assert run(choose, KEYLESS="false", VERSION="1.2.3") == (0, "")
+    def found(version: str = "1.2.3", **env: str) -> tuple[int, str]:
+        step = "Find the images of the release, and how they are signed"
+        return run(step, VERSION=version, BRANCHES="main", **env)
+
+    digests = "digests=a@1\n"
+    assert found(KEYLESS="false") == (0, digests)
+    assert found("unknown", KEYLESS="true") == (1, "")
     identity = (
         "options=--certificate-identity=https://github.com/acme/shop/.github/workflows/release.yml"
         "@refs/tags/v1.2.3 --certificate-oidc-issuer=https://token.actions.githubusercontent.com\n"
     )
     expected = identity if folder == ".github" else ""
-    assert run(choose, KEYLESS="true", VERSION="1.2.3") == (0, expected)
+    assert found(KEYLESS="true") == (0, digests + expected)
     (tmp_path / "deploy/prod/cosign.pub").touch()
     options = "--key=deploy/prod/cosign.pub --insecure-ignore-tlog"
-    assert run(choose, KEYLESS="true", VERSION="1.2.3") == (0, f"options={options}\n")
+    assert found(KEYLESS="true") == (0, f"{digests}options={options}\n")
 
     assert run("Verify the signatures", OPTIONS=options, DIGESTS="a@1 b@2")[0] == 0
     assert (tmp_path / "calls").read_text() == f"verify {options} a@1\nverify {options} b@2\n"

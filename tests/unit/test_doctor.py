@@ -549,6 +549,28 @@ def test_what_looks_like_a_mistake_is_not_reported(
     assert [f for f in found(tmp_path, files) if f.rule == rule] == []
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "proposed"),
+    [
+        ("127.0.0.1:${A_PORT:-80}:80", "127.0.0.1:${API_8080_PORT:-80}:80", "127.0.0.1:${API_8080_PORT:-81}:80"),
+        ("53:53/udp", "53:53/udp", "54:53/udp"),
+        ("8000:80", "127.0.0.1:8000:80", "127.0.0.1:8001:80"),
+        ("127.0.0.1:8000:80", "8000:80", "8001:80"),
+        ("127.0.0.1:8000:80", "127.0.0.2:8000:80", ""),
+        ("53:53/udp", "53:53/tcp", ""),
+    ],
+)  # fmt: skip
+def test_the_line_for_a_port_that_is_taken(
+    on_path: None, first: str, second: str, proposed: str, tmp_path: Path
+) -> None:
+    text = "services:\n" + "".join(
+        f"  {name}:\n    image: nginx:1.30\n    ports: ['{port}']\n"
+        for name, port in (("a", first), ("b", second))
+    )
+    lines = [f.lines for f in found(tmp_path, {"compose.yml": text}) if f.rule == "same-port"]
+    assert lines == ([f'    ports:\n      - "{proposed}"'] if proposed else [])
+
+
 def test_a_service_of_several_files_lacks_its_health_check_once(tmp_path: Path) -> None:
     api = "services:\n  api: {build: .}\n"
     db = "services:\n  db: {image: 'postgres:18', expose: ['5432']}\n"

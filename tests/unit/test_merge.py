@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -302,6 +304,23 @@ def test_a_swap_of_a_file_and_a_folder_is_undone(
     assert faults.snapshot(tmp_path) == before
 
 
+def test_a_link_to_a_folder_with_such_files_becomes_a_folder(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    """What is behind the link is neither in the way, nor what the update wrote."""
+    mine, new = {"other/y": "same\n", "other/z/w": "mine\n"}, {"x/y": "same\n", "x/z/v": "new\n"}
+    result = committed(mine, new, {"x": "other"})
+    del result.tree["x"]
+    before = faults.snapshot(tmp_path)
+    writer = code.Writer(repository, repository.tree(), result)
+    writer.prepare()
+    writer.write()
+    assert not result.blocked and not result.ignored
+    assert {path: (tmp_path / path).read_text() for path in (mine | new)} == mine | new
+    assert code.Undo(writer.folder, code.read_journal(writer.folder)).run() == {}
+    assert faults.snapshot(tmp_path) == before
+
+
 def test_a_folder_with_an_ignored_file_does_not_become_a_file(
     apply: Callable[..., None], repository: Any, tmp_path: Path, committed: Callable[..., Any]
 ) -> None:
@@ -341,6 +360,55 @@ def test_an_undo_does_not_write_through_a_link(
     assert problems.keys() == {"x/y"}
     assert "x is a link now" in problems["x/y"]
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_an_undo_does_not_take_a_file_away_through_a_link(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    result = committed({"own": "mine\n"}, {"x/y": "new\n"})
+    writer = code.Writer(repository, repository.tree(), result)
+    writer.prepare()
+    writer.write()
+    (tmp_path / "x").rename(tmp_path / "other")
+    (tmp_path / "x").symlink_to("other")
+    problems = code.Undo(writer.folder, code.read_journal(writer.folder)).run()
+    assert problems == {}
+    assert (tmp_path / "other/y").read_text() == "new\n"
+
+
+def test_the_undo_of_an_update_that_has_not_begun_to_write(
+    code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:
+    """The update prints this command before it writes, and may be killed right after that."""
+    result = committed({"x": "old\n"}, {"x": "new\n"})
+    writer = code.Writer(repository, repository.tree(), result)
+    writer.prepare()
+    program = shlex.split(writer.undo_command)[-1]
+    done = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "The update was stopped before it changed a file: nothing to undo.\n"
+    assert (tmp_path / "x").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("folder", ["OLD", "UNDONE"])
+def test_a_version_that_no_commit_has_is_kept(
+    code: SimpleNamespace, repository: Any, committed: Callable[..., Any], folder: str
+) -> None:
+    """An undo that was disturbed by two edits leaves the first edit in its folder."""
+    result = committed({"own": "mine\n"}, {"x": "new\n"})
+    first, second = (code.Writer(repository, repository.tree(), result) for _ in range(2))
+    first.prepare()
+    first.write()
+    saved = first.folder / getattr(code, folder) / "0"
+    saved.write_text("mine\n")
+    run_git(repository.project, "reset", "--quiet", "--hard")
+    with pytest.raises(
+        code.RefusedError, match="is a version of x that an interrupted update saved"
+    ):
+        second.prepare()
+    assert saved.read_text() == "mine\n"
 
 
 @pytest.mark.parametrize("there", ["new", "new/x"])
@@ -444,6 +512,19 @@ def test_a_change_that_is_not_committed_is_not_overwritten(
     with pytest.raises(code.ChangedError, match=reason):
         apply(repository, before, result)
     assert (tmp_path / "x").read_text() == content
+
+
+def test_a_refusal_quotes_a_name_in_its_command(
+    apply: Callable[..., None], code: SimpleNamespace, repository: Any, tmp_path: Path, committed: Callable[..., Any]
+) -> None:  # fmt: skip
+    result = committed({"my file": "mine\n"}, {"my file": "new\n"})
+    run_git(tmp_path, "update-index", "--assume-unchanged", "my file")
+    with pytest.raises(code.ChangedError) as refusal:
+        apply(repository, repository.tree(), result)
+    command = str(refusal.value).rpartition("first run: git ")[2]
+    run_git(tmp_path, *shlex.split(command))
+    apply(repository, repository.tree(), result)
+    assert (tmp_path / "my file").read_text() == "new\n"
 
 
 def test_another_git_process_is_not_disturbed(

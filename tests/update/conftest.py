@@ -32,6 +32,7 @@ import yaml
 
 from ..conftest import ROOT, TEMPLATE_PARTS, copy_template, once_in_children, shared_folder
 from ..e2e.conftest import clean_environment
+from . import forked
 
 #: The versions that updates start from as long as nothing is released: the first complete one, and
 #: the last one before each kind of service got its own folder in the template.
@@ -92,14 +93,21 @@ class Project:
     def template(
         self, *arguments: str, code: int | None = 0, script: Path = SCRIPT, **env: str
     ) -> str:
-        """Run scripts/template.py; return its output, stderr included."""
-        done = subprocess.run(
-            ["uv", "run", "--quiet", "--script", str(script), *arguments],
-            cwd=self.root, env=clean_environment(**env), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert code in (None, done.returncode), f"{arguments}: {done.returncode}\n{done.stdout}"
-        return done.stdout
+        """Run scripts/template.py; return its output, stderr included.
+
+        With another script or environment, it runs as a user runs it, with uv.
+        """
+        if script == SCRIPT and not env:
+            found, said = forked.run(str(script), arguments, self.root, clean_environment())
+        else:
+            done = subprocess.run(
+                ["uv", "run", "--quiet", "--script", str(script), *arguments],
+                cwd=self.root, env=clean_environment(**env), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
+            found, said = done.returncode, done.stdout
+        assert code in (None, found), f"{arguments}: {found}\n{said}"
+        return said
 
     def make(self, *arguments: str, code: int = 0) -> str:
         """Run make in the project."""
@@ -113,13 +121,10 @@ class Project:
 
     def copier(self, *arguments: str, code: int = 0) -> str:
         """Run plain Copier's update."""
-        done = subprocess.run(
-            [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments],
-            cwd=self.root, env=clean_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout
-        return done.stdout
+        command = ("update", "--trust", "--defaults", *arguments)
+        found, said = forked.run("copier", command, self.root, clean_environment())
+        assert found == code, said
+        return said
 
     def path(self, name: str) -> Path:
         """Return the path of a file."""
@@ -266,6 +271,7 @@ def copier_once_in_children(copier_once: Path) -> Iterator[None]:
         for name, value in once_in_children(copier_once).items():
             patch.setenv(name, value)
         yield
+        forked.end()
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ..e2e.conftest import clean_environment
+from . import forked
 from .conftest import ANSWERS, NEXT, NEXT_FILE, NOW, Project, git
 
 FLASK = {
@@ -68,14 +68,13 @@ def existing(folder: Path, texts: dict[str, str], *, in_git: bool = True) -> Pro
 
 def adopt(project: Project, template: Path, *arguments: str, code: int = 0) -> str:
     """Run `copier copy` with the default answers, which it reads from the project."""
-    done = subprocess.run(
-        [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--overwrite",
-         f"--vcs-ref={NOW}", *arguments, str(template), "."],
-        cwd=project.root, env=clean_environment(), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout
-    return done.stdout
+    command = (
+        *("copy", "--trust", "--defaults", "--overwrite", f"--vcs-ref={NOW}"),
+        *(*arguments, str(template), "."),
+    )
+    found, said = forked.run("copier", command, project.root, clean_environment())
+    assert found == code, said
+    return said
 
 
 @pytest.mark.parametrize("in_git", [True, False])

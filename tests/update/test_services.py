@@ -268,7 +268,8 @@ def test_ignored_files_of_a_removed_service_stay(generate: Generate) -> None:
     output = project.template("remove-service", "b")
     assert files(project.root / "services/b") == {".env": b"SECRET=1\n"}
     assert (
-        "services/b/ still has files that git ignores. To remove them: rm -r services/b" in output
+        "services/b/ still has files that git ignores; move what you need, then remove the rest: "
+        "rm -r services/b" in output
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ..e2e.conftest import clean_environment
-from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Project, commit_version, git
+from .conftest import ANSWERS, NEXT, NOW, OLD, Fresh, Generate, Merged, Project, commit_version, git
 
 Prepare = Callable[[Project], None]
 
@@ -202,6 +203,23 @@ def test_characters_that_the_terminal_lacks_do_not_fail_an_update(project: Proje
     assert project.path("services/motor/app.py").exists()
 
 
+def test_a_report_that_fails_does_not_say_that_nothing_was_changed(
+    generate: Generate, merge: Merged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does it look like a failed update: the files are written, and the user can go on."""
+    project = generate(services="engine:custom", database="none")
+    monkeypatch.setattr(sys.modules["notes"], "env_examples", lambda *_: 1 // 0)
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    code, output = merge(project, "rename-service", "engine", "--to=motor", f"--ref={NOW}")
+    assert code == 0
+    assert errors.getvalue().startswith(
+        "The update is complete and staged, but its report failed: "
+    )
+    assert output.splitlines()[-1].startswith("Undo: ")
+    assert project.path("services/motor/app.py").exists()
+
+
 def test_a_folder_that_is_not_a_project(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     git("commit", "--quiet", "--allow-empty", "--message=x", cwd=tmp_path)
@@ -253,7 +271,7 @@ def test_uv_cannot_install_what_the_merge_needs(
     commit_version(tmp_path / "other", version)
     replaced("_src_path", f"_src_path: {tmp_path / 'other'}\n")(project)
     project.commit()
-    output = project.template("update", code=3)
+    output = project.template("update", code=3, UV="uv")
     assert "copier==99." in output
     assert output.splitlines()[-1] == (
         "template.py: uv could not run the merge; the reason is above, and nothing was changed"

@@ -17,7 +17,6 @@ USER = "DEV_USER"
 #: Folders that no container reads, in a service's folder.
 SKIPPED = {".git", ".venv", "__pycache__", "node_modules"}
 
-
 #: Where the folder of a service is mounted whose containers read one file of it.
 FOLDER, FILE = "/mnt/service", "index.html"
 

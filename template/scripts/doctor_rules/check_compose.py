@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from . import images
-from .compose import ComposeFile, Environment, Service, default_of, text, words_of
+from .compose import ComposeFile, Environment, Port, Service, default_of, text, words_of
 from .images import Tools
 from .model import Edit, Finding, Severity, rule
 from .project import Project
@@ -268,26 +268,44 @@ def sets_port(project: Project, file: ComposeFile, service: Service, numbers: li
 @rule("same-port", "Two services publish the same port")
 def same_port(project: Project) -> Iterator[Finding]:
     """Report services that cannot run at the same time, for example after a merge by hand."""
-    owners: dict[tuple[str, ...], str] = {}
+    earlier: list[tuple[str, str, Port]] = []
     for file, service in services(project):
         # Services with profiles may be alternatives.
         if service.merged.get("profiles"):
             continue
         for port in service.ports(service.own):
-            key = (file.path, default_of(port.address), port.default_published, port.protocol)
-            owner = owners.setdefault(key, service.name)
             number = port.default_published
-            if owner != service.name and number.isdigit():
-                published = port.published.replace(number, free_port(file, int(number)))
-                address = f"{port.address}:" * bool(port.address)
+            owners = [
+                name
+                for path, name, one in earlier
+                if path == file.path and name != service.name and collide(one, port)
+            ]
+            earlier.append((file.path, service.name, port))
+            if owners and number.isdigit():
                 yield Finding(
                     "same-port",
                     file.path,
                     port.line,
-                    f"{service.name} publishes port {number}, and so does {owner}",
+                    f"{service.name} publishes port {number}, and so does {owners[0]}",
                     "Docker does not start the second container: the port is already allocated.",
-                    f'    ports:\n      - "{address}{published}:{port.container}"',
+                    f'    ports:\n      - "{moved(port, free_port(file, int(number)))}"',
                 )
+
+
+def collide(one: Port, other: Port) -> bool:
+    """Return whether two ports use the same port of the host. All interfaces include each address."""
+    same = (one.default_published, one.protocol) == (other.default_published, other.protocol)
+    addresses = {default_of(port.address) for port in (one, other)}
+    return same and (len(addresses) == 1 or one.is_public or other.is_public)
+
+
+def moved(port: Port, number: str) -> str:
+    """Return the short form of a port with another number on the host."""
+    # A variable may have the number in its name. Its default comes last.
+    before, _, after = port.published.rpartition(port.default_published)
+    address = f"{port.address}:" * bool(port.address)
+    protocol = f"/{port.protocol}" * (port.protocol != "tcp")
+    return f"{address}{before}{number}{after}:{port.container}{protocol}"
 
 
 def free_port(file: ComposeFile, number: int) -> str:
