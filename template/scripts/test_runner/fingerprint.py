@@ -668,10 +668,9 @@ def is_output(entry: os.DirEntry[str], names: Iterable[str]) -> bool:
         return any(name.endswith(suffixes) for name in names)
     if (contents := OUTPUT_WITH.get(entry.name)) and "package.json" in names:
         return any(Path(entry.path, name).exists() for name in contents)
-    own = git_folder(entry.path)
-    return (
-        bool(own) and own.parent.name == "worktrees" and own.parents[1] == common_folder(entry.path)
-    )
+    if not (own := git_folder(entry.path)):
+        return False
+    return own.parent.name == "worktrees" and own.parents[1] == common_folder(entry.path)
 
 
 def git_folder(folder: str) -> Path | None:
