@@ -26,7 +26,6 @@ import re
 import shlex
 import signal
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -164,8 +163,11 @@ def parse() -> tuple[Parser, argparse.Namespace]:
     options = parser.parse_args()
     if options.output not in ("auto", "live", "plain", "json"):
         parser.error(f"TEST_OUTPUT must be auto, live, plain or json, not {options.output!r}")
-    if options.trace and not find_spec("opentelemetry"):
-        parser.error("--trace needs opentelemetry-proto: run make test TRACE=1")
+    if options.trace:
+        from importlib.util import find_spec  # Few runs need it.
+
+        if not find_spec("opentelemetry"):
+            parser.error("--trace needs opentelemetry-proto: run make test TRACE=1")
     if os.environ.get(INSIDE) == str(ROOT):
         parser.error("a test target starts this runner again: call the test tool there instead")
     return parser, options
@@ -285,8 +287,8 @@ def report_details(
 
 def open_cache(options: argparse.Namespace, found: list[Target]) -> Cache | None:
     """Mark the targets that have passed with the same inputs. Return None if the cache is off."""
-    # With --fail-slow a pass depends on the speed of the machine.
-    if options.fail_slow or not allowed(asked=options.cache):
+    # With --fail-slow a pass depends on the speed of the machine, with --trace on other containers.
+    if options.fail_slow or options.trace or not allowed(asked=options.cache):
         return None
     # Verbose output needs a run, and --failed asks for one.
     fresh = options.fresh or options.failed or options.verbose

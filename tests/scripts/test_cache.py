@@ -149,6 +149,17 @@ def test_what_always_runs(project: Cached, options: tuple[str, ...], env: dict[s
     assert project.runs() == 2
 
 
+def test_a_run_with_traces_neither_reads_nor_stores(project: Cached, tmp_path: Path) -> None:
+    (tmp_path / "modules/opentelemetry").mkdir(parents=True)
+    env = {"PYTHONPATH": str(tmp_path / "modules")}
+    project.run("--stage", "unit", "--trace", **env)
+    for _ in range(2):
+        project.run("--stage", "unit", **env)
+    assert project.runs() == 2
+    project.run("--stage", "unit", "--trace", **env)
+    assert project.runs() == 3
+
+
 def test_ci_uses_the_cache_if_asked(project: Cached) -> None:
     for _ in range(2):
         project.run("--stage", "unit", "--cache", CI="true")

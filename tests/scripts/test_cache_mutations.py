@@ -268,6 +268,7 @@ class Subject:
     def environment(self) -> Mutation:
         name = self.rng.choice(
             ["LANG", "TZ", "DATABASE_URL", "PYTEST_ADDOPTS", "NODE_OPTIONS", "HOME", "FEATURE_X"]
+            + ["TERM", "COLORTERM", "COLUMNS"]
             + ["PYTHONPATH", "PYTHONHASHSEED", "HTTP_PROXY", "POSTGRES_PASSWORD", "AWS_REGION"]
         )
         value = str(self.rng.randrange(10**6))
@@ -348,7 +349,7 @@ class Subject:
 
         def restore() -> None:
             path.write_bytes(before)
-            os.utime(path, ns=(10**18, 10**18))
+            self.ask(store=time.time())  # Nothing can restore the time of its change.
 
         return Mutation(f"tool {name}", affected, restore)
 
@@ -385,9 +386,7 @@ class Subject:
             os.utime(path)
             return Mutation(f"mtime of {path.name}", set())
         if kind == "environment":
-            name = self.rng.choice(
-                ["PWD", "SHLVL", "TERM", "COLUMNS", "TMUX_PANE", "SSH_AUTH_SOCK"]
-            )
+            name = self.rng.choice(["PWD", "SHLVL", "WINDOWID", "TMUX_PANE", "SSH_AUTH_SOCK"])
             return Mutation(f"environment {name}", set(), env={name: "x"})
         if kind == "service":
             # `worker` names frontend's folder in a test, so it is left out here.
@@ -396,7 +395,7 @@ class Subject:
         if kind == "worktree":
             folder = self.project / ".worktrees/x"
             (folder / "services").mkdir(parents=True)
-            (folder / ".git").write_text("gitdir: /somewhere/.git/worktrees/x\n")
+            (folder / ".git").write_text(f"gitdir: {self.project}/.git/worktrees/x\n")
             (folder / "services/new.py").touch()
             # The folder .worktrees itself stays, as in a project that has worktrees there.
             return Mutation(kind, set(), lambda: shutil.rmtree(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -103,3 +104,16 @@ def test_a_build_is_interrupted(builds: ModuleType, tmp_path: Path) -> None:
 def test_stacks_with_traces_are_built_one_by_one(builds: ModuleType, tmp_path: Path) -> None:
     stacks = [SimpleNamespace(traced=traced, folder=tmp_path) for traced in (False, True)]
     assert not builds.SharedBuild(stacks).done(stacks[0], Log(tmp_path / "a.log"), lambda: False)
+
+
+def test_compose_does_not_hang_a_run(
+    builds: ModuleType, runner: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = runner("compose")
+
+    def run(*args: Any, timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(args[0], timeout)
+
+    monkeypatch.setattr(compose.subprocess, "run", run)
+    with pytest.raises(compose.DockerError, match="config did not answer within 60 seconds"):
+        builds.resolved(compose.Stack("api", "x", "run"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -197,3 +198,12 @@ def test_a_container_is_known_by_the_files_that_docker_mounts(
         f"712 690 254:1 /var/lib/docker/containers/{own}/hostname /etc/hostname rw - ext4 /dev/vda rw\n"
     )
     assert runner("docker").OWN_MOUNT.findall(lines) == [own]
+
+
+def test_a_user_without_a_home_folder_has_no_settings(
+    engine: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert engine.settings()[1] == {}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
-from types import ModuleType
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from urllib.request import urlopen
 
 import pytest
+
+from tests.projects import wait_until
 
 
 @pytest.fixture
@@ -72,3 +81,48 @@ def test_own_services_send_their_traces_and_wait_for_the_receiver(traces: Module
         "localhost,127.0.0.1,traces",
     )
     assert services["api"]["depends_on"] == {"traces": {"condition": "service_healthy"}}
+
+
+class Service:
+    """A substitute of the module of opentelemetry-proto that decodes a request."""
+
+    class ExportTraceServiceRequest:
+        @staticmethod
+        def FromString(body: bytes) -> object:
+            if body.startswith(b"{"):
+                raise RuntimeError("no protobuf")
+            return SimpleNamespace(resource_spans=[])
+
+
+def test_what_is_no_protobuf_does_not_end_the_run(
+    traces: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "import_module", lambda _: Service)
+    lines = [base64.b64encode(body).decode() for body in (b"{}", b"x")]
+    assert traces.spans("\n".join([*lines, "half a lin"])) == []
+
+
+def test_the_receiver_writes_each_request_on_a_line_of_its_own(
+    runner: Callable[[str], ModuleType], traces: ModuleType, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = traces.RECEIVER.replace(f'("", {traces.PORT})', f'("127.0.0.1", {port})')
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
+
+    def send(body: bytes) -> None:
+        with urlopen(f"{url}/v1/traces", data=body, timeout=30):
+            pass
+
+    bodies = [b"%d" % number * 1000 for number in range(100, 140)]
+    with log.open("wb") as file:
+        receiver = subprocess.Popen([sys.executable, "-c", code], stdout=file)
+    try:
+        wait_until(lambda: runner("compose").answers(url))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(send, bodies))
+    finally:
+        receiver.kill()
+        receiver.wait()
+    assert sorted(map(base64.b64decode, log.read_bytes().splitlines())) == bodies

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -51,6 +50,8 @@ class SharedBuild:
         # With traces, a stack has one more compose file.
         if len(self.stacks) < 2 or any(one.traced for one in self.stacks):
             return False
+        from concurrent.futures import ThreadPoolExecutor  # Unit tests do not need it.
+
         with ThreadPoolExecutor() as pool:
             services = merged(pool.map(resolved, self.stacks))
         if services is None:

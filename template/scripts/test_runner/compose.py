@@ -236,15 +236,24 @@ class Stack:
         ]
 
     def config(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run `docker compose config` on this stack."""
-        return subprocess.run(
-            ["docker", "compose", *self._files, "config", *args],
-            cwd=self.folder,
-            env=self.environment() | env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        """Run `docker compose config` on this stack.
+
+        Raises:
+            DockerError: the command did not end within TIMEOUT seconds.
+        """
+        try:
+            return subprocess.run(
+                ["docker", "compose", *self._files, "config", *args],
+                cwd=self.folder,
+                env=self.environment() | env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=docker.TIMEOUT,
+            )
+        except subprocess.TimeoutExpired:
+            text = f"docker compose config did not answer within {docker.TIMEOUT} seconds"
+            raise DockerError(text) from None
 
     def _start(self, log: IO[bytes], stop: Callable[[], bool]) -> None:
         """Start the containers and wait until all are healthy, or have ended with exit code 0.

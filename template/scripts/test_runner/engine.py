@@ -24,7 +24,8 @@ class NoSocketError(Exception):
 
 def settings() -> tuple[Path, dict[str, Any]]:
     """Return the folder of Docker's settings, and the settings; empty if there are none."""
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    # Unlike Path.home(), this does not fail for a user without a home folder.
+    folder = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111
     try:
         found = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):

@@ -10,7 +10,9 @@
 | image NAME | the ID of each image that the stack uses and does not build |
 | base image NAME | the digest of each image that a Dockerfile names, or the ID in Docker's image store |
 | environment NAME | each variable that the tests can read, except NEUTRAL |
-| tool NAME | path, size and time of each program in the commands; the version behind a version manager |
+| tool NAME | path, size and times of each program in the commands; the version behind a version manager |
+| path PATH | the content of what PYTHONPATH or NODE_PATH names outside the project |
+| installed | the packages of the system and of Python environments outside the project, and the times of the folders on PATH |
 | machine | operating system, kernel, architecture, time zone, user and umask |
 | engine | version and architecture of Docker's engine, and its plugins |
 
@@ -23,18 +25,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import glob
+from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from .changes import UNTESTED, all_services, stack_of
 from .memo import Memo, UnreadableError, as_unreadable, digest, identity
@@ -49,7 +53,7 @@ VERSION = "1"
 #: Environment variables that cannot decide a verdict: where a shell or terminal runs, what selects or
 #: displays targets, and marks that the runner or a version manager sets for itself.
 NEUTRAL = re.compile(
-    r"_|PWD|OLDPWD|SHLVL|TERM|TERM_PROGRAM(_VERSION)?|TERM_SESSION_ID|COLORTERM|COLUMNS|LINES|WINDOWID"
+    r"_|PWD|OLDPWD|SHLVL|TERM_SESSION_ID|WINDOWID"
     r"|SSH_(AUTH_SOCK|AGENT_PID|CLIENT|CONNECTION|TTY)|GPG_TTY|TMUX(_PANE)?|STY|XDG_SESSION_ID"
     r"|DBUS_SESSION_BUS_ADDRESS|INVOCATION_ID|JOURNAL_STREAM|VSCODE_.*|DIRENV_.*"
     r"|SERVICE|STAGE|CHANGED|FAILED|FRESH|VERBOSE|TEST_OPTIONS|MAKEOVERRIDES|TEST_OUTPUT|MAKE_TERM(OUT|ERR)"
@@ -66,7 +70,7 @@ OUTPUT_NEXT_TO = {
     "target": ("Cargo.toml", "pom.xml"),
     "obj": (".csproj", ".fsproj"),
 }
-#: Folders that are output only if they contain one of these files.
+#: Folders of a Node.js package that are output only if they contain one of these files.
 OUTPUT_WITH = {"coverage": ("coverage-final.json", "lcov.info", "clover.xml", "lcov-report")}
 #: Files that tools write and no test reads.
 OUTPUT_FILE = re.compile(r"\.coverage(\..+)?|\.DS_Store|\..+\.sw[a-p]")
@@ -82,16 +86,52 @@ OWN = ("scripts/", "deploy/", ".github/", ".gitea/", "Makefile", "README", ".cop
 CODE = re.compile(r"\.(py|[cm]?[jt]sx?|css|html|svg|png|md|go|rs|java|kt|rb|php|cs|sql)$")
 #: A file in node_modules that cannot change what a test does.
 INERT = re.compile(r"\.(map|md|txt|flow|d\.[cm]?ts)$|^(LICENSE|README)")
+#: Folders in node_modules where pnpm, Yarn and Prisma keep code.
+STORES = (".pnpm", ".store", ".prisma")
 #: Files in node_modules that a package manager writes last.
 MARKERS = (".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity")
+
+#: A program in the bin folder of a .venv that is smaller is a script, in bytes.
+MOST_SCRIPT = 20_000
 
 #: Tools whose program is a version manager, which starts another program.
 MANAGERS = re.compile(r"volta-shim|mise|rustup|asdf|proto|fnm|pyenv|rbenv|nodenv")
 
-#: Where version managers keep the user's choice, in the home folder.
+#: Where version managers keep the user's choice and what is installed, in the home folder.
 MANAGED_BY = (
     *(".pyenv/version", ".pyenv/versions", ".rbenv/version", ".nodenv/version", ".tool-versions"),
-    *(".config/mise/config.toml", ".volta/tools/user/platform.json", ".rustup/settings.toml"),
+    *(".config/mise/*.toml", ".config/mise/conf.d/*", ".local/share/mise/installs/*", ".asdfrc"),
+    *(
+        ".asdf/installs/*",
+        ".proto/.prototools",
+        ".proto/tools/*",
+        ".volta/tools/user/platform.json",
+    ),
+    *(".rustup/settings.toml", ".rustup/update-hashes/*"),
+)
+#: The same in a folder with another name, beside the folder of the shims.
+MANAGED_BESIDE = ("version", "versions", "installs/*")
+#: Files with a choice for all folders below.
+CHOICES = (
+    *(".tool-versions", "mise.toml", ".mise.toml", ".prototools", ".python-version"),
+    *(".node-version", ".nvmrc", ".ruby-version", "rust-toolchain", "rust-toolchain.toml"),
+)
+
+#: What changes when a package of the operating system is installed.
+SYSTEM = (
+    *("/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/pacman/local"),
+    *("/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite", "/run/current-system"),
+    *("/opt/homebrew/var/homebrew/linked", "/usr/local/var/homebrew/linked"),
+)
+#: Environment variables that name a folder with Python packages, and those with code that is imported.
+ENVIRONMENTS = ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX")
+IMPORTED = ("PYTHONPATH", "NODE_PATH")
+#: What an installer writes for each Python package.
+INSTALLED = (".dist-info", ".egg-info", ".egg-link", ".pth")
+
+#: A compose file that may be resolved differently although the files of the project are the same.
+OTHER_FILES = re.compile(
+    rf"\b(env_file|label_file|include|extends|COMPOSE_(ENV_)?FILES?)\b|\$\{{?(?!TEST_INSTANCE_ID)({NEUTRAL.pattern})\b"
 )
 
 #: The most files that are read of a folder outside the project.
@@ -121,7 +161,7 @@ def words_of(services: Iterable[str], folders: Iterable[str]) -> re.Pattern[byte
     names = "|".join(map(re.escape, sorted(services))) or "(?!)"
     homes = "|".join(re.escape(folder) for folder in sorted(folders) if folder != ".") or "(?!)"
     text = (
-        rf"((?:\.\./|services/)(?:{names}))(?![\w-])|[\"']({names})[\"']|({homes})"
+        rf"((?:\.\./|services/)(?:{names}))(?![\w-])|[\"']({names}|\w+\.md|LICENSE)[\"']|({homes})"
         r"|(\.\./tests|deploy/(?!test\b)[a-z]+|\.github)|[\"'/](docs)[\"'/]|\.\./(\w+\.md|LICENSE)"
     )
     return re.compile(text.encode())
@@ -139,27 +179,27 @@ class Inputs:
     _folders: dict[str, list[str]] = field(default_factory=dict)
     _images: dict[str, str] = field(default_factory=dict)
     _bases: dict[str, str] = field(default_factory=dict)
+    _managed: dict[Path, str] = field(default_factory=dict)
+    _installed: str = ""
     _about: str = ""
 
     def read(self, targets: Iterable[Target]) -> dict[str, Parts | UnreadableError]:
         """Return the parts of each target by its title, or why they cannot be read."""
         wanted = list(targets)
-        found: dict[str, Parts | UnreadableError] = {}
         scopes = {target.scope: target for target in wanted if target.scope}
+        if not scopes:
+            return self._basics(wanted)
+        from concurrent.futures import ThreadPoolExecutor  # Unit tests do not need it.
+
         with ThreadPoolExecutor(max_workers=8) as pool:
-            about = pool.submit(self.engine.about) if scopes else None
+            about = pool.submit(self.engine.about)
             # Most often the stacks are those of the last run. Ask while the files are read.
             before = Images()
-            if scopes:
-                with suppress(Exception):  # It only saves time.
-                    before = Images.of(config for _, config in self.memo.configs.values())
+            with suppress(Exception):  # It only saves time.
+                before = Images.of(config for _, config in self.memo.configs.values())
             images = pool.submit(self.engine.images, before.all) if before.all else None
             bases = pool.submit(self.engine.base_images, before.bases) if before.bases else None
-            for target in wanted:
-                try:
-                    found[target.title] = self.basic(target)
-                except Exception as error:  # noqa: BLE001 - on any error, the target must run
-                    found[target.title] = as_unreadable(error)
+            found = self._basics(wanted)
             readable = {
                 scope: target
                 for scope, target in scopes.items()
@@ -169,7 +209,7 @@ class Inputs:
             try:
                 self._images = images.result() if images else {}
                 self._bases = bases.result() if bases else {}
-                self._about = about.result() if about else ""
+                self._about = about.result()
                 now = Images()
                 for plan in plans.values():
                     with suppress(Exception):  # `stack` meets the same error.
@@ -191,6 +231,15 @@ class Inputs:
         return found
 
     # WITHOUT DOCKER -----------------------------------------------------------
+    def _basics(self, targets: Iterable[Target]) -> dict[str, Parts | UnreadableError]:
+        found: dict[str, Parts | UnreadableError] = {}
+        for target in targets:
+            try:
+                found[target.title] = self.basic(target)
+            except Exception as error:  # noqa: BLE001 - on any error, the target must run
+                found[target.title] = as_unreadable(error)
+        return found
+
     def basic(self, target: Target) -> Parts:
         """Return the parts that have nothing to do with Docker."""
         plan = dry_run(tuple(target.command))
@@ -199,6 +248,9 @@ class Inputs:
         parts = {"target": digest(target.title, options, recipe), "machine": machine()}
         for folder in self.folders(target):
             parts[f"tree {folder}"] = self.tree(folder).digest
+        parts["installed"] = self.installed()
+        for path in self.imported():
+            parts[f"path {path}"] = self.place(path)
         for outside in self.extra(target):
             parts[f"also {outside}"] = self.place(Path(self.root, outside))
         for name, value in self.env.items():
@@ -206,6 +258,7 @@ class Inputs:
                 parts[f"environment {name}"] = digest(self.portable(value))
         words = {"make", "sh", "bash", *re.findall(r"[\w.+-]+", plan.stdout)}
         words |= {"node"} if {"npm", "npx"} & words else set()
+        words |= self.programs(plan.stdout)
         for word in sorted(words):
             if tool := self.tool(word, target.folder):
                 parts[f"tool {word}"] = tool
@@ -347,14 +400,16 @@ class Inputs:
                     info = entry.stat(follow_symlinks=False)
                 except OSError as error:
                     raise UnreadableError(f"cannot read {entry.path}: {error.strerror}") from None
-                mode = f"{info.st_mode:o}"
+                mode = f"{info.st_mode:o} {info.st_uid} {info.st_gid}"
                 if stat.S_ISDIR(info.st_mode):
                     if is_output(entry, names) or (
                         not untested and UNTESTED_FOLDER.fullmatch(name)
                     ):
                         continue
                     if entry.name == "node_modules" or entry.name == ".venv" or is_venv(entry):
-                        lines.append(f"packages {name} {self.packages(entry)}")
+                        lines.append(
+                            f"packages {name} {self.packages(entry.path, (*inside, real))}"
+                        )
                         continue
                     lines.append(f"{mode} {name}")
                     again = rewritten or entry.name in REWRITTEN
@@ -383,7 +438,8 @@ class Inputs:
 
     def link(self, path: str, real: str, inside: tuple[str, ...], *, whole: bool) -> str:
         """Return a digest of a symbolic link: its text, and what it points to."""
-        text, to = self.portable(str(Path(path).readlink())), os.path.realpath(path)
+        to = os.path.realpath(path)
+        text = self.portable(f"{Path(path).readlink()} {to}")
         # A loop ends, and a folder inside the tree is read anyway, unless the tree leaves out some.
         if to in (real, *inside) or (whole and to.startswith(f"{real}/") and Path(to).is_dir()):
             return digest("link", text)
@@ -404,59 +460,74 @@ class Inputs:
         most = 0 if path.is_relative_to(self.root) else MOST_OUTSIDE
         return self.walk(path, most=most, inside=inside).digest
 
-    def packages(self, folder: os.DirEntry[str]) -> str:
+    def packages(self, folder: str, inside: tuple[str, ...]) -> str:
         """Return the digest of the installed packages in a .venv or node_modules.
 
         A file's size and time stand for its content where the installer keeps the time of the file in
         the package. Where it does not, files count by content if they changed after the installation.
         """
-        if folder.name == "node_modules":
-            return self.node_modules(folder.path)
-        lines = []
+        if Path(folder).name == "node_modules":
+            return self.node_modules(folder, inside)
+        lines, real = [], os.path.realpath(folder)
         with suppress(OSError):
-            lines.append(Path(folder.path, "pyvenv.cfg").read_text())
-        python = os.path.realpath(f"{folder.path}/bin/python")
-        lines.append(identity(python))
-        for path, entry in files_below(f"{folder.path}/lib"):
-            if ".dist-info/" in path and entry.name != "direct_url.json":
+            lines.append(Path(folder, "pyvenv.cfg").read_text())
+        for path, entry in files_below(f"{folder}/lib"):
+            if ".dist-info/" in path and entry.name not in ("direct_url.json", "entry_points.txt"):
                 if entry.name == "METADATA":
                     lines.append(path)  # The other files have the time and place of installation.
             elif entry.is_symlink():
-                lines.append(f"{path} {self.portable(str(Path(entry.path).readlink()))}")
-            elif entry.name.endswith(".pth") or entry.name == "direct_url.json":
+                lines.append(f"{path} {self.link(entry.path, real, inside, whole=True)}")
+            elif entry.name.endswith(".pth") or ".dist-info/" in path:
                 text = Path(entry.path).read_text(errors="replace")
                 lines += [path, self.portable(text)]
                 # An editable install: the package's source is somewhere else.
-                for line in text.splitlines() if entry.name.endswith(".pth") else ():
-                    if line.startswith("/") and Path(line).is_dir():
-                        lines.append(self.place(Path(line)))
+                places = map(os.path.realpath, sources(entry.path, text))
+                lines += [self.place(Path(to), inside) for to in places if to not in inside]
             else:
                 info = entry.stat()
                 lines.append(f"{path} {info.st_size} {info.st_mtime_ns}")
+        for path, entry in files_below(f"{folder}/bin"):
+            info = entry.stat(follow_symlinks=False)
+            if entry.is_symlink():
+                program = identity(os.path.realpath(entry.path))
+                lines.append(f"{path} {self.portable(program)}")
+            elif info.st_size < MOST_SCRIPT:  # It has the path of the interpreter.
+                text = Path(entry.path).read_bytes().decode(errors="surrogateescape")
+                lines.append(f"{path} {self.portable(text)}")
+            else:
+                lines.append(f"{path} {info.st_size} {info.st_mtime_ns}")
         return digest(*lines)
 
-    def node_modules(self, folder: str) -> str:
+    def node_modules(self, folder: str, inside: tuple[str, ...]) -> str:
         """Return the digest of a node_modules folder."""
-        lines, installed = [], 0
+        lines, installed, written = [], 0, 0
+        real = os.path.realpath(folder)
         for marker in MARKERS:
             with suppress(FileNotFoundError):
                 info = Path(folder, marker).stat()
                 lines.append(self.memo.hash(f"{folder}/{marker}", info)[0])
                 installed = max(installed, info.st_ctime_ns)
+                written = max(written, info.st_mtime_ns)
+        if (
+            installed > time.time_ns()
+        ):  # The clock was set back, so later changes have earlier times.
+            installed = 0
         with os.scandir(folder) as listing:
-            tops = sorted(entry.name for entry in listing)
+            tops = sorted(listing, key=lambda entry: entry.name)
         for top in tops:
-            if top.startswith("."):
+            if top.name.startswith(".") and top.name not in STORES:
                 continue  # .bin has links to the packages; .vite and .cache are output.
-            lines.append(top)
-            if (link := Path(folder, top)).is_symlink():  # A workspace, or pnpm.
-                lines.append(self.portable(str(link.readlink())))
-            for path, entry in files_below(f"{folder}/{top}"):
-                if INERT.search(entry.name) or entry.is_symlink():
-                    continue
-                info = entry.stat()
-                if info.st_ctime_ns > installed:
-                    lines.append(f"{path} {self.memo.hash(entry.path, info)[0]}")
+            lines.append(top.name)
+            entries = [("", top)] if top.is_symlink() else files_below(top.path)
+            for path, entry in entries:
+                if entry.is_symlink():  # A workspace, or pnpm.
+                    lines.append(f"{path} {self.link(entry.path, real, inside, whole=True)}")
+                elif not INERT.search(entry.name):
+                    info = entry.stat()
+                    lines.append(f"{path} {info.st_size}")
+                    # The folder may be a copy of one with later changes.
+                    if info.st_ctime_ns > installed or info.st_mtime_ns > written:
+                        lines.append(self.memo.hash(entry.path, info)[0])
         return digest(*lines)
 
     def tool(self, word: str, folder: str) -> str:
@@ -465,14 +536,15 @@ class Inputs:
         if not found:
             return ""
         real = os.path.realpath(found)
-        if "/shims/" not in found and not MANAGERS.fullmatch(Path(real).name):
+        # The programs of rustup are hard links to it.
+        names = {Path(real).name, *(["rustup"] if is_same(real, "rustup") else [])}
+        if "/shims/" not in found and not any(map(MANAGERS.fullmatch, names)):
             return self.portable(identity(real))
         where = self.root / folder
         # Not the trees of the target: its other stages would ask again, and again in the next run.
         trees = [self.tree(place).config for place in dict.fromkeys((".", folder))]
-        settings = [identity(str(Path.home() / file)) for file in MANAGED_BY]
         variables = [f"{name}={value}" for name, value in sorted(self.env.items())]
-        key = digest(word, identity(real), *trees, *settings, *variables)
+        key = digest(word, identity(real), *trees, self.managed(Path(found).parents[1]), *variables)
         known = self.memo.tools.get(f"{word} {folder}")
         if not known or known[0] != key:
             try:
@@ -490,6 +562,52 @@ class Inputs:
             self.memo.tools[f"{word} {folder}"], self.memo.changed = known, True
         return known[1]
 
+    def managed(self, data: Path) -> str:
+        """Return a digest of what decides outside the project which program a version manager starts.
+
+        Args:
+            data: the folder with the manager's shims and programs.
+        """
+        if data not in self._managed:
+            places = [path for pattern in MANAGED_BY for path in sorted(Path.home().glob(pattern))]
+            places += [path for pattern in MANAGED_BESIDE for path in sorted(data.glob(pattern))]
+            places += [folder / name for folder in self.root.parents for name in CHOICES]
+            self._managed[data] = digest(*(identity(str(place)) for place in places))
+        return self._managed[data]
+
+    def installed(self) -> str:
+        """Return a digest of the programs and packages outside the project, which tests may use.
+
+        An installation changes the time of the folder of a program, or the entry of a package.
+        """
+        if not self._installed:
+            home, path = Path.home(), self.env.get("PATH", "").split(os.pathsep)
+            prefixes = {*map(os.path.dirname, path), f"{home}/.local"}
+            prefixes |= {self.env[name] for name in ENVIRONMENTS if self.env.get(name)}
+            prefixes |= {*map(str, home.glob(".pyenv/versions/*"))}
+            entries = [*map(os.path.realpath, SYSTEM), *path]
+            for prefix, kind in product(filter(os.path.isabs, prefixes), ("site", "dist")):
+                for folder in glob(f"{prefix}/lib/python*/{kind}-packages"):  # noqa: PTH207 - fast
+                    with os.scandir(folder) as found:
+                        entries += [one.path for one in found if one.name.endswith(INSTALLED)]
+            own = f"{self.root}/"
+            outside = sorted({entry for entry in entries if not entry.startswith(own)})
+            self._installed = digest(*map(identity, outside))
+        return self._installed
+
+    def programs(self, recipe: str) -> set[str]:
+        """Return the paths in a recipe that are outside the project. Some of them may be programs."""
+        text = re.sub(r"(?:~|\$HOME|\$\{HOME\})(?=/)", str(Path.home()), recipe)
+        paths = re.findall(r"(?<![\w.-])/[\w.+@/-]+", text)
+        return {path for path in paths if not Path(path).is_relative_to(self.root)}
+
+    def imported(self) -> Iterator[Path]:
+        """Yield the folders outside the project from which variables let programs import code."""
+        for name in IMPORTED:
+            for place in self.env.get(name, "").split(os.pathsep):
+                if place and not Path(self.root, place).is_relative_to(self.root):
+                    yield Path(place)
+
     def portable(self, text: str) -> str:
         """Replace the path of the checkout, which differs between worktrees."""
         return text.replace(str(self.root), "{project}")
@@ -504,7 +622,7 @@ class Inputs:
                 if (about or {}).get("external"):
                     raise UnreadableError(f"its stack uses {name} of {kind}, which is external")
         for service in (config.get("services") or {}).values():
-            if service.get("pull_policy") in ("always", "daily", "weekly", "every"):
+            if re.match("always|daily|weekly|every", service.get("pull_policy") or ""):
                 raise UnreadableError(f"{service.get('image')} is pulled again for each run")
             if (service.get("build") or {}).get("pull"):
                 raise UnreadableError("its base images are pulled again for each run")
@@ -524,6 +642,11 @@ class Inputs:
 
     def _config(self, target: Target) -> dict[str, Any]:
         """Return the resolved compose files of a target's scope, from the memo if nothing changed."""
+        service = "" if target.scope == "full" else f"services/{target.scope}/"
+        place = self.root / f"{service}deploy/test"
+        files = [*place.glob("*.y*ml"), *place.glob(".env")]
+        if any(OTHER_FILES.search(file.read_text(errors="replace")) for file in files):
+            return self.engine.config(target.scope)
         folders = [self.tree(folder) for folder in self.folders(target)]
         names = sorted(name for name in self.env if not NEUTRAL.fullmatch(name))
         variables = [f"{name}={self.env[name]}" for name in names]
@@ -543,10 +666,48 @@ def is_output(entry: os.DirEntry[str], names: Iterable[str]) -> bool:
         return True
     if suffixes := OUTPUT_NEXT_TO.get(entry.name):
         return any(name.endswith(suffixes) for name in names)
-    if contents := OUTPUT_WITH.get(entry.name):
+    if (contents := OUTPUT_WITH.get(entry.name)) and "package.json" in names:
         return any(Path(entry.path, name).exists() for name in contents)
+    if not (own := git_folder(entry.path)):
+        return False
+    return own.parent.name == "worktrees" and own.parents[1] == common_folder(entry.path)
+
+
+def git_folder(folder: str) -> Path | None:
+    """Return the folder that the file .git in a folder names; None if it has no such file."""
+    with suppress(OSError), open(f"{folder}/.git") as file:  # noqa: PTH123 - called for each folder
+        text = file.read()
+        return Path(folder, text.removeprefix("gitdir: ").strip()).resolve()
+    return None
+
+
+def common_folder(path: str) -> Path | None:
+    """Return git's folder of the repository around a folder, which all its worktrees share."""
+    for folder in Path(path).resolve().parents:
+        if (folder / ".git").is_dir():
+            return folder / ".git"
+        if own := git_folder(str(folder)):
+            return own.parents[1] if own.parent.name == "worktrees" else own
+    return None
+
+
+def sources(path: str, text: str) -> list[str]:
+    """Return the folders that a .pth file or a direct_url.json names as the source of a package."""
+    if path.endswith(".pth"):
+        lines = [line for line in text.splitlines() if line and not line.startswith("import")]
+        places = [Path(path).parent / line for line in lines]
+        return [str(place) for place in places if place.is_dir()]
+    with suppress(ValueError):
+        about = json.loads(text)
+        if about.get("dir_info", {}).get("editable"):
+            return [unquote(about["url"].removeprefix("file://"))]
+    return []
+
+
+def is_same(path: str, other: str) -> bool:
+    """Whether a file is the same as another one in its folder."""
     with suppress(OSError):
-        return "/worktrees/" in Path(entry.path, ".git").read_text()
+        return Path(path).samefile(Path(path).with_name(other))
     return False
 
 
@@ -577,7 +738,7 @@ def machine() -> str:
     """Return a digest of the machine: system, kernel, architecture, time zone, user and umask."""
     umask = os.umask(0o022)
     os.umask(umask)
-    texts: list[str | bytes] = [*platform.uname()[2:5], platform.system()]
+    texts: list[str | bytes] = [*os.uname()[2:], os.uname().sysname]
     for file in ("/etc/os-release", "/etc/localtime"):
         with suppress(OSError):
             texts.append(Path(file).read_bytes())

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .project import MULTI
+
 #: A file that was written less than this long ago, in nanoseconds, is read again next time: a second
 #: write in the same tick of the clock would leave the same times.
 RACY = 2_000_000_000
@@ -44,12 +46,12 @@ def digest(*texts: str | bytes) -> str:
 
 
 def identity(path: str) -> str:
-    """Return the path, size and time of a program; only the path if it does not exist."""
+    """Return the path, size and times of a program; only the path if it does not exist."""
     try:
-        info = Path(path).stat()
+        info = os.stat(path)  # noqa: PTH116 - called for thousands of files
     except OSError:
         return path
-    return f"{path} {info.st_size} {info.st_mtime_ns}"
+    return f"{path} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}"
 
 
 class Memo:
@@ -92,7 +94,7 @@ class Memo:
             next(filter(None, groups)).decode(errors="replace")
             for groups in self.words.findall(content)
             # A quoted name alone says little, so it counts where the code also leaves its folder.
-            if not groups[1] or UPWARDS.search(content)
+            if not groups[1] or not MULTI or UPWARDS.search(content)
         }
         result = hashlib.sha256(content).hexdigest(), " ".join(sorted(words))
         if now - max(info.st_mtime_ns, info.st_ctime_ns) > RACY:

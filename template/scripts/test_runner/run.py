@@ -19,7 +19,6 @@ from .builds import SharedBuild
 from .diagnosis import StackError
 from .display import Display
 from .docker import DockerError
-from .junit import read_junit
 from .locks import Lock, Owner
 from .preparation import Preparation
 from .project import ROOT
@@ -32,6 +31,8 @@ PLUGINS = Path(__file__).parent / "plugins"
 #: Set in the environment of every target. A target that starts the runner again would loop forever,
 #: so the runner refuses to start where this names its own project.
 INSIDE = "TEST_RUNNER_ROOT"
+
+ACTIVE = frozenset({State.PENDING, State.RUNNING})
 
 #: Seconds between two polls of all targets.
 TICK = 0.02
@@ -148,7 +149,7 @@ class Run:
         for target in members:
             if target.state in (State.SKIPPED, State.CACHED):
                 self.display.finished(target)
-        while any(target.state in (State.PENDING, State.RUNNING) for target in members):
+        while any(target.state in ACTIVE for target in members):
             if self.options.fail_fast and not self._failed_first:
                 self._failed_first = next((t.title for t in members if t.state in BAD), "")
             if self.stopping or self._failed_first:
@@ -160,11 +161,12 @@ class Run:
                     self._poll(target)
                 elif target.state == State.PENDING:
                     self._start_if_possible(target)
-            self._tick()
+            self.display.update()
+            if any(target.state in ACTIVE for target in members):
+                self._tick()
         return not any(target.state in BAD for target in members)
 
     def _tick(self) -> None:
-        self.display.update()
         limit = self.options.run_timeout
         if limit and time.monotonic() - self.began > limit:
             self.late = True
@@ -175,8 +177,6 @@ class Run:
 
     # STACKS -------------------------------------------------------------------
     def _sweep(self) -> None:
-        import psutil  # noqa: F401 - loads the module while the tests run, not at the end
-
         with suppress(DockerError, OSError):  # Without Docker, a later run removes the rest.
             compose.sweep()
 
@@ -251,6 +251,8 @@ class Run:
 
     def _poll(self, target: Target) -> None:
         """Read the progress of a running target, stop the target if necessary, and detect its end."""
+        from .junit import read_junit  # Imported late: while the first tests run.
+
         process, limit = target.process, self.options.timeout
         assert process
         preparation = self._preparations.get(target.title)
@@ -354,7 +356,7 @@ class Run:
         for target in self.targets:
             if target.process and target.state == State.RUNNING:
                 target.process.end()
-            if target.state in (State.PENDING, State.RUNNING):
+            if target.state in ACTIVE:
                 target.state = State.NOT_RUN
         begun = [preparation for preparation in self._preparations.values() if preparation.began]
         for preparation in begun:

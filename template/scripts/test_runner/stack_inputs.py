@@ -21,6 +21,7 @@ from .project import ROOT, SLUG
 
 #: The first line of a stage in a Dockerfile: its options, its image, and its name.
 FROM = re.compile(r"\s*FROM\s+((?:--\S+\s+)*)(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+ARG = re.compile(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']*)", re.MULTILINE | re.IGNORECASE)
 PLATFORM = re.compile(r"--platform=(\S+)")
 #: A base image as `base_images` returns it.
 PLATFORM_AND_NAME = re.compile(r"(?:--platform=(\S+) )?(\S+)")
@@ -99,6 +100,12 @@ def host_paths(config: dict[str, Any]) -> set[Path]:
         for volume in service.get("volumes") or ():
             if isinstance(volume, dict) and volume.get("type") == "bind":
                 found.add(Path(volume["source"]))
+    for about in (config.get("volumes") or {}).values():
+        options = (about or {}).get("driver_opts") or {}
+        if options.get("device") and options.get("type") != "tmpfs":
+            if "bind" not in str(options.get("o")):
+                raise UnreadableError(f"a volume of its stack uses {options['device']}")
+            found.add(Path(options["device"]))
     for kind in ("configs", "secrets"):
         for about in (config.get(kind) or {}).values():
             if (about or {}).get("external"):
@@ -124,7 +131,10 @@ def base_images(build: dict[str, Any], platform: str = "") -> set[str]:
         except OSError as error:
             raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
     text = re.sub(r"\\\r?\n", " ", text)
-    values = dict(re.findall(r"^\s*ARG\s+(\w+)=[\"']?([^\s\"']*)", text, re.MULTILINE))
+    start = re.search(
+        r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE
+    )  # FROM uses what is before it.
+    values = dict(ARG.findall(text[: start.start() if start else None]))
     values |= {name: str(value) for name, value in (build.get("args") or {}).items() if value}
     contexts = build.get("additional_contexts") or {}
     stages = {"scratch", *contexts}
