@@ -144,8 +144,11 @@ def keys_for(question: str) -> str:
     return DOWN * values.index(PYTHON_VERSION) + ENTER
 
 
-def generate(shown: str, folder: Path, env: dict[str, str]) -> None:
-    """Run the command that generates a project, and accept the defaults on a terminal."""
+def generate(shown: str, folder: Path, env: dict[str, str]) -> str:
+    """Run the command that generates a project, and accept the defaults on a terminal.
+
+    Return what was on the terminal.
+    """
     output = io.StringIO()
     program = pexpect.spawn(
         "bash",
@@ -172,10 +175,13 @@ def generate(shown: str, folder: Path, env: dict[str, str]) -> None:
         program.close(force=True)
     assert program.exitstatus == 0, output.getvalue()
     assert open_questions == ["service_kind"], output.getvalue()
+    return output.getvalue()
 
 
-def check_project(project: Path, *, source: str, version: str, has_uv: bool = True) -> None:
-    """Check the promises of the README about a new project."""
+def check_project(
+    project: Path, said: str, *, source: str, version: str, has_uv: bool = True
+) -> None:
+    """Check the promises of the README about a new project, in whose generation Copier `said` something."""
     assert (project / ".git").is_dir()
     answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
     assert answers["_src_path"] == source
@@ -185,9 +191,9 @@ def check_project(project: Path, *, source: str, version: str, has_uv: bool = Tr
         assert (project / "services" / service / "Dockerfile").is_file()
     assert os.access(project / "scripts/test-service.sh", os.X_OK)
     for folder in ("services/api", "services/worker", "tests/integration"):
-        assert (project / folder / "uv.lock").is_file() == has_uv
+        assert (project / folder / "uv.lock").is_file() == has_uv, said[-2000:]
     if shutil.which("npm"):
-        assert (project / "services/frontend/package-lock.json").is_file()
+        assert (project / "services/frontend/package-lock.json").is_file(), said[-2000:]
 
 
 def make(target: str, project: Path, env: dict[str, str]) -> str:
@@ -200,10 +206,10 @@ def make(target: str, project: Path, env: dict[str, str]) -> str:
 def test_a_project_from_the_clone_can_be_updated(
     clone: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    generate(command("copy-command"), clone, environment)
+    said = generate(command("copy-command"), clone, environment)
     project = tmp_path / "my-project"
     old = git("describe", "--tags", "--always", cwd=clone).strip()
-    check_project(project, source=str(clone), version=old)
+    check_project(project, said, source=str(clone), version=old)
 
     git("add", "--all", cwd=project)
     git("commit", "--quiet", "--message=Start", cwd=project)
@@ -223,16 +229,16 @@ def test_a_project_from_the_published_address(
     git("tag", "v0.1.0", cwd=clone)
     workplace = tmp_path / "workplace"
     workplace.mkdir()
-    generate(command("copy-command-url"), workplace, environment)
-    check_project(workplace / "my-project", source=published_address(), version="v0.1.0")
+    said = generate(command("copy-command-url"), workplace, environment)
+    check_project(workplace / "my-project", said, source=published_address(), version="v0.1.0")
 
 
 def test_a_project_without_uv(clone: Path, environment: dict[str, str], tmp_path: Path) -> None:
     environment["PATH"] = without_tools(environment["PATH"], tmp_path / "path")
     assert not any(shutil.which(tool, path=environment["PATH"]) for tool in TOOLS)
-    generate(command("copy-command-pip"), clone, environment)
+    said = generate(command("copy-command-pip"), clone, environment)
     version = git("describe", "--tags", "--always", cwd=clone).strip()
-    check_project(tmp_path / "my-project", source=str(clone), version=version, has_uv=False)
+    check_project(tmp_path / "my-project", said, source=str(clone), version=version, has_uv=False)
 
 
 @pytest.mark.parametrize("has_uv", [True, False], ids=["uv", "pip"])

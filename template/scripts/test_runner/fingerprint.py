@@ -131,7 +131,8 @@ INSTALLED = (".dist-info", ".egg-info", ".egg-link", ".pth")
 
 #: A compose file that may be resolved differently although the files of the project are the same.
 OTHER_FILES = re.compile(
-    rf"\b(env_file|label_file|include|extends|COMPOSE_(ENV_)?FILES?)\b|\$\{{?(?!TEST_INSTANCE_ID)({NEUTRAL.pattern})\b"
+    r"\b(env_file|label_file|include|extends|COMPOSE_(ENV_)?FILES?)\b"
+    r"|\$\{?(?!TEST_INSTANCE_ID)(" + NEUTRAL.pattern + r")\b"
 )
 
 #: The most files that are read of a folder outside the project.
