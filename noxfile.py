@@ -184,7 +184,7 @@ def temporary_folder(*, in_memory: bool) -> Iterator[str]:
 
 def is_usable(folder: Path) -> bool:
     """Return whether a folder has room for all tests, and programs in it may be run."""
-    enough = shutil.disk_usage(folder).free > 8 << 30
+    enough = shutil.disk_usage(folder).free > 4 << 30
     return enough and not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
