@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import yaml
 
 from extensions.items import Item, parse
 
+from ..conftest import once_in_children
 from ..e2e.conftest import clean_environment
 
 HERE = Path(__file__).resolve().parent
@@ -83,12 +84,23 @@ def snapshot(root: Path) -> dict[str, FileState]:
     return found
 
 
+#: The variables with which Copier works things out once, while tests of this folder run.
+ONCE: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _copier_once(copier_once: Path) -> Iterator[None]:
+    ONCE.update(once_in_children(copier_once))
+    yield
+    ONCE.clear()
+
+
 def copier_copy(root: Path, template: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `copier copy --defaults` in a repository, as a user does. Return its result."""
     return subprocess.run(
         [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--overwrite",
          *arguments, str(template), "."],
-        cwd=root, env=clean_environment(), stdin=subprocess.DEVNULL,
+        cwd=root, env=clean_environment(**ONCE), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -29,9 +29,10 @@ import yaml
 
 from tests.projects import wait_until
 
-from .conftest import OF_TESTS, STAYS, Project, docker, node_has, sh
+from .conftest import OF_TESTS, STAYS, Project, docker, inspect, node_has, sh
 from .probe import Probe
-from .test_backup import TABLES, created
+from .test_backup import TABLES, TARGET, created
+from .test_environments import free_ports
 from .test_production import RATE, certificate, pebble_files
 
 #: A migration that the old version can live with, and one that fails because there are rows.
@@ -514,3 +515,33 @@ def test_the_door_gets_a_certificate(shop: Stack, tmp_path: Path) -> None:
         override.write_text(before[0])
         (shop.folder / ".env").write_text(before[1])
         shop.run("up")
+
+
+@pytest.mark.drills
+def test_backups_are_pushed_and_fetched(shop: Stack, tmp_path: Path) -> None:
+    """To a store on another machine, whose place a container outside the swarm takes."""
+    (tmp_path / "Dockerfile").write_text(TARGET)
+    docker("build", "--quiet", "--network=host", "--tag=e2e-backup-target", str(tmp_path))
+    (gateway,) = inspect("network", "docker_gwbridge")[0]["IPAM"]["Config"]
+    (port,) = free_ports(1)
+    server = docker("run", "--detach", f"--publish={gateway['Gateway']}:{port}:5000",
+                    "e2e-backup-target", *"moto_server --host 0.0.0.0 --port 5000".split()).strip()  # fmt: skip
+    env, credentials = shop.folder / ".env", shop.folder / "secrets/backup_credentials"
+    before = env.read_text()
+    try:
+        env.write_text(
+            f"{before}BACKUP_TARGET=s3:http://{gateway['Gateway']}:{port}/backups/shop\n"
+        )
+        credentials.parent.mkdir(exist_ok=True)
+        credentials.write_text("[default]\naws_access_key_id=AKIA\naws_secret_access_key=s3cret\n")
+        shop.run("rotate", "backup_credentials")
+        name = created(shop.run("backup"))
+        pushed = f"at the target: {name}"
+        wait_until(lambda: pushed in sh("./deploy.sh", "status", cwd=shop.folder).stdout, 180)
+        shop.in_data(f"rm -r backups/{name}")
+        assert f"fetched {name}" in shop.run("backup", "fetch", name)
+        assert "restored the database api as api_restored" in shop.run("restore", name)
+        shop.psql("DROP DATABASE api_restored", "postgres")
+    finally:
+        env.write_text(before)
+        docker("rm", "--force", server)
