@@ -251,8 +251,9 @@ def started(generate: Callable[..., Project], data: Path, **answers: str) -> Ite
 def test_a_deploy_and_a_migration_that_fails(
     swarm: None, generate: Callable[..., Project], tmp_path: Path
 ) -> None:
+    """The short sample of the drills below."""
     with started(generate, tmp_path, layout="single", service_kind="python-api") as stack:
-        with stack.without_a_failed_request(least=1000):
+        with stack.without_a_failed_request():
             stack.run("deploy", "2.0.0")
         stack.add_item()
         before = stack.tasks()
