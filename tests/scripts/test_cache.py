@@ -126,6 +126,24 @@ def test_checkouts_share_results(project: Cached, rendered: Path) -> None:
     assert " in ../shop)" in said
 
 
+def test_worktrees_share_results(project: Cached, rendered: Path) -> None:
+    """A worktree has a file .git, which names another folder in each."""
+    git = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com")
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message=all")):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    project.run("--stage", "unit")
+    runs = project.runs()
+    tree = project.root.parent / "tree"
+    command = ("worktree", "add", "--quiet", str(tree))
+    subprocess.run([*git, *command], cwd=project.root, check=True)
+    shutil.rmtree(tree / "scripts")
+    other = Cached(rendered, tree)
+    said = plain(other.run("--stage", "unit").stdout)
+    assert "(passed " in said, said
+    assert " in ../shop)" in said
+    assert project.runs() == runs
+
+
 @pytest.mark.parametrize(
     ("options", "env"),
     [

@@ -73,7 +73,7 @@ OUTPUT_NEXT_TO = {
 #: Folders of a Node.js package that are output only if they contain one of these files.
 OUTPUT_WITH = {"coverage": ("coverage-final.json", "lcov.info", "clover.xml", "lcov-report")}
 #: Files that tools write and no test reads.
-OUTPUT_FILE = re.compile(r"\.coverage(\..+)?|\.DS_Store|\..+\.sw[a-p]")
+OUTPUT_FILE = re.compile(r"\.git|\.coverage(\..+)?|\.DS_Store|\..+\.sw[a-p]")
 #: Folders whose files a test run may write again with the same content.
 REWRITTEN = frozenset({"dist", "build", ".next"})
 
