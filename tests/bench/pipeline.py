@@ -51,6 +51,9 @@ assert len(run.found) == len(found), [target.cache for target in found]
 print(took, used)
 """
 
+#: The limit for the start of a second worktree's development environment, divided by the first one's.
+SECOND = 1.3
+
 SIZES = (1, 3, 10, 20)
 SERVICES = ("api", "worker", "frontend")
 TRIVIAL = 955
@@ -81,6 +84,7 @@ def section(bench: Bench) -> str:
         commands(bench, project),
         change(bench, project),
         cached(bench, project),
+        worktree(bench, project),
         bytecode(bench),
         output(project),
     ]
@@ -242,6 +246,31 @@ def key_time(cache: str, project: Path, *arguments: str) -> tuple[float, float]:
     said = run("env", cache, sys.executable, "-c", KEY_TIME, *arguments, cwd=project).said
     took, used = map(float, said.split())
     return took, used
+
+
+def worktree(bench: Bench, project: Path) -> str:
+    """Measure `make dev` in the main checkout, and in a worktree at its first start beside it."""
+    first, second = [], []
+    run("make", "dev", cwd=project)
+    run("make", "dev-down", cwd=project)
+    for turn in bench.turns("a second development environment"):
+        first.append(run("make", "dev", cwd=project).seconds)
+        tree = bench.work / f"tree-{turn}"
+        git("worktree", "add", "--quiet", "-b", tree.name, str(tree), cwd=project)
+        second.append(run("make", "dev", cwd=tree).seconds)
+        run("make", "dev-down", cwd=project)
+        git("worktree", "remove", "--force", str(tree), cwd=project)
+        run("make", "dev-clean", "ARGS=--yes", cwd=project)
+    ratio = median(second) / median(first)
+    bench.at_most("make dev in a second worktree ÷ in the first", ratio, SECOND)
+    run("docker", "compose", "down", "--volumes", "--rmi=local", cwd=project / "deploy/dev")
+    return f"""\
+### A second development environment
+
+`make dev` takes {median(first):.1f} s in the main checkout, whose images and data exist, and
+{median(second):.1f} s at its first start in a worktree, while the first environment runs: a ratio of
+{ratio:.2f} (limit {SECOND}).
+"""
 
 
 def bytecode(bench: Bench) -> str:
