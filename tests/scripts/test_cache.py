@@ -134,8 +134,7 @@ def test_worktrees_share_results(project: Cached, rendered: Path) -> None:
     project.run("--stage", "unit")
     runs = project.runs()
     tree = project.root.parent / "tree"
-    command = ("worktree", "add", "--quiet", str(tree))
-    subprocess.run([*git, *command], cwd=project.root, check=True)
+    subprocess.run([*git, "worktree", "add", "--quiet", tree], cwd=project.root, check=True)
     shutil.rmtree(tree / "scripts")
     other = Cached(rendered, tree)
     said = plain(other.run("--stage", "unit").stdout)
