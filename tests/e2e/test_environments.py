@@ -26,7 +26,9 @@ from extensions.rules import AnswerError, check_name
 from .conftest import NOTHING, PYTHON_VERSION, Project, docker, inspect, sh
 
 CUT = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND state = 'idle'"
+    # With a time limit in ms, it waits until the connection has ended.
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+    " WHERE usename = '{}' AND state = 'idle'"
 )
 
 
