@@ -38,6 +38,9 @@ PATIENCE = (5.0, 2.0)
 LAUNCHER = re.compile(r"g?make|uv|env|sh|dash|bash")
 MOST_LAUNCHERS = 6
 
+#: The states in /proc of a process that has ended.
+ENDED = ("Z", "X")
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -84,6 +87,23 @@ class Process:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+    def running(self) -> bool:
+        """Whether a process of the group still runs.
+
+        One that has ended exists until its parent has read its exit code. The first process of a
+        container often never does that for orphans, and other inits only do it every few seconds.
+        """
+        if not self.signal(0):
+            return False
+        if not Path("/proc/self/stat").exists():
+            return True
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # The process has just ended.
+                state, _, group = stat_fields(file.read_text(errors="replace"))[1:4]
+                if group == str(self.popen.pid) and state not in ENDED:
+                    return True
+        return False
 
     def stop(self, *, at_once: bool = False) -> None:
         """Send SIGINT, then SIGTERM, then SIGKILL as time passes. Call it until the group has ended."""
@@ -232,8 +252,15 @@ def name_and_parent(pid: int) -> tuple[str, int]:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return "", 0
+    name, _, parent, _ = stat_fields(text)
+    return name, int(parent)
+
+
+def stat_fields(text: str) -> tuple[str, str, str, str]:
+    """Return the name, the state, the parent's id and the group's id from a file /proc/PID/stat."""
     name, _, rest = text.partition("(")[2].rpartition(")")
-    return name, int(rest.split()[1])
+    state, parent, group = rest.split()[:3]
+    return name, state, parent, group
 
 
 def catch_signals() -> list[int]:

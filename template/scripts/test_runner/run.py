@@ -270,9 +270,10 @@ class Run:
                 process.stop(at_once=self.caught.count(signal.SIGINT) > 1)
             return
         target.ended = process.ended
-        if process.signal(0) and time.monotonic() - target.ended < LINGER:
+        leaked = process.running()
+        if leaked and time.monotonic() - target.ended < LINGER:
             return
-        leaked = process.signal(signal.SIGKILL)
+        process.signal(signal.SIGKILL)
         target.output.end()
         read_junit(target.junit, target.events, code)
         if self._repeat(target, code):
