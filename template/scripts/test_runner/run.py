@@ -181,11 +181,16 @@ class Run:
             compose.sweep()
 
     def _prepare(self) -> None:
-        """Start the stacks that are needed next, up to the limit."""
+        """Start the stacks of this stage and of the next one, up to the limit."""
         if self._sweeper.is_alive():
             return
         busy = sum(preparation.busy for preparation in self._preparations.values())
-        for preparation in self._preparations.values():
+        stages = list(STAGES)
+        near = stages[: stages.index(self._stage) + 2]
+        for target in self.targets:
+            preparation = self._preparations.get(target.title)
+            if not preparation or target.stage not in near:
+                continue
             # One stack more than there are jobs, so that the next target finds its stack ready.
             if busy <= self.options.jobs and not preparation.began:
                 preparation.start()
