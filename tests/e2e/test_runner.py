@@ -377,6 +377,48 @@ def test_warm_stacks_are_used_and_only_changed_containers_are_replaced(
     check_nothing_is_left(project, temporary)
 
 
+#: Two containers that run once: they count their runs in the cache.
+COUNTED = (
+    BUILT
+    + """
+    counts:
+      image: redis:8-alpine
+      labels: *labels
+      command: [redis-cli, -h, cache, incr, counts]
+      depends_on: {cache: {condition: service_healthy}}
+    counts-own:
+      image: redis:8-alpine
+      labels: *labels
+      command: [redis-cli, -h, cache, incr, counts-own]
+      depends_on: {cache: {condition: service_healthy}, own: {condition: service_started}}
+"""
+)
+
+
+def test_in_a_warm_stack_only_what_depends_on_a_change_runs_once_more(
+    project: Stacks, temporary: Path
+) -> None:
+    def up() -> list[str]:
+        done = project.call("up", "api")
+        assert done.returncode == 0, done.stderr
+        cache = containers(project, "api")["cache"]
+        return docker("exec", cache, "redis-cli", "mget", "counts", "counts-own").split()
+
+    project.stack("api", COUNTED)
+    assert up() == ["1", "1"]
+    cache = containers(project, "api")["cache"]
+    project.write("image/Dockerfile", "FROM redis:8-alpine\nENV NEW=1\n")
+    assert up() == ["1", "2"]
+    assert containers(project, "api")["cache"] == cache
+
+    # A new cache has no data, so both must run again.
+    project.stack("api", COUNTED.replace("--appendonly no", "--appendonly no --loglevel notice"))
+    assert up() == ["1", "1"]
+    assert containers(project, "api")["cache"] != cache
+    assert project.call("down").returncode == 0
+    check_nothing_is_left(project, temporary)
+
+
 def test_a_cached_run_starts_no_container(project: Stacks, temporary: Path) -> None:
     project.makefile("services/api", test_unit="true", test_service="true")
     project.makefile(".", test_against_stack="true")

@@ -186,9 +186,10 @@ class Stack:
                 self._run("build", ("build",), log, stop, **self.shared())
             if self.traced:
                 self._trace()
-            if self.warm and self._unchanged():
+            changed = self._changed() if self.warm else None
+            if changed == set():
                 return
-            self._start(log, stop)
+            self._start(log, stop, changed or ())
             self._wait_for_answers(stop)
 
     def _trace(self) -> None:
@@ -255,18 +256,26 @@ class Stack:
             text = f"docker compose config did not answer within {docker.TIMEOUT} seconds"
             raise DockerError(text) from None
 
-    def _start(self, log: IO[bytes], stop: Callable[[], bool]) -> None:
+    def _start(
+        self, log: IO[bytes], stop: Callable[[], bool], services: Iterable[str] = ()
+    ) -> None:
         """Start the containers and wait until all are healthy, or have ended with exit code 0.
 
         Compose stops waiting as soon as a container ends. If that container ran once and succeeded,
         this waits again, for those that run.
+
+        Args:
+            log: the file for the output of Compose.
+            stop: polled; as soon as it returns True, the start is interrupted.
+            services: what to start, without what they depend on; empty: all.
 
         Raises:
             StackError: a container was not healthy in time.
             InterruptedError: `stop` returned True.
         """
         up = ("up", "--detach", "--no-build", "--wait", f"--wait-timeout={START_TIMEOUT}")
-        rest: tuple[str, ...] = ("--quiet-pull", "--remove-orphans")
+        only = ("--no-deps", *sorted(services)) if services else ()
+        rest: tuple[str, ...] = ("--quiet-pull", "--remove-orphans", *only)
         while True:
             start = log.seek(0, os.SEEK_END)
             try:
@@ -323,14 +332,16 @@ class Stack:
         inspect = f"`uv run --script scripts/stack.py --verbose up {self.scope}` to see all output"
         raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint or inspect)
 
-    def _unchanged(self) -> bool:
-        """Whether all containers run and match the current compose files and images."""
+    def _changed(self) -> set[str] | None:
+        """Return the services that do not run as the compose files and images say; None: unknown.
+
+        Those that depend on them are included: a new database needs its migration again.
+        """
         done = self.config("--hash=*")
         wanted = dict(line.split() for line in done.stdout.splitlines())
-        found = {
-            container["Config"]["Labels"]["com.docker.compose.service"]: container
-            for container in docker.containers(self.label)
-        }
+        found = {service_of(container): container for container in docker.containers(self.label)}
+        if wanted.keys() != found.keys():
+            return None
         names = {container["Config"]["Image"] for container in found.values()}
         images = {name: docker.inspect([name], "image") for name in names}
 
@@ -345,8 +356,10 @@ class Stack:
                 and container["Image"] == image[0]["Id"]
             )
 
-        same = wanted.keys() == found.keys()
-        return same and all(current(service, container) for service, container in found.items())
+        changed = {service for service, one in found.items() if not current(service, one)}
+        while more := {s for s, one in found.items() if needs_of(one) & changed} - changed:
+            changed |= more
+        return changed
 
     def addresses(self) -> dict[str, str]:
         """Return the environment variables with the URLs of the stack's containers.
@@ -424,6 +437,13 @@ class Stack:
 def service_of(container: dict[str, Any]) -> str:
     """Return the name of a container's service."""
     return str(container["Config"]["Labels"]["com.docker.compose.service"])
+
+
+def needs_of(container: dict[str, Any]) -> set[str]:
+    """Return the names of the services that a container's service depends on."""
+    # SERVICE:CONDITION:RESTART,…
+    listed = container["Config"]["Labels"].get("com.docker.compose.depends_on", "")
+    return {one.partition(":")[0] for one in listed.split(",") if one}
 
 
 def answers(url: str) -> bool:
