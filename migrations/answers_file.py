@@ -31,6 +31,12 @@ def answers_in(folder: Path) -> Answers:
     return found
 
 
+def make_command(answers: Mapping[str, Any]) -> str:
+    """Return the command for the make targets: an adopted project may have its own Makefile."""
+    makefile = answers.get("makefile") or "Makefile"
+    return "make" if makefile == "Makefile" else f"make -f {makefile}"
+
+
 def parsed_answer(key: str, text: str) -> Any:
     """Parse an answer that was given as YAML.
 

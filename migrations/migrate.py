@@ -45,6 +45,7 @@ from answers_file import (
     answers_in,
     committed_answers,
     dumped,
+    make_command,
     parsed_answer,
 )
 from copier.errors import CopierError
@@ -77,7 +78,7 @@ def report(update: Update, result: Result) -> int:
         if count:
             files = "a file" if count == 1 else f"{count} files"
             print(f"You and the template changed the same lines of {files}: edit, then git add.")
-        print("Next: git diff --cached, make setup test, git commit")
+        print(f"Next: git diff --cached, {make_command(update.new)} setup test, git commit")
         print(f"Undo: {update.writer.undo_command}", flush=True)
     return 1 if count else 0
 
@@ -155,7 +156,8 @@ def request_of(options: argparse.Namespace, old: Answers, tree: Tree) -> Request
         return rename_request(options.names, options.to, old, tree)
     if old.get("layout") != "single":
         raise RefusedError(
-            "this project already allows several services; to add one, run: make add-service NAME=…"
+            "this project already allows several services; to add one, run: "
+            f"{make_command(old)} add-service NAME=…"
         )
     check_name(options.name)
     check_free(f"services/{options.name}", tree)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from answers_file import ANSWERS_FILE
+from answers_file import ANSWERS_FILE, make_command
 from merge import LABELS
 from path_patterns import PATTERN_FILES
 from repository import Repository
@@ -47,18 +47,18 @@ def new_questions(
         if key not in last and key not in chosen:
             yield (
                 f"{key} is a new question, answered with its default {value!r}. To change it: "
-                f"make template-update ARGS='-d {key}=…'"
+                f"{make_command(new)} template-update ARGS='-d {key}=…'"
             )
 
 
 # SERVICES ---------------------------------------------------------------------
-def reserved_names(names: Iterable[str]) -> Iterator[str]:
+def reserved_names(names: Iterable[str], make: str) -> Iterator[str]:
     """Yield a note for each service whose name a new service could not have."""
     for name in names:
         if what := reserved_as(name):
             yield (
                 f"service {name!r} keeps its name, but a new service could not have it: it is {what}. To "
-                f"rename it: make rename-service NAME={name} TO={name}-service"
+                f"rename it: {make} rename-service NAME={name} TO={name}-service"
             )
 
 
@@ -139,10 +139,10 @@ def _is_extension_point(path: str) -> bool:
 
 
 # FILES ------------------------------------------------------------------------
-def lock_files(failed: Mapping[str, str]) -> Iterator[str]:
+def lock_files(failed: Mapping[str, str], make: str) -> Iterator[str]:
     """Yield a note for each package manager that failed, given with the reason."""
     for tool, reason in failed.items():
-        yield f"{tool} could not make every lock file ({reason}). Later, run: make lock"
+        yield f"{tool} could not make every lock file ({reason}). Later, run: {make} lock"
 
 
 def dead_links(repository: Repository, before: Tree, result: Result) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from answers_file import Answers
+from answers_file import Answers, make_command
 from template_rules import AnswerError, Service, check_name, kind_of, names_in, resolve
 
 #: An entry of the list: a name, `name:kind`, or a mapping.
@@ -114,7 +114,8 @@ def _check_exists(name: str, services: Mapping[str, Service]) -> None:
 def _items(answers: Answers) -> list[Item]:
     if answers.get("layout") != "multi":
         raise AnswerError(
-            "this project has a single service; to allow more, first run: make template-grow"
+            "this project has a single service; to allow more, first run: "
+            f"{make_command(answers)} template-grow"
         )
     services = answers["services"]
     if isinstance(services, str):

@@ -15,6 +15,7 @@ from answers_file import (
     Answers,
     answers_in,
     committed_answers,
+    make_command,
     parsed_answer,
 )
 from copier.errors import CopierError
@@ -82,7 +83,7 @@ class Update:
         self.repository.check_nothing_in_progress()
         result = self._merged()
         failed = add_lock_files(self.repository, self.before, self.ours, result, self.work / "lock")
-        self.notes += notes.lock_files(failed)
+        self.notes += notes.lock_files(failed, make_command(self.new))
         self._write(result)
         return result
 
@@ -152,7 +153,7 @@ class Update:
             self.notes += notes.lost_needs(old, new, kept)
         if self.old["_commit"] != self.new["_commit"] and self.new.get("layout") == "multi":
             self.notes += notes.reserved_names(
-                name for name in kept.values() if name in old_services
+                (name for name in kept.values() if name in old_services), make_command(self.new)
             )
         return result
 

@@ -106,6 +106,7 @@ class Project:
     folder: Path
     source: str  #: the template's address
     version: str  #: the template's version, in the form of `git describe`
+    make: str  #: the command for its make targets
 
 
 def read_project(folder: Path) -> Project:
@@ -161,7 +162,9 @@ def read_project(folder: Path) -> Project:
     for key in ("_src_path", "_commit"):
         if not isinstance(answers.get(key), str | int | float):
             raise broken(f"has no {key}")
-    return Project(folder, str(answers["_src_path"]), str(answers["_commit"]))
+    makefile = answers.get("makefile") or "Makefile"
+    make = "make" if makefile == "Makefile" else f"make -f {makefile}"
+    return Project(folder, str(answers["_src_path"]), str(answers["_commit"]), make)
 
 
 def ownership_hint(reason: str) -> str:
@@ -349,7 +352,7 @@ def check(project: Project, *, as_json: bool) -> int:
         print(
             f"{newest} is available; this project uses {project.version}.", *changes, "", sep="\n"
         )
-        print("Next: make template-update")
+        print(f"Next: {project.make} template-update")
     else:
         print(f"{project.version} is the newest version.")
     return 0

@@ -34,6 +34,13 @@ def test_every_entry_describes_the_effect_of_an_update(heading: str) -> None:
         assert re.search(r"When you update: \S.*\.(?: #|$)", entry), entry
 
 
+@pytest.mark.parametrize("heading", sections(TEXT))
+def test_every_entry_fits_a_terminal(heading: str) -> None:
+    """An update prints the entries as they are."""
+    lines = [line for line in sections(TEXT)[heading].splitlines() if line.startswith(("-", " "))]
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_versions_come_newest_first() -> None:
     names = [match[2] for match in map(HEADING.fullmatch, sections(TEXT)) if match and match[2]]
     assert names == sorted(names, key=Version, reverse=True)

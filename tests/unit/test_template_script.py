@@ -121,7 +121,7 @@ def test_a_merge_that_completes_despite_the_signal_counts_as_done(
     (tmp_path / "migrations/migrate.py").touch()
     monkeypatch.setattr(script.subprocess, "Popen", lambda *_, **__: Interrupting(script, code))
     monkeypatch.setattr(script, "ignore_signals", lambda: None)
-    project = script.Project(tmp_path, "", "")
+    project = script.Project(tmp_path, "", "", "make")
     template = SimpleNamespace(folder=tmp_path)
     assert script.run_merge(project, template, "v1", [], tmp_path) == returned
 

@@ -149,6 +149,8 @@ def test_later_updates_do_not_change_existing_files_either(
     project.commit("adopt")
     before = project.files()
     said = project.template("update", f"--version={NEXT}")
+    make = "make -f pipeline.mk" if "Makefile" in PROJECTS[name] else "make"
+    assert f"Next: git diff --cached, {make} setup test, git commit\n" in said
     after = project.files()
     for path in PROJECTS[name]:
         assert after[path] == before[path]
