@@ -96,7 +96,7 @@ class Run:
             for target in targets
             if target.scope and target.state == State.PENDING
         }
-        # Only those stacks that start at once: a failed stage must not have built what it did not need.
+        # Only those stacks that start first: a failed stage must not have built what it did not need.
         first = [one.stack for one in list(self._preparations.values())[: options.jobs + 1]]
         build = SharedBuild(first)
         for stack in first:
