@@ -84,12 +84,13 @@ def section(bench: Bench) -> str:
         commands(bench, project),
         change(bench, project),
         cached(bench, project),
+        keys(bench),
         worktree(bench, project),
         bytecode(bench),
         output(project),
     ]
     shutil.rmtree(project)
-    return "\n".join([*texts, keys(bench), overhead(bench), sizes(bench)])
+    return "\n".join([*texts, overhead(bench), sizes(bench)])
 
 
 def ready(bench: Bench, services: str) -> Path:
