@@ -166,6 +166,23 @@ def test_a_green_run_builds_an_image_once_and_leaves_nothing_behind(
     check_nothing_is_left(project, temporary)
 
 
+def test_stacks_start_while_the_stage_before_runs_but_not_sooner(
+    project: Stacks, temporary: Path
+) -> None:
+    find = f"docker ps --all --quiet --filter label=test.project={project.slug}"
+    wait = f'until [ "$({find} --filter label=test.scope={{}} | wc -l)" = 2 ]; do sleep 0.1; done'
+    found = project.root / "full-during-unit"
+    project.makefile(
+        "services/api",
+        test_unit=f"{wait.format('api')}\nsleep 1; {find} --filter label=test.scope=full > {found}",
+        test_service=wait.format("full"),
+    )
+    done = project.run("--timeout=60", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stdout
+    assert found.read_text() == ""
+    check_nothing_is_left(project, temporary)
+
+
 def test_a_failing_unit_test_cancels_the_stacks_that_were_started(
     project: Stacks, temporary: Path
 ) -> None:
