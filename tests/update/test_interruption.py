@@ -128,7 +128,7 @@ def test_after_a_kill_the_printed_command_restores_everything(
     written = project.files()
     assert (written != before) == (point == "--stat=100")
     command = re.search(
-        r"If this is killed while it writes files, run: (.*)$", output, re.MULTILINE
+        r"If a kill interrupts it, run: (.*)$", output, re.MULTILINE
     )
     assert bool(command) == (point == "--stat=100")
     if command:
