@@ -384,6 +384,8 @@ def main() -> int:
         options.trace,
     )
     run = Run(found, display, limits, folder.name, instance, caught)
+    if cache:
+        run.meanwhile = cache.look_again
     try:
         run.run()
     finally:

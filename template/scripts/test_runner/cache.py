@@ -176,6 +176,8 @@ class Cache:
         self.memo = Memo(memo, words)
         self.inputs = Inputs(self.memo, self.engine)
         self.found: dict[str, tuple[Parts, str]] = {}  #: the parts and stamps before the run
+        self.unchanged: set[str] = set()  #: the targets whose inputs are the same after their tests
+        self._error: Exception | None = None  #: why the inputs could not be read again
 
     def look_up(self) -> None:
         """Mark each target that passed with the same inputs as cached."""
@@ -219,17 +221,33 @@ class Cache:
         short = {n: {path: h[:8] for path, h in files.items()} for n, files in trees.items()}
         return {"parts": self.found[target.title][0], "files": short if few else {}}
 
+    @property
+    def ran(self) -> list[Target]:
+        """The targets with known inputs that were started."""
+        return [target for target in self.targets if target.title in self.found and target.process]
+
+    def look_again(self) -> None:
+        """Read the inputs again, after all tests have ended. `finish` raises what fails here."""
+        try:
+            self.inputs = Inputs(self.memo, self.engine)
+            again = self.inputs.read(self.ran) if self.ran else {}
+            self.unchanged = {
+                target.title
+                for target in self.ran
+                if (again[target.title], self.inputs.stamps(target)) == self.found[target.title]
+            }
+        except Exception as error:  # noqa: BLE001 - the stacks must be removed after any error
+            self._error = error
+
     def finish(self) -> Iterator[str]:
         """Store what passed. Yield a line for each target that both passed and failed on its inputs."""
-        ran = [target for target in self.targets if target.title in self.found and target.process]
-        inputs = Inputs(self.memo, self.engine)
-        again = inputs.read(ran) if ran else {}
-        for target in ran:
-            parts, stamps = self.found[target.title]
-            if again[target.title] != parts or inputs.stamps(target) != stamps:
+        if self._error:
+            raise self._error
+        for target in self.ran:
+            if target.title not in self.unchanged:
                 target.cache = "not stored: its inputs changed during the run"
                 continue
-            key, now = key_of(parts), time.time()
+            key, now = key_of(self.found[target.title][0]), time.time()
             if target.state in FAILED:
                 if entry := self.store.read(key):
                     target.flaky = f"{entry[0]} and failed now"
@@ -248,12 +266,12 @@ class Cache:
                         (target.total, target.executed) if target.counted else (None, None)
                     )
                     passed = Pass(now, str(ROOT), target.seconds, tests, executed, target.tool)
-                    self.store.write(key, passed, **self.content(inputs, target))
+                    self.store.write(key, passed, **self.content(self.inputs, target))
                     self.store.note_latest(target.title, key)
                     target.cache = "stored"
             if target.flaky:
                 yield f"flaky: {target.title} {target.flaky}, with the same inputs"
-        if ran:
+        if self.ran:
             self.memo.save()
 
 

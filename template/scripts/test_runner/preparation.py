@@ -16,7 +16,10 @@ from .targets import Target
 class Preparation(threading.Thread):
     """A thread that starts a stack, waits while its target uses the stack, and removes it."""
 
-    def __init__(self, target: Target, instance: str, run: str, *, traced: bool) -> None:
+    def __init__(
+        self, target: Target, instance: str, run: str, news: threading.Event, *, traced: bool
+    ) -> None:
+        """Prepare the stack. `news` is set at each change of what others see of it."""
         # A daemon thread: if the user insists on stopping, a stuck removal must not block the exit.
         super().__init__(daemon=True)
         self.log = target.log
@@ -25,6 +28,7 @@ class Preparation(threading.Thread):
         self.addresses: dict[str, str] = {}
         self.error: StackError | None = None  #: why the stack failed to start
         self.died: StackError | None = None  #: why the stack failed while its tests ran
+        self._news = news
         self.left = ""  #: why the stack could not be removed
         self.ready = threading.Event()  #: the stack has started, or failed to start
         self.done = threading.Event()  #: the target no longer needs the stack
@@ -44,10 +48,10 @@ class Preparation(threading.Thread):
                 self.addresses = self.stack.addresses()
             except (StackError, DockerError, OSError) as error:
                 self.error = to_stack_error(error)
-                self.ready.set()
+                self._is_ready()
                 self.stack.abandon()
                 return
-            self.ready.set()
+            self._is_ready()
             while not self.done.wait(health.INTERVAL):
                 self.died = self.died or self.stack.watch.dead()
             self.stack.remove()
@@ -56,7 +60,11 @@ class Preparation(threading.Thread):
                 self.left = f"cannot remove the stack of {self.stack.scope}: {error}"
             self.error = self.error or to_stack_error(error)
         finally:
-            self.ready.set()
+            self._is_ready()
+
+    def _is_ready(self) -> None:
+        self.ready.set()
+        self._news.set()
 
     @property
     def busy(self) -> bool:

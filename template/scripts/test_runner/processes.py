@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -54,8 +55,11 @@ class Process:
         *,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        ended: Callable[[], object] | None = None,
     ) -> None:
         """Start the command. Its standard output and standard error both go to `output`.
+
+        When it has ended, `ended` is called in another thread.
 
         Raises:
             OSError: the command does not exist or cannot be run.
@@ -72,6 +76,8 @@ class Process:
         self.ended = 0.0  #: on the monotonic clock; 0: not yet
         self._asked = 0.0
         self._sent = -1
+        if ended:
+            threading.Thread(target=lambda: (self.popen.wait(), ended()), daemon=True).start()
 
     def code(self) -> int | None:
         """Return the exit code (negative: ended by that signal), or None while the command runs."""

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ INSIDE = "TEST_RUNNER_ROOT"
 
 ACTIVE = frozenset({State.PENDING, State.RUNNING})
 
-#: Seconds between two polls of all targets.
-TICK = 0.02
+#: Seconds between two looks at the progress of all targets. The end of a process is noticed at once.
+TICK = 0.05
 
 #: Seconds that child processes may keep running after their target has ended.
 LINGER = 2.0
@@ -87,12 +87,14 @@ class Run:
         self.began = time.monotonic()
         self.late = False  #: the run has reached its time limit
         self.left: list[str] = []  #: what could not be removed, and why
+        self.meanwhile: Callable[[], None] = lambda: None  #: called while the last stacks are removed
         self._stage = ""  #: the current stage
         self._failed_first = ""  #: the failed target that ends its stage
         self._announced_stop = False
         self._launcher = processes.Launcher()
+        self._news = threading.Event()  #: a process or the start of a stack has ended
         self._preparations = {
-            target.title: Preparation(target, instance, name, traced=options.trace)
+            target.title: Preparation(target, instance, name, self._news, traced=options.trace)
             for target in targets
             if target.scope and target.state == State.PENDING
         }
@@ -173,12 +175,17 @@ class Run:
         if not self.caught and (name := self._launcher.killed()):
             self.caught.append(signal.SIGTERM)
             self.display.note(f"{name} was killed")
-        time.sleep(TICK)
+        self._pause()
+
+    def _pause(self) -> None:
+        self._news.wait(TICK)
+        self._news.clear()
 
     # STACKS -------------------------------------------------------------------
     def _sweep(self) -> None:
         with suppress(DockerError, OSError):  # Without Docker, a later run removes the rest.
             compose.sweep()
+        self._news.set()
 
     def _prepare(self) -> None:
         """Start the stacks of this stage and of the next one, up to the limit."""
@@ -247,7 +254,7 @@ class Run:
             target.log_start = output.tell()
             try:
                 command = [*target.command, *processes.variables(env)]
-                target.process = processes.Process(command, output, env=env)
+                target.process = processes.Process(command, output, env=env, ended=self._news.set)
             except OSError as error:
                 target.ended = time.monotonic()
                 target.state = State.FAILED
@@ -367,10 +374,11 @@ class Run:
         begun = [preparation for preparation in self._preparations.values() if preparation.began]
         for preparation in begun:
             preparation.done.set()
+        self.meanwhile()
         threads = [self._sweeper, *begun]
         while any(thread.is_alive() for thread in threads) and not self._given_up:
             self.display.update()
-            time.sleep(TICK)
+            self._pause()
         self.left = [preparation.left for preparation in begun if preparation.left]
         self.left += [f"{one.stack.project} was not removed" for one in begun if one.is_alive()]
         if begun or any(target.process for target in self.targets):
