@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from test_runner import forge, processes, report, results, shards, targets
+from test_runner import forge, processes, report, results, shards, targets, xdist
 from test_runner.cache import Cache, allowed
 from test_runner.compose import instance_id
 from test_runner.diagnosis import StackError
@@ -37,10 +37,6 @@ from test_runner.display import Display, choose
 from test_runner.project import ROOT
 from test_runner.run import INSIDE, Options, Run, default_jobs
 from test_runner.targets import BAD, STAGES, State, Target, UsageError
-
-#: pytest-xdist is used if a target's tests take longer than this, in seconds. Below it, starting
-#: the extra processes costs more time than they save.
-WORTH_XDIST = 2.0
 
 
 class Parser(argparse.ArgumentParser):
@@ -255,19 +251,6 @@ def select(target: Target, tool: str, tests: list[str]) -> None:
         target.env["TESTS"] = shlex.join(results.files_of(tests))
 
 
-def use_xdist(found: list[Target]) -> None:
-    """Turn on pytest-xdist for the slowest target of a stage, if that shortens the stage."""
-    history = results.read_history()
-    found = [target for target in found if target.state == State.PENDING]
-    took = {target.title: history.get(target.title, {}).get("seconds", 0.0) for target in found}
-    for target in found:
-        others = [took[o.title] for o in found if o.stage == target.stage and o is not target]
-        has_xdist = history.get(target.title, {}).get("xdist")
-        # If the other targets take as long together, they keep the cores busy anyway.
-        if has_xdist and took[target.title] > max(WORTH_XDIST, sum(others)):
-            target.env["TEST_EVENTS_WORKERS"] = str(os.cpu_count() or 1)
-
-
 def report_details(
     found: list[Target], display: Display, limits: report.Limits, folder: Path
 ) -> int:
@@ -366,7 +349,7 @@ def main() -> int:
             parser.error(str(error))
     partial = any(os.environ.get(name) for name in ("ARGS", "TESTS"))
     if not partial and not options.failed:
-        use_xdist(found)
+        xdist.use(found)
     folder = results.open_folder()
     results.attach(found, folder)
     slow_from = report.Limits(options.slow_unit, options.slow)

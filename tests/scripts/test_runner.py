@@ -1127,34 +1127,6 @@ def test_github_gets_annotations_and_a_summary(project: Project) -> None:
     assert "::error" not in done.stdout
 
 
-def test_xdist_is_used_if_the_last_run_was_slow_enough(project: Project) -> None:
-    project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\ndef test_b(): pass\n")
-    project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
-
-    def workers() -> int:
-        assert project.run("--stage", "unit").returncode == 0
-        first = (project.latest / "unit-api.events.jsonl").read_text().splitlines()[0]
-        return int(json.loads(first)["workers"])
-
-    assert workers() == 0, "nothing is known yet"
-    assert workers() == os.cpu_count()
-    project.pytest("web", test_a="import time\ndef test_c(): time.sleep(0.6)\n")
-    assert workers() == os.cpu_count(), "nothing is known of web yet"
-    assert workers() == 0, "web takes longer: the cores are busy anyway"
-    (project.root / "services/web/Makefile").unlink()
-    project.write("services/api/pytest.ini", "[pytest]\naddopts = -n 0\n")
-    assert workers() == 0, "who writes it down has decided"
-
-
-def test_xdist_may_be_removed_again(project: Project) -> None:
-    project.pytest("api", test_a="import time\ndef test_a(): time.sleep(0.3)\n")
-    project.replace("scripts/test-runner.py", "WORTH_XDIST = 2.0", "WORTH_XDIST = 0.2")
-    assert project.run("--stage", "unit").returncode == 0
-    project.replace("services/api/Makefile", " -p xdist", "")
-    done = project.run("--stage", "unit")
-    assert done.returncode == 0, done.stdout
-
-
 # SIGNALS ----------------------------------------------------------------------
 CLEANS_UP = """
     trap 'sleep 0.3; touch ../../cleaned; exit 1' EXIT

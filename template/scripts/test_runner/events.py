@@ -104,6 +104,8 @@ class Events:
     exit: int = 0  #: the worst exit code of its test tools
     tool: str = ""  #: pytest or vitest; empty if the target calls different tools
     xdist: bool = False  #: the tests could run in several processes
+    workers: int = 0  #: the processes that run the tests beside the test tool's own
+    first: float = 0.0  #: when the first test started, on the monotonic clock; 0: none did
     total: int = 0
     repeated: bool = False  #: the tests that run now have failed before
     earlier: dict[str, list[Failure]] = field(default_factory=dict)  #: attempts that failed
@@ -245,6 +247,7 @@ class Events:
             self._collected, self._seen = 0, set()
             self.begun += 1
             self.xdist = bool(event.get("xdist"))
+            self.workers = int(event.get("workers") or 0)
             self._total_before = self.total
         elif kind == "total":
             self._collected = int(event["tests"])
@@ -253,6 +256,7 @@ class Events:
                 self.total = self._total_before + self._collected
         elif kind == "start":
             self.unfinished[test] = time.monotonic()
+            self.first = self.first or self.unfinished[test]
             self.times[test] = (float(event.get("at") or time.time()), math.inf)
         elif kind == "result":
             self._result(test, event)

@@ -169,16 +169,21 @@ def read_history() -> dict[str, dict[str, Any]]:
 
 
 def write_history(targets: Iterable[Target]) -> None:
-    """Store how long the passed targets and their tests took, and whether they can use xdist."""
+    """Store how long the passed targets took, and what decides whether they use xdist.
+
+    `start` is the time until the first test, `seconds` that of the tests one after the other.
+    """
     history = read_history()
     for target in targets:
         if target.state == State.PASSED:
-            history[target.title] = {
-                "took": round(target.seconds, 3),
-                "tests": target.total,
-                "seconds": round(sum(target.events.seconds.values()), 3),
-                "xdist": target.events.xdist,
-            }
+            events, took = target.events, target.seconds
+            start, seconds = events.first - target.began, target.ended - events.first
+            if events.workers:  # They start after the first process, and repeat its start.
+                start = history.get(target.title, {}).get("start", start / 2)
+                seconds = max(0.0, took - 2 * start) * events.workers
+            history[target.title] = {"took": round(took, 3), "tests": target.total}
+            if events.xdist and events.first:
+                history[target.title] |= {"start": round(start, 3), "seconds": round(seconds, 3)}
     new = HISTORY.with_suffix(f".{os.getpid()}")
     try:
         new.write_text(json.dumps(history, indent=2) + "\n")
