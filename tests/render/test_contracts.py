@@ -73,6 +73,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str | None, str]]] = {
     "has_health_checks": [
         (TEST, r"    healthcheck: \*healthcheck\n", "", "has no healthcheck"),
         (DEV, r"interval: 30s", "interval: 5s", "is checked every 5 s"),
+        (TEST, r"interval: 15s", "interval: 5s", "is checked every 5 s"),
         (TEST, r"start_interval: .*", "start_interval: 5s", "5 s at start"),
         (PROD, r"      test: \[CMD, pg_isready.*\n", "", "database has no healthcheck.test"),
     ],
