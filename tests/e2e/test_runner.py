@@ -432,6 +432,13 @@ def test_in_a_warm_stack_only_what_depends_on_a_change_runs_once_more(
     project.stack("api", COUNTED.replace("--appendonly no", "--appendonly no --loglevel notice"))
     assert up() == ["1", "1"]
     assert containers(project, "api")["cache"] != cache
+
+    # What uses a cache that has ended does not notice that it starts again. Redis then exits with 0.
+    before = containers(project, "api")
+    docker("stop", before["cache"])
+    assert up() == ["1", "1"]
+    assert not {*before.values()} & {*containers(project, "api").values()}
+    assert up() == ["1", "1"], "the new stack stays too"
     assert project.call("down").returncode == 0
     check_nothing_is_left(project, temporary)
 

@@ -28,7 +28,7 @@ from .diagnosis import (
     unready,
 )
 from .docker import COMPOSE_PROJECT, DockerError
-from .health import ADDRESS, Watch
+from .health import ADDRESS, Watch, is_server
 from .locks import Lock, LockTakenError, Owner, abandoned
 from .project import MULTI, PYTHON_IMAGE, RESULTS, ROOT, SLUG
 
@@ -333,9 +333,10 @@ class Stack:
         raise StackError(f"{what}: {cause}" if cause else what, tuple(lines), hint or inspect)
 
     def _changed(self) -> set[str] | None:
-        """Return the services that do not run as the compose files and images say; None: unknown.
+        """Return the services that do not run as the compose files and images say; None: all.
 
-        Those that depend on them are included: a new database needs its migration again.
+        Those that depend on them are included: a new api needs its migration again. A stack whose
+        database ended or changed is removed: the data is gone, and what uses it would not notice.
         """
         done = self.config("--hash=*")
         wanted = dict(line.split() for line in done.stdout.splitlines())
@@ -350,13 +351,19 @@ class Stack:
             state, labels = container["State"]["Status"], container["Config"]["Labels"]
             return (
                 state != "created"
-                and not unready(container)
+                and not unready(container, one_shot=not is_server(container))
                 and labels["com.docker.compose.config-hash"] == wanted[service]
                 and bool(image)
                 and container["Image"] == image[0]["Id"]
             )
 
         changed = {service for service, one in found.items() if not current(service, one)}
+        own = f"{self.shared()['COMPOSE_PROJECT_NAME']}/"
+        servers = (found[service] for service in changed if is_server(found[service]))
+        if not all(one["Config"]["Image"].startswith(own) for one in servers):
+            docker.remove(self.label)
+            self.warm = False
+            return None
         while more := {s for s, one in found.items() if needs_of(one) & changed} - changed:
             changed |= more
         return changed
