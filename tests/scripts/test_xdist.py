@@ -125,7 +125,9 @@ def test_a_slow_target_uses_it(project: Project) -> None:
     [
         pytest.param(("services/api/Makefile", " -p xdist", ""), id="it was removed"),
         pytest.param(("services/api/Makefile", " -p xdist", " -p xdist -n 0"), id="in the recipe"),
-        pytest.param(("services/api/pytest.ini", "", "[pytest]\naddopts = -n 0\n"), id="in pytest.ini"),
+        pytest.param(
+            ("services/api/pytest.ini", "", "[pytest]\naddopts = -n 0\n"), id="in pytest.ini"
+        ),
     ],
 )
 def test_a_project_may_decide(project: Project, change: tuple[str, str, str]) -> None:

@@ -87,7 +87,8 @@ class Run:
         self.began = time.monotonic()
         self.late = False  #: the run has reached its time limit
         self.left: list[str] = []  #: what could not be removed, and why
-        self.meanwhile: Callable[[], None] = lambda: None  #: called while the last stacks are removed
+        #: Called while the last stacks are removed.
+        self.meanwhile: Callable[[], None] = lambda: None
         self._stage = ""  #: the current stage
         self._failed_first = ""  #: the failed target that ends its stage
         self._announced_stop = False
