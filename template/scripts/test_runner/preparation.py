@@ -28,11 +28,11 @@ class Preparation(threading.Thread):
         self.addresses: dict[str, str] = {}
         self.error: StackError | None = None  #: why the stack failed to start
         self.died: StackError | None = None  #: why the stack failed while its tests ran
-        self._news = news
         self.left = ""  #: why the stack could not be removed
         self.ready = threading.Event()  #: the stack has started, or failed to start
         self.done = threading.Event()  #: the target no longer needs the stack
         self.began = 0.0
+        self._news = news
 
     def start(self) -> None:
         """Start the thread, which starts the stack."""
@@ -48,10 +48,10 @@ class Preparation(threading.Thread):
                 self.addresses = self.stack.addresses()
             except (StackError, DockerError, OSError) as error:
                 self.error = to_stack_error(error)
-                self._is_ready()
+                self._announce()
                 self.stack.abandon()
                 return
-            self._is_ready()
+            self._announce()
             while not self.done.wait(health.INTERVAL):
                 self.died = self.died or self.stack.watch.dead()
             self.stack.remove()
@@ -60,9 +60,9 @@ class Preparation(threading.Thread):
                 self.left = f"cannot remove the stack of {self.stack.scope}: {error}"
             self.error = self.error or to_stack_error(error)
         finally:
-            self._is_ready()
+            self._announce()
 
-    def _is_ready(self) -> None:
+    def _announce(self) -> None:
         self.ready.set()
         self._news.set()
 
