@@ -302,9 +302,14 @@ def open_issue(proposal: Proposal, reason: str) -> None:
     Raises:
         ForgeError: the forge refused the issue.
     """
-    body = f"Run `make template-update`.\n\n{reason}\n\n{proposal.changes[:MOST_CHANGES]}"
+    body = f"Run `{make()} template-update`.\n\n{reason}\n\n{proposal.changes[:MOST_CHANGES]}"
     made = api("issues", {"title": notice(proposal), "body": body})
     print(f"Opened {made['html_url']}")
+
+
+def make() -> str:
+    """Return the command for the make targets: an adopted project may have a Makefile of its own."""
+    return "make -f pipeline.mk" if Path("pipeline.mk").is_file() else "make"
 
 
 def notice(proposal: Proposal) -> str:
@@ -338,7 +343,7 @@ def propose(proposal: Proposal, *, workflows: bool) -> None:
         return
     git(*AUTHOR, "commit", "--quiet", "--message", title)
     parts = [
-        f"`make template-update` updated the template from {proposal.version} to {proposal.newest}.",
+        f"`{make()} template-update` updated the template from {proposal.version} to {proposal.newest}.",
         proposal.changes[:MOST_CHANGES],
     ]
     if proposal.conflicts:
@@ -381,7 +386,7 @@ def main() -> int:
     command = parser.parse_args().command
     if missing := [name for name in VARIABLES[command] if name not in os.environ]:
         parser.error(
-            f"{', '.join(missing)}: not set; run this in a workflow, or run make template-update"
+            f"{', '.join(missing)}: not set; run this in a workflow, or run {make()} template-update"
         )
     try:
         if command == "prepare":

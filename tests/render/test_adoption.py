@@ -74,3 +74,17 @@ def test_a_new_custom_service_gets_the_placeholder(template_copy: Path, tmp_path
     assert {"Dockerfile", "app.py", "tests/unit/test_app.py"} <= listed(
         tmp_path / "new/services/billing"
     )
+
+
+@pytest.mark.parametrize("own", [{}, MAKEFILE])
+def test_the_readme_and_the_answers_name_the_command_of_the_project(
+    template_copy: Path, tmp_path: Path, own: dict[str, str]
+) -> None:
+    put(tmp_path, FILES | own)
+    generate(template_copy, tmp_path, layout="single", service_kind="custom", database="none")
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    hint = "The project has a Makefile of its own: where this page says `make`, run `make -f pipeline.mk`."
+    assert lines.count(hint) == len(own)
+    answers = (tmp_path / ".copier-answers.yml").read_text().splitlines()[0]
+    make = "make -f pipeline.mk" if own else "make"
+    assert answers.endswith(f'To change an answer: {make} template-update ARGS="-d KEY=VALUE"')

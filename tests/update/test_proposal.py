@@ -173,6 +173,18 @@ def test_a_refused_pull_request_opens_an_issue(project: Project, forge: ForgeApi
     assert output.splitlines()[-1] == "Opened http://f/issues/1"
 
 
+def test_an_adopted_project_may_have_its_own_makefile(project: Project, forge: ForgeApi) -> None:
+    project.write("pipeline.mk", "template-update:\n")
+    project.commit()
+    forge.refused["POST pulls"] = 403
+    propose(project, forge)
+    bodies = [body["body"].partition("\n")[0] for _, body in forge.posted]
+    command = "`make -f pipeline.mk template-update`"
+    assert bodies == [f"{command} updated the template from {NOW} to {NEXT}.", f"Run {command}."]
+    said = script(project, "prepare", code=2)
+    assert said.endswith("or run make -f pipeline.mk template-update\n")
+
+
 @pytest.mark.parametrize("code", [403, 404, 410])
 def test_issues_and_pull_requests_that_cannot_be_listed_do_not_matter(
     code: int, project: Project, forge: ForgeApi
