@@ -99,6 +99,16 @@ def history_of(project: Project, title: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"unit api": []}', '{"unit api": {"tests": "x", "start": null}}']
+)
+def test_a_broken_history_is_ignored(project: Project, text: str) -> None:
+    project.pytest("api", test_a=TESTS)
+    project.write(".test-results/history.json", text)
+    assert workers(project) == 0
+    assert history_of(project, "unit api")["tests"] == 2
+
+
 def test_the_durations_of_a_run_are_stored(project: Project) -> None:
     project.pytest("api", test_a=TESTS)
     assert workers(project) == 0, "nothing is known yet"

@@ -160,12 +160,19 @@ def files_of(tests: Iterable[str]) -> list[str]:
 
 
 def read_history() -> dict[str, dict[str, Any]]:
-    """Return the duration of each target's tests in its last complete run, by the target's title."""
+    """Return what `write_history` stored of each target's last complete run, by the target's title."""
     try:
         history = json.loads(HISTORY.read_text())
     except (OSError, ValueError):
         return {}
-    return history if isinstance(history, dict) else {}
+    if not isinstance(history, dict):
+        return {}
+    return {title: one for title, one in history.items() if is_numbers(one)}
+
+
+def is_numbers(entry: object) -> bool:
+    """Whether an entry of the history has the form that `write_history` gives it."""
+    return isinstance(entry, dict) and all(isinstance(n, int | float) for n in entry.values())
 
 
 def write_history(targets: Iterable[Target]) -> None:
