@@ -30,6 +30,27 @@ esac
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"services": "api, worker, frontend", "cache": "redis"},
+        {"layout": "single", "service_kind": "node-web"},
+    ],
+    ids=["everything", "only a page"],
+)
+@pytest.mark.parametrize("folder", ["prod", "swarm", "kubernetes"])
+def test_the_help_fits_a_terminal(
+    render: Callable[..., Path], folder: str, answers: dict[str, str]
+) -> None:
+    root = render({**answers, "orchestrator": ["compose", "swarm", "kubernetes"]})
+    done = subprocess.run(
+        ["sh", root / f"deploy/{folder}/deploy.sh", "--help"], capture_output=True, text=True
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    assert lines[0].startswith("usage: ./deploy.sh ")
+    assert [line for line in lines if len(line) > 80] == []
+
+
 @pytest.fixture
 def host(render: Callable[..., Path], tmp_path: Path) -> Path:
     """Return the folder of a project on a host, which is called prod."""
