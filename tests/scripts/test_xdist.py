@@ -73,6 +73,7 @@ QUICK = {"took": 1.0, "tests": 9, "start": 0.9, "seconds": 0.1}
         ({"unit api": SLOW, "service web": SLOW}, "unit api, service web"),
         # Of a tool without xdist, or a project that chose itself.
         ({"unit api": {"took": 21.0, "tests": 9}}, ""),
+        ({"unit api": {"took": 21.0, "tests": 9, "start": 1.0}}, ""),
         # Of a runner that stored other durations.
         ({"unit api": {"took": 21.0, "tests": 9, "seconds": 20.0, "xdist": True}}, ""),
     ],

@@ -23,13 +23,15 @@ def use(targets: Iterable[Target], cores: int = os.cpu_count() or 1) -> None:
     """Turn on pytest-xdist for each target whose stage ends sooner with it."""
     history = read_history()
     pending = [target for target in targets if target.state == State.PENDING]
-    known: dict[str, dict[str, Any]] = {t.title: history.get(t.title, {}) for t in pending}
+    known: dict[str, dict[str, Any]] = {one.title: history.get(one.title, {}) for one in pending}
     for target in pending:
-        stage = (o.title for o in pending if o.stage == target.stage and o is not target)
-        others = sum(known[title].get("took", 0.0) for title in stage)
-        one = known[target.title]
+        beside = [one for one in pending if one.stage == target.stage and one is not target]
+        others = sum(known[one.title].get("took", 0.0) for one in beside)
+        last = known[target.title]
         # Without `start`, the tests cannot use xdist, or the project decides itself.
-        if "start" in one and saved(one["start"], one["seconds"], others, cores) >= WORTH:
+        if {"start", "seconds"} <= last.keys() and (
+            saved(last["start"], last["seconds"], others, cores) >= WORTH
+        ):
             target.env["TEST_EVENTS_WORKERS"] = str(cores)
 
 
