@@ -39,7 +39,8 @@ SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$")
 #: also anywhere with a target that is not an English word.
 MAKE = re.compile(
     r"(?P<lead>^\s*|[`'\"(;&|:]\s*|\b(?:[Rr]un|[Tt]ry|[Tt]hen)\s+|\s)make"
-    r"(?P<options>(?:\s+(?:-C\s+\S+|--?[a-z][\w-]*|[A-Z_]+=\S+))*)\s+(?P<target>[a-z][a-z0-9-]*)",
+    r"(?P<options>(?:\s+(?:-C\s+\S+|-f\s+[^\s\"]+(?=\s)|--?(?!f\b)[a-z][\w-]*|[A-Z_]+=\S+))*)"
+    r"\s+(?P<target>[a-z][a-z0-9-]*)",
     re.MULTILINE,
 )
 PROSE = {"a", "an", "it", "its", "itself", "no", "one", "sure", "that", "the", "them", "up"}
