@@ -1,7 +1,8 @@
-"""The digests of base images that a real BuildKit would take from a real registry."""
+"""Base images: the digests that a real BuildKit would take from a real registry, and bytecode."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from .conftest import PYTHON_VERSION, Project
 from .forge import TOKEN, USER, buildx, running_registry
 
 #: The media types of images with one platform, in the order of preference.
@@ -17,6 +19,22 @@ MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+
+#: Removes the bytecode of a base image. The official Python images have none.
+WITHOUT_BYTECODE = f"""
+FROM python:{PYTHON_VERSION}-slim
+RUN find / -xdev -name '*.pyc' -delete
+"""
+
+#: Prints which files of the modules that a service imports Python would compile in each container.
+COMPILED = """
+import importlib, os, sys
+importlib.import_module(sys.argv[1])
+for module in list(sys.modules.values()):
+    cached = getattr(module, "__cached__", None)
+    if cached and not os.path.exists(cached):
+        print(module.__file__)
+"""
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 
@@ -57,6 +75,42 @@ def test_a_moved_tag_of_a_base_image_changes_its_digest(
 
         assert missing not in engine.base_images([base, missing])
         assert engine.base_images([missing]) == {}
+
+
+@pytest.fixture(scope="module")
+def project(generate: Callable[..., Project]) -> Project:
+    return generate(services="api, worker")
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_a_container_compiles_only_the_code_of_its_service(
+    project: Project, tmp_path: Path, service: str
+) -> None:
+    labels = {"test.project": project.slug}
+    base, image = (f"{project.slug}/{name}" for name in ("base", service))
+    build = {
+        "context": str(project.path / "services" / service),
+        "additional_contexts": {f"python:{PYTHON_VERSION}-slim": f"docker-image://{base}"},
+        "labels": labels,
+    }
+    services = {
+        "base": {
+            "image": base,
+            "build": {"dockerfile_inline": WITHOUT_BYTECODE, "labels": labels},
+        },
+        service: {"image": image, "build": build},
+    }
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": services}))
+    for name in services:
+        docker("compose", f"--project-directory={tmp_path}", "build", "--quiet", name)
+
+    run = ("run", "--rm", "--network=none", f"--label=test.project={project.slug}")
+    address = "--env=DATABASE_URL=postgresql+psycopg://database/name"
+    compiled = docker(
+        *run, address, image, "python", "-c", COMPILED, f"{service}.main"
+    ).splitlines()
+    assert f"/app/{service}/main.py" in compiled, "the list is complete"
+    assert [file for file in compiled if not file.startswith("/app/")] == []
 
 
 def docker(*args: str) -> str:
