@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,7 +40,7 @@ AGENTS = (
     *("GEMINI_CLI", "OPENCODE", "AUGMENT_AGENT", "GOOSE_PROVIDER", "REPL_ID"),
 )
 
-NAMED = 6  #: the most targets of a cached stage that are named in its line
+NO_TERMINAL = (100, 24)  #: the columns and lines of an output that is not a terminal
 BAR = 20  #: the width of a progress bar, in characters
 PULSE = 5  #: the width of the moving part of a bar whose progress is unknown
 FRAME = 0.25  #: seconds between two frames
@@ -120,17 +121,21 @@ class Display:
         self.say(STAGES[stage])
 
     def stage_cached(self, stage: str, members: list[Target]) -> None:
-        """Show in one line a stage whose targets have all passed earlier with the same inputs."""
-        parts = [
+        """Show in one line a stage whose targets have all passed earlier with the same inputs.
+
+        It names the targets if they fit into the line.
+        """
+        names = ", ".join(
             f"{target.name} {target.done}/{target.total}" if target.total else target.name
             for target in members
-        ]
-        if len(members) > NAMED:
-            tests = sum(target.executed for target in members)
-            parts = [f"{len(members)} targets, {tests} tests"]
+        )
         newest = max((one.cached for one in members if one.cached), key=lambda one: one.when)
         when = f"({newest})" if len(members) == 1 else f"(last {newest})"
-        self.say(f"✓ {STAGES[stage]} cached: {', '.join(parts)} {when}")
+        text = f"✓ {STAGES[stage]} cached: {names} {when}"
+        if len(members) > 1 and len(text) > shutil.get_terminal_size(NO_TERMINAL).columns:
+            tests = sum(target.executed for target in members)
+            text = f"✓ {STAGES[stage]} cached: {len(members)} targets, {tests} tests {when}"
+        self.say(text)
 
     def stage_not_run(self, stage: str) -> None:
         """Show that a stage does not run, because an earlier one failed."""
