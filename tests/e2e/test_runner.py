@@ -183,6 +183,17 @@ def test_stacks_start_while_the_stage_before_runs_but_not_sooner(
     check_nothing_is_left(project, temporary)
 
 
+def test_without_service_tests_the_whole_stack_starts_during_the_unit_tests(
+    project: Stacks, temporary: Path
+) -> None:
+    found = f"docker ps --quiet --filter label=test.project={project.slug} | wc -l"
+    project.makefile("services/api", test_unit=f'until [ "$({found})" = 2 ]; do sleep 0.1; done')
+    stages = ("--stage", "unit", "--stage", "integration")
+    done = project.run(*stages, "--timeout=60", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stdout
+    check_nothing_is_left(project, temporary)
+
+
 def test_a_failing_unit_test_cancels_the_stacks_that_were_started(
     project: Stacks, temporary: Path
 ) -> None:

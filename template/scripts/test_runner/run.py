@@ -99,6 +99,7 @@ class Run:
             for target in targets
             if target.scope and target.state == State.PENDING
         }
+        self._with_stacks = {one.stage for one in targets if one.title in self._preparations}
         # Only those stacks that start first: a failed stage must not have built what it did not need.
         first = [one.stack for one in list(self._preparations.values())[: options.jobs + 1]]
         build = SharedBuild(first)
@@ -189,11 +190,11 @@ class Run:
         self._news.set()
 
     def _prepare(self) -> None:
-        """Start the stacks of this stage and of the next one, up to the limit."""
+        """Start the stacks of this stage and of the next one that has any, up to the limit."""
         if self._sweeper.is_alive():
             return
         busy = sum(preparation.busy for preparation in self._preparations.values())
-        stages = list(STAGES)
+        stages = [stage for stage in STAGES if stage == self._stage or stage in self._with_stacks]
         near = stages[: stages.index(self._stage) + 2]
         for target in self.targets:
             preparation = self._preparations.get(target.title)
