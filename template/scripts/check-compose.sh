@@ -25,9 +25,11 @@ failed=0
 for file in deploy/*/docker-compose.yml services/*/deploy/test/docker-compose.yml; do
   [ -e "$file" ] || continue
   folder=$(dirname "$file")
-  : >"$filled"
+  # ${NAME:?why} is required, also in an override file; .env.example may have a value for it.
+  { grep -ohE '\$\{[A-Za-z_][A-Za-z0-9_]*:?\?' "$folder"/docker-compose*.y*ml || true; } |
+    sed -E 's/^..([A-Za-z0-9_]+).*/\1=1/' >"$filled"
   if [ -e "$folder/.env.example" ]; then
-    sed -E 's/^([A-Za-z_][A-Za-z0-9_]*)=$/\1=filled-in/' "$folder/.env.example" >"$filled"
+    sed -E 's/^([A-Za-z_][A-Za-z0-9_]*)=$/\1=filled-in/' "$folder/.env.example" >>"$filled"
   fi
   (cd "$folder" && accepts) || {
     echo "$file: Docker Compose refuses it" >&2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def test_its_own_unit_tests_pass(
 
 
 @pytest.mark.parametrize("name", samples.NAMES)
-def test_adoption_changes_no_existing_file(
+def test_adoption_changes_no_existing_file_and_adds_valid_ones(
     name: str, repository: Callable[[str], Path], template_copy: Path
 ) -> None:
     root = repository(name)
@@ -82,6 +83,8 @@ def test_adoption_changes_no_existing_file(
     assert ".copier-answers.yml" in after.keys() - before.keys()
     # Not even what git knows about them.
     assert samples.git("diff", "--stat", "HEAD", cwd=root) == ""
+    check = subprocess.run(["scripts/check-compose.sh"], cwd=root, capture_output=True, text=True)
+    assert (check.returncode, check.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", samples.NAMES)

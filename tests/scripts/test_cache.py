@@ -104,17 +104,19 @@ def test_a_cached_stage_fits_80_columns(project: Cached) -> None:
 def test_targets_of_a_cached_stage_that_do_not_fit_are_counted(project: Cached) -> None:
     for name in ("web", "worker", "mail", "search"):
         project.pytest(name, test_x="def test_a(): pass\ndef test_b(): pass\n")
-    project.run("--stage", "unit", TERM="xterm")
+    env = {"TERM": "xterm", "COLUMNS": ""}
+    project.run("--stage", "unit", **env)
 
     def line(columns: int) -> str:
-        return rest(project.terminal("--stage", "unit", columns=columns)).splitlines()[0]
+        said = rest(project.terminal("--stage", "unit", columns=columns, **env))
+        return said.splitlines()[0]
 
     names = "api, mail 2/2, search 2/2, web 2/2, worker 2/2"
     assert line(100).startswith(f"✓ Unit Tests cached: {names} (last passed ")
     counted = line(80)
     assert counted.startswith("✓ Unit Tests cached: 5 targets, 8 tests (last passed ")
     assert len(counted) <= 80
-    piped = project.run("--stage", "unit", TERM="xterm").stdout.splitlines()[0]
+    piped = project.run("--stage", "unit", **env).stdout.splitlines()[0]
     assert piped == line(100)
 
 
