@@ -104,11 +104,10 @@ def test_a_cached_stage_fits_80_columns(project: Cached) -> None:
 def test_targets_of_a_cached_stage_that_do_not_fit_are_counted(project: Cached) -> None:
     for name in ("web", "worker", "mail", "search"):
         project.pytest(name, test_x="def test_a(): pass\ndef test_b(): pass\n")
-    env = {"TERM": "xterm", "COLUMNS": ""}
-    project.run("--stage", "unit", **env)
+    project.run("--stage", "unit", TERM="xterm", COLUMNS="")
 
     def line(columns: int) -> str:
-        said = rest(project.terminal("--stage", "unit", columns=columns, **env))
+        said = rest(project.terminal("--stage", "unit", columns=columns, COLUMNS=""))
         return said.splitlines()[0]
 
     names = "api, mail 2/2, search 2/2, web 2/2, worker 2/2"
@@ -116,7 +115,7 @@ def test_targets_of_a_cached_stage_that_do_not_fit_are_counted(project: Cached) 
     counted = line(80)
     assert counted.startswith("✓ Unit Tests cached: 5 targets, 8 tests (last passed ")
     assert len(counted) <= 80
-    piped = project.run("--stage", "unit", **env).stdout.splitlines()[0]
+    piped = project.run("--stage", "unit", TERM="xterm", COLUMNS="").stdout.splitlines()[0]
     assert piped == line(100)
 
 
