@@ -231,7 +231,11 @@ class Stack:
                self.services["door"]["image"], "-R", owner, "/data")  # fmt: skip
         tags = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}").split()
         docker("image", "rm", "--force", *[tag for tag in tags if f"/{slug}" in tag])
-        subprocess.run(["docker", "volume", "rm", f"{slug}_door"], capture_output=True)
+        # The container of a task that has ended still uses the volume for a moment.
+        volume = ("docker", "volume", "rm", "--force", f"{slug}_door")
+        deadline = time.monotonic() + 30
+        while sh(*volume, cwd=data).returncode and time.monotonic() < deadline:
+            time.sleep(0.5)
 
 
 @contextmanager
