@@ -92,7 +92,7 @@ class Update:
         self.writer.prepare()
         undo = self.writer.undo_command
         try:
-            print(f"If a kill interrupts it, run: {undo}", flush=True)
+            print(f"If the update is killed, run: {undo}", flush=True)
             self.writer.write()
             ignore_signals()
         except BaseException as error:

@@ -127,7 +127,7 @@ def test_after_a_kill_the_printed_command_restores_everything(
     assert process.returncode == -signal.SIGKILL
     written = project.files()
     assert (written != before) == (point == "--stat=100")
-    command = re.search(r"If a kill interrupts it, run: (.*)$", output, re.MULTILINE)
+    command = re.search(r"If the update is killed, run: (.*)$", output, re.MULTILINE)
     assert bool(command) == (point == "--stat=100")
     if command:
         subprocess.run(
